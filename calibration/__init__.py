@@ -1,0 +1,1 @@
+"""Making calibrations: white and dark references, scale, wavelength, transfer."""

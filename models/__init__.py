@@ -1,0 +1,1 @@
+"""Making models: labelled batches in, evaluated and hashed bundles out."""
