@@ -1,0 +1,332 @@
+"""``line.toml``: what the line is made of, checked as a whole before anything moves."""
+
+import difflib
+import math
+import tomllib
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; ``problems`` names each place, value and remedy."""
+
+    def __init__(self, path: str, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(f"{path}: {problem}" for problem in problems))
+
+
+def _from_list(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _from_int(value: Any) -> Any:
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Number = Annotated[float, BeforeValidator(_from_int), Field(allow_inf_nan=False)]
+Positive = Annotated[float, BeforeValidator(_from_int), Field(gt=0, allow_inf_nan=False)]
+Numbers = Annotated[tuple[Number, ...], BeforeValidator(_from_list)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class LineSection(_Section):
+    """The mechanics: lanes, cups and rollers. Stations are pitches downstream of the loading point."""
+
+    name: str
+    lanes: int = Field(ge=1, le=32)
+    pitch_mm: float = Field(ge=40, le=400)
+    cups_per_s: Positive = Field(le=30)
+    lane_phase_cups: Numbers = ()
+    roller_ratio: Positive = Field(default=0.32, le=2)
+    largest_fruit_mm: Positive = Field(default=80.0, le=200)
+    decision_station: int = Field(ge=1, le=4000)
+    lead_ms: Positive = Field(default=50.0)
+    min_views: int | None = Field(default=None, ge=1)
+
+    @field_validator("pitch_mm", mode="before")
+    @classmethod
+    def _float(cls, value: Any) -> Any:
+        return _from_int(value)
+
+
+class EncoderSection(_Section):
+    """The clock. ``ticks_per_cup`` may be a ratio, ``"4096/7"``; the counter wraps at ``bits``."""
+
+    ticks_per_cup: str | int
+    bits: Literal[16, 32, 64] = 32
+
+    @property
+    def ratio(self) -> Fraction:
+        """Ticks a cup, exactly."""
+        return Fraction(self.ticks_per_cup)
+
+    @field_validator("ticks_per_cup")
+    @classmethod
+    def _ratio(cls, value: str | int) -> str | int:
+        try:
+            ratio = Fraction(value)
+        except (ValueError, ZeroDivisionError) as error:
+            raise ValueError('must be a whole number or a ratio such as "4096/7"') from error
+        if not (8 <= ratio <= 1_000_000 and ratio.denominator <= 1000):
+            raise ValueError("must lie between 8 and 1000000 with a denominator of at most 1000")
+        return value
+
+
+class CameraSection(_Section):
+    """One camera over all lanes: ``windows`` cups in a row a lane, window 0 farthest upstream, downstream is +x."""
+
+    name: str
+    width_px: int = Field(ge=64, le=16384)
+    height_px: int = Field(ge=64, le=16384)
+    bayer: Literal["RGGB", "BGGR", "GRBG", "GBRG"] = "RGGB"
+    px_per_mm: Positive
+    lens_height_mm: Positive = 1200.0
+    fruit_plane_mm: Positive = 31.0
+    station: Number
+    windows: int = Field(ge=1, le=64)
+    first_view: int = Field(default=0, ge=0)
+    window_x_px: Number
+    lane_y_px: Numbers
+    tile_px: int = Field(default=128, ge=32, le=512, multiple_of=4)
+    threshold: int = Field(default=120, ge=1, le=700)
+    latency_ms: Positive = 30.0
+
+
+class SpectrometerSection(_Section):
+    """The spectrometers, one a lane and alike: ``scans`` integrations inside ``chord_cups`` of a pitch."""
+
+    pixels: int = Field(ge=16, le=8192)
+    wavelength_nm: Numbers
+    scans: int = Field(ge=1, le=64)
+    bins: int = Field(default=16, ge=1, le=64)
+    chord_cups: Positive = Field(default=0.4, le=1)
+    station: Number
+    full_scale: int = Field(default=65000, ge=255, le=65535)
+    latency_ms: Positive = 20.0
+
+
+class OutletSection(_Section):
+    """A drop. The default outlet is the end of the belt and is never fired."""
+
+    name: str
+    station: Number
+    capacity_per_min: Positive | None = None
+    min_gap_cups: int = Field(default=0, ge=0)
+    latency_ms: Annotated[float, BeforeValidator(_from_int), Field(ge=0)] = 30.0
+
+
+class LogSection(_Section):
+    """``full`` replays from pixels, ``normal`` from joined measurements, ``off`` keeps decisions only."""
+
+    profile: Literal["full", "normal", "off"] = "normal"
+    file_minutes: Positive = 10.0
+
+
+class FilesSection(_Section):
+    """Artefacts, as paths beside ``line.toml``."""
+
+    plan: str
+    model: str | None = None
+    calibration: str | None = None
+
+
+class LineConfig(_Section):
+    """Everything a line is; build it with `load` or `parse`."""
+
+    line: LineSection
+    encoder: EncoderSection
+    camera: Annotated[tuple[CameraSection, ...], BeforeValidator(_from_list)] = ()
+    spectrometer: SpectrometerSection | None = None
+    outlet: Annotated[tuple[OutletSection, ...], BeforeValidator(_from_list)]
+    default_outlet: str = "default"
+    log: LogSection = LogSection()
+    files: FilesSection
+    source: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def n_views(self) -> int:
+        """Views a fruit is seen in, over all cameras."""
+        return max((camera.first_view + camera.windows for camera in self.camera), default=0)
+
+    @property
+    def outlet_names(self) -> tuple[str, ...]:
+        """Names of the fired outlets in order, the default outlet last."""
+        return (*(outlet.name for outlet in self.outlet), self.default_outlet)
+
+    @property
+    def phases(self) -> tuple[float, ...]:
+        """Phase of each lane, in pitches."""
+        return self.line.lane_phase_cups or (0.0,) * self.line.lanes
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        problems = [*_lanes(self), *_cameras(self), *_stations(self), *_outlets(self)]
+        if problems:
+            raise ConfigError("geometry", problems)
+        return self
+
+
+def _lanes(config: LineConfig) -> list[str]:
+    phases, lanes = config.line.lane_phase_cups, config.line.lanes
+    if phases and len(phases) != lanes:
+        return [f"line.lane_phase_cups: {len(phases)} values for {lanes} lanes; give one a lane or leave it out"]
+    if any(abs(phase) >= 0.5 for phase in phases):
+        return [f"line.lane_phase_cups: {list(phases)}; a phase is less than half a pitch"]
+    return []
+
+
+def _cameras(config: LineConfig) -> list[str]:
+    problems = []
+    for index, camera in enumerate(config.camera):
+        where, half = f"camera.{index} ({camera.name})", camera.tile_px / 2
+        pitch_px = camera.px_per_mm * config.line.pitch_mm
+        last_x = camera.window_x_px + (camera.windows - 1) * pitch_px
+        if camera.window_x_px < half or last_x + half > camera.width_px:
+            problems.append(
+                f"{where}.windows: {camera.windows} windows reach from {camera.window_x_px - half:.0f} to {last_x + half:.0f} px,"
+                f" the frame is {camera.width_px} px wide; fewer windows or another window_x_px"
+            )
+        if len(camera.lane_y_px) != config.line.lanes:
+            problems.append(f"{where}.lane_y_px: {len(camera.lane_y_px)} values for {config.line.lanes} lanes")
+        problems += _lane_rows(where, camera)
+    if config.camera:
+        turn_deg = math.degrees(
+            config.n_views * config.line.roller_ratio * config.line.pitch_mm * 2 / config.line.largest_fruit_mm
+        )
+        if turn_deg < 360:
+            problems.append(
+                f"line.roller_ratio: a fruit of {config.line.largest_fruit_mm:g} mm turns only {turn_deg:.0f} degrees under"
+                f" {config.n_views} views; at least 360 are needed: more windows or a faster roller"
+            )
+    return problems
+
+
+def _lane_rows(where: str, camera: CameraSection) -> list[str]:
+    problems, half = [], camera.tile_px / 2
+    for lane, y in enumerate(camera.lane_y_px):
+        if y < half or y + half > camera.height_px:
+            problems.append(f"{where}.lane_y_px: lane {lane} at {y:g} px does not fit a frame of {camera.height_px} px")
+    rows = sorted(zip(camera.lane_y_px, range(len(camera.lane_y_px)), strict=True))
+    for (y, lane), (next_y, next_lane) in zip(rows, rows[1:], strict=False):
+        if next_y - y < half:
+            problems.append(f"{where}.lane_y_px: lanes {lane} and {next_lane} lie on one another ({y:g} and {next_y:g} px)")
+    return problems
+
+
+def least_decision_station(config: LineConfig) -> int:
+    """Return the first station, in whole pitches, at which all that was sensed of a cup has arrived."""
+    ahead = max(map(abs, config.phases))
+    ends = [c.station + c.windows - 0.5 + ahead for c in config.camera]
+    latencies = [c.latency_ms for c in config.camera]
+    if config.spectrometer:
+        ends.append(config.spectrometer.station + config.spectrometer.chord_cups / 2 + ahead)
+        latencies.append(config.spectrometer.latency_ms)
+    return math.ceil(max(ends, default=0.0)) + math.ceil(max(latencies, default=0.0) * config.line.cups_per_s / 1000)
+
+
+def _stations(config: LineConfig) -> list[str]:
+    problems = []
+    least = least_decision_station(config)
+    if config.line.decision_station < least:
+        problems.append(
+            f"line.decision_station: {config.line.decision_station} lies before the last datum arrives; at least {least}"
+        )
+    lead = config.line.lead_ms * config.line.cups_per_s / 1000
+    for index, outlet in enumerate(config.outlet):
+        earliest = config.line.decision_station + 1 + lead + max(map(abs, config.phases))
+        if outlet.station < earliest:
+            problems.append(
+                f"outlet.{index} ({outlet.name}).station: {outlet.station:g} is too near the decision;"
+                f" with a lead of {config.line.lead_ms:g} ms at least {math.ceil(earliest)}"
+            )
+    named = [("spectrometer", config.spectrometer.station)] if config.spectrometer else []
+    named += [(f"camera.{i}", c.station) for i, c in enumerate(config.camera)]
+    named += [(f"outlet.{i}", o.station) for i, o in enumerate(config.outlet)]
+    problems += [
+        f"{where}.station: {station} must be 0 or more, in thousandths of a pitch"
+        for where, station in named
+        if station < 0 or abs(station * 1000 - round(station * 1000)) > 1e-6
+    ]
+    if config.spectrometer and (len(config.spectrometer.wavelength_nm) != 2 or not _rising(config.spectrometer.wavelength_nm)):
+        problems.append("spectrometer.wavelength_nm: give the first and the last wavelength, rising: [650, 1010]")
+    return problems
+
+
+def _rising(values: tuple[float, ...]) -> bool:
+    return all(a < b for a, b in zip(values, values[1:], strict=False))
+
+
+def _outlets(config: LineConfig) -> list[str]:
+    names = config.outlet_names
+    twice = sorted({name for name in names if names.count(name) > 1})
+    return [f"outlet: the name {name!r} is used more than once" for name in twice]
+
+
+def parse(text: str, path: str = "line.toml") -> LineConfig:
+    """Read a configuration, or say everything that is wrong with it at once.
+
+    Raises
+    ------
+    ConfigError : naming file, key, value and remedy of every problem.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(path, [f"not valid TOML: {error}"]) from error
+    try:
+        return LineConfig.model_validate(data)
+    except ConfigError as error:
+        raise ConfigError(path, error.problems) from None
+    except ValidationError as error:
+        raise ConfigError(path, [_explain(dict(problem)) for problem in error.errors()]) from None
+
+
+def load(path: Path) -> LineConfig:
+    """Read ``path``; see `parse`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
+    return parse(text, str(path))
+
+
+def explain(error: ValidationError) -> list[str]:
+    """Return one line for people a problem of a pydantic validation."""
+    return [_explain(dict(problem)) for problem in error.errors()]
+
+
+def _explain(problem: dict[str, Any]) -> str:
+    loc = tuple(problem["loc"])
+    where = ".".join(map(str, loc))
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(loc[-1]), _keys(LineConfig, loc[:-1]), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"{where}: unknown key{hint}"
+    if problem["type"] == "missing":
+        return f"{where}: is missing"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{where}: {problem['input']!r}: {message}"
+
+
+def _keys(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        field = model.model_fields.get(part)
+        inner = _section_of(field.annotation) if field else None
+        if inner is None:
+            return []
+        model = inner
+    return list(model.model_fields)
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for arg in getattr(annotation, "__args__", ()) if (found := _section_of(arg))), None)

@@ -1,0 +1,122 @@
+"""The tables that flow through the line, one NumPy record type a stage.
+
+One definition serves the compiled kernels, the run log's schema, the Parquet columns and the replay's comparison.
+Records are packed and little-endian, so the bytes in memory are the bytes on disk.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Table = NDArray[Any]
+"""An array of one of the record types below, read-only once made."""
+
+COLOURS = (
+    "deep_orange", "orange", "yellow_orange", "yellow", "yellow_green", "green", "dark_green", "brown", "grey", "black",
+)  # fmt: skip
+"""The named colours of skin, in the order of every ``colour`` field."""
+
+N_TRAITS = 2
+
+# State of a cup, as one view or all of them saw it.
+UNSEEN, EMPTY, FRUIT_SEEN, DOUBLE, BRIDGING = range(5)
+
+VIEW = np.dtype(
+    [
+        ("lane", "<i4"),
+        ("cup", "<i8"),
+        ("view", "<i4"),
+        ("state", "u1"),
+        ("x_px", "<f8"),
+        ("y_px", "<f8"),
+        ("major_px", "<f8"),
+        ("minor_px", "<f8"),
+        ("angle_rad", "<f8"),
+        ("residual", "<f8"),
+        ("skin_quads", "<i4"),
+        ("blemish_quads", "<i4"),
+        ("red", "<f8"),
+        ("green", "<f8"),
+        ("blue", "<f8"),
+        ("colour_quads", "<i4", (len(COLOURS),)),
+    ]
+)
+"""One view of one cup. Lengths in pixels, perspective taken out; ``x_px, y_px`` is the fruit's centre against its cup's; a quad
+is one 2 x 2 Bayer cell; ``residual`` is the share of edge rays that do not lie on the ellipse."""
+
+_FRUIT: list[Any] = [
+    ("lane", "<i4"),
+    ("cup", "<i8"),
+    ("state", "u1"),
+    ("views", "u1"),
+    ("fruit_views", "u1"),
+    ("x_px", "<f8"),
+    ("y_px", "<f8"),
+    ("diameter_px", "<f8"),
+    ("diameter_sigma_px", "<f8"),
+    ("height_px", "<f8"),
+    ("height_sigma_px", "<f8"),
+    ("red", "<f8"),
+    ("green", "<f8"),
+    ("blue", "<f8"),
+    ("colour_pct", "<f8", (len(COLOURS),)),
+    ("green_pct", "<f8"),
+    ("blemish_pct", "<f8"),
+]
+FRUIT = np.dtype(_FRUIT)
+"""One fruit, its views joined."""
+
+DECISION = np.dtype(
+    [
+        *_FRUIT,
+        ("tick", "<i8"),
+        ("lot", "<i4"),
+        ("diameter_mm", "<f8"),
+        ("diameter_sigma_mm", "<f8"),
+        ("height_mm", "<f8"),
+        ("height_sigma_mm", "<f8"),
+        ("shape_index", "<f8"),
+        ("volume_ml", "<f8"),
+        ("mass_g", "<f8"),
+        ("mass_sigma_g", "<f8"),
+        ("trait", "<f8", (N_TRAITS,)),
+        ("trait_sigma", "<f8", (N_TRAITS,)),
+        ("t2", "<f8"),
+        ("q", "<f8"),
+        ("scans_received", "<i4"),
+        ("scans_kept", "<i4"),
+        ("clipped_scans", "<i4"),
+        ("scan_spread", "<f8"),
+        ("rule", "<i2"),
+        ("outlet", "<i2"),
+        ("reason", "u1"),
+        ("reasons", "<u4"),
+        ("fire_tick", "<i8"),
+        ("model_id", "<u8"),
+        ("calibration_id", "<u8"),
+        ("plan_id", "<u8"),
+        ("software", "<u4"),
+    ]
+)
+"""One decision: what was measured of the fruit in a cup, what followed, why, and by which artefacts.
+
+``rule`` is the row of the sort plan (-1: none), ``outlet`` the outlet ordered, ``reason`` the first `messages.Reason`, ``reasons``
+all of them as bits, ``fire_tick`` the encoder count of the ejection (-1 at the default outlet). Ids are the first 64 bits of the
+artefact's content hash; ``trait`` holds what the model's targets name.
+"""
+
+
+def empty(dtype: np.dtype[Any], n: int) -> Table:
+    """Return ``n`` records with every float NaN, every count 0: a value nobody measured is never a number."""
+    table = np.zeros(n, dtype)
+    for name in dtype.names or ():
+        if dtype[name].base.kind == "f":
+            table[name] = np.nan
+    return table
+
+
+def differing_fields(a: Table, b: Table) -> tuple[str, ...]:
+    """Return the fields in which two tables of one record type and length differ in any bit (all NaN are alike)."""
+    names = a.dtype.names or ()
+    return tuple(name for name in names if not np.array_equal(a[name], b[name], equal_nan=a.dtype[name].base.kind == "f"))
