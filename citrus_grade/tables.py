@@ -120,3 +120,9 @@ def differing_fields(a: Table, b: Table) -> tuple[str, ...]:
     """Return the fields in which two tables of one record type and length differ in any bit (all NaN are alike)."""
     names = a.dtype.names or ()
     return tuple(name for name in names if not np.array_equal(a[name], b[name], equal_nan=a.dtype[name].base.kind == "f"))
+
+
+def fruit_of(decisions: Table) -> Table:
+    """Return the joined measurements that decisions carry: a decision begins with the packed fields of a fruit."""
+    prefix = np.ascontiguousarray(decisions).view(np.uint8).reshape(len(decisions), -1)[:, : FRUIT.itemsize]
+    return np.ascontiguousarray(prefix).view(FRUIT).reshape(len(decisions))

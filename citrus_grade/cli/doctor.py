@@ -1,0 +1,47 @@
+"""``citrus-grade doctor``: is this machine, and this line, fit to grade?"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from citrus_grade.cli import errors, out
+from citrus_grade.cli.findings import Finding
+from citrus_grade.cli.options import Json, Lang
+from citrus_grade.words import N_, _
+
+HELP = N_(
+    "Check this machine, and with LINE.toml also its configuration, plan, artefacts and driver.\n\n"
+    "Each finding says what was found and how to mend it. Exit code 1 where something fails; warnings leave it at 0."
+)
+EXAMPLES = "citrus-grade doctor\ncitrus-grade doctor my-line/line.toml --json"
+STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+WORDS = {"ok": N_("ok"), "warn": N_("warning"), "fail": N_("FAILS")}
+
+
+def verb(
+    line: Annotated[Path | None, typer.Argument(metavar="LINE.toml", help=N_("Configuration of the line."))] = None,
+    as_json: Json = False,
+    lang: Lang = None,
+) -> int:
+    """Examine the machine and the line."""
+    from citrus_grade.cli import doctor_line, doctor_machine
+    from citrus_grade.cli.newrun import RUNS
+
+    findings = list(doctor_machine.examine(RUNS))
+    if line is not None:
+        findings += doctor_line.examine(line)
+    failed = any(finding.state == "fail" for finding in findings)
+    if as_json:
+        out.as_json({"ok": not failed, "findings": [finding.to_dict() for finding in findings]})
+    else:
+        _show(findings)
+    return errors.FINDINGS if failed else errors.DONE
+
+
+def _show(findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        out.text(f"{_(WORDS[finding.state]):8} {finding.what}: {finding.found}", STYLES[finding.state])
+        if finding.fix:
+            out.text(f"{'':8} -> {finding.fix}")

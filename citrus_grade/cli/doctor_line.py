@@ -1,0 +1,70 @@
+"""The doctor's look at a line: its configuration, the artefacts it names, and its driver."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from citrus_grade.cli.findings import Finding
+from citrus_grade.words import _
+
+
+def examine(path: Path) -> Iterator[Finding]:
+    """Look at the line that ``path`` describes."""
+    from citrus_grade.config import ConfigError, load
+
+    what = _("configuration")
+    try:
+        line = load(path)
+    except ConfigError as error:
+        yield from (Finding(what, "fail", problem, _("correct it in {path}").format(path=path)) for problem in error.problems)
+        return
+    yield Finding(
+        what, "ok", _("{name}: {lanes} lanes, {n} outlets").format(name=line.line.name, lanes=line.line.lanes, n=len(line.outlet))
+    )
+    yield driver(str(line.source.get("driver", "sim")))
+    yield from artefacts(path)
+    if line.spectrometer and line.files.model is None:
+        yield Finding(_("model"), "warn", _("none: no sugar and no acid is known"), _("name one in line.toml, files.model"))
+    if line.files.calibration is None:
+        yield Finding(
+            _("calibration"),
+            "warn",
+            _("none: sizes are those of the drawing board"),
+            _("name one in line.toml, files.calibration"),
+        )
+
+
+def driver(name: str) -> Finding:
+    """Is there a driver of this name?"""
+    from importlib.metadata import entry_points
+
+    known = sorted(entry_points(group="citrus_grade.drivers").names)
+    fix = _("write one of {names} as source.driver, or install the package that brings it").format(names=", ".join(known) or "-")
+    if name not in known:
+        return Finding(_("driver"), "fail", _("there is no driver {name!r}").format(name=name), fix)
+    try:
+        entry_points(group="citrus_grade.drivers", name=name)[name].load()
+    except (ImportError, AttributeError) as error:
+        return Finding(_("driver"), "fail", f"{name}: {error}", _("install what it needs"))
+    return Finding(_("driver"), "ok", name)
+
+
+def artefacts(path: Path) -> Iterator[Finding]:
+    """Do plan, model and calibration load, and fit the line?"""
+    from citrus_grade.artefacts import ArtefactError
+    from citrus_grade.config import ConfigError
+    from citrus_grade.rundir import load_line
+
+    what = _("plan and artefacts")
+    try:
+        loaded = load_line(path)
+    except (ConfigError, ArtefactError) as error:
+        for problem in str(error).splitlines():
+            yield Finding(what, "fail", problem, _("correct the file or name another in line.toml"))
+        return
+    yield Finding(
+        what,
+        "ok",
+        _("plan {plan}, model {model}, calibration {calibration}").format(
+            plan=loaded.plan.id, model=loaded.model_id or "-", calibration=loaded.calibration.id
+        ),
+    )

@@ -1,0 +1,19 @@
+"""One thing the doctor looked at."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+State = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``what`` was looked at, its ``state``, what was ``found``, and how to ``fix`` it where that is needed."""
+
+    what: str
+    state: State
+    found: str
+    fix: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)

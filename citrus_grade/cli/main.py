@@ -1,0 +1,55 @@
+"""``citrus-grade``: the verbs together, the language, and the one place where errors become words and exit codes."""
+
+import os
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+
+import typer
+
+from citrus_grade.cli import demo, doctor, errors, init, log, out, replay, run, show, simulate, version
+from citrus_grade.cli.help import Verb, Verbs
+from citrus_grade.cli.options import Lang
+from citrus_grade.words import LANGUAGES, N_, _, language_of, set_language
+
+app = typer.Typer(
+    cls=Verbs,
+    add_completion=False,
+    help=N_("Open software of a citrus grading line: fruit in, grade out, outlet fired, every run recorded and replayed."),
+    epilog="citrus-grade demo\ncitrus-grade init my-line && citrus-grade doctor my-line/line.toml\ncitrus-grade replay --help",
+)
+
+
+@app.callback()
+def program(lang: Lang = None) -> None:
+    """Take ``--lang`` before the verb too; `main` has read it already."""
+
+
+for module in (demo, init, simulate, run, replay):
+    app.command(module.__name__.rpartition(".")[2], cls=Verb, help=module.HELP, epilog=module.EXAMPLES)(module.verb)
+app.add_typer(log.app, name="log", cls=Verbs, help=log.HELP, epilog=log.EXAMPLES)
+for module in (show, doctor, version):
+    app.command(module.__name__.rpartition(".")[2], cls=Verb, help=module.HELP, epilog=module.EXAMPLES)(module.verb)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    set_language(_language(args))
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without Chinese shows ? instead of failing
+    try:
+        return typer.main.get_command(app)(args, prog_name="citrus-grade", standalone_mode=False) or errors.DONE
+    except Exception as error:
+        failure = errors.explain(error)
+        out.errors([_("error: {problem}").format(problem=failure.problems[0]), *failure.problems[1:]])
+        if "--json" in args:
+            out.as_json(failure.to_dict())
+        return failure.code
+
+
+def _language(args: list[str]) -> str:
+    given = [after for name, after in pairwise(args) if name == "--lang"]
+    given += [arg.removeprefix("--lang=") for arg in args if arg.startswith("--lang=")]
+    return given[-1] if given and given[-1] in LANGUAGES else language_of(os.environ)

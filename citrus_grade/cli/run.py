@@ -1,0 +1,32 @@
+"""``citrus-grade run``: run the line that line.toml describes."""
+
+from citrus_grade.cli import errors, out, summary
+from citrus_grade.cli.newrun import new_run
+from citrus_grade.cli.options import Json, Lang, Line, MaybeSeconds, MaybeSeed, NewRun, Profile
+from citrus_grade.cli.progress import bar
+from citrus_grade.words import N_, _
+
+HELP = N_(
+    "Run the line that LINE.toml describes, with the driver it names, until the source ends.\n\n"
+    "Checks the whole configuration before anything moves. Every run is recorded into a new run folder."
+)
+EXAMPLES = "citrus-grade run my-line/line.toml --seconds 60\ncitrus-grade run my-line/line.toml --profile full --run runs/monday"
+
+
+def verb(
+    line: Line,
+    run: NewRun = None,
+    profile: Profile = None,
+    seconds: MaybeSeconds = None,
+    seed: MaybeSeed = None,
+    as_json: Json = False,
+    lang: Lang = None,
+) -> int:
+    """Run a line."""
+    run_dir = new_run(run, "run")
+    from citrus_grade.runtime.session import run_line
+
+    with bar(_("running the line")) as progress:
+        data = run_line(line, run_dir, profile=profile, seconds=seconds, seed=seed, progress=progress).to_dict()
+    out.as_json(data) if as_json else summary.show(data)
+    return errors.DONE

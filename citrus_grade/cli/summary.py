@@ -1,0 +1,56 @@
+"""What people see of a run that has ended."""
+
+from typing import Any
+
+from citrus_grade.cli import out
+from citrus_grade.cli.labels import label
+from citrus_grade.words import _
+
+
+def show(summary: dict[str, Any]) -> None:
+    """Print packout, reasons, accuracy, rates, and where pictures and report lie."""
+    _packout(summary["packout"])
+    if summary["reasons"]:
+        out.table(_("Why"), (_("reason"), _("cups")), ((label(name), f"{n:,}") for name, n in summary["reasons"].items()))
+    if summary["accuracy"]:
+        _accuracy(summary["accuracy"])
+    out.text(
+        _(
+            "{fruit:,} fruit in {line_s:.1f} s of line time, graded in {wall_s:.1f} s: "
+            "{fruit_per_s:,.0f} fruit/s, {x_realtime:.1f} x real time"
+        ).format(**{name: summary[name] for name in ("fruit", "line_s", "wall_s", "fruit_per_s", "x_realtime")})
+    )
+    for kind, count in summary["alarms"].items():
+        out.text(_("alarm: {kind}, {count} times").format(kind=kind, count=count), "yellow")
+    _places(summary)
+
+
+def _packout(rows: list[dict[str, Any]]) -> None:
+    out.table(
+        _("Packout"),
+        (_("grade"), _("outlet"), _("fruit"), "%", "kg"),
+        ((label(row["grade"]), row["outlet"], f"{row['n']:,}", f"{row['pct']:.1f}", f"{row['kg']:.1f}") for row in rows),
+        left=2,
+    )
+
+
+def _accuracy(accuracy: dict[str, Any]) -> None:
+    rows = [
+        (_("diameter, RMSE"), f"{accuracy['diameter_rmse_mm']:.2f} mm"),
+        (_("right size class"), f"{accuracy['size_class_exact']:.1%}"),
+        (_("fell at the outlet ordered"), f"{accuracy['delivery']:.1%}"),
+        (_("empty cups recognised"), f"{accuracy['empties_exact']:.1%}"),
+    ]
+    for name, trait in accuracy["traits"].items():
+        figures = _("RMSEP {rmsep:.2f}, bias {bias:+.2f}, n = {n:,}").format(**trait)
+        rows.append((label(name), figures))
+    title = _("Accuracy against the simulator's truth, SIMULATED") if accuracy["simulated"] else _("Accuracy")
+    out.table(title, (_("what"), _("figure")), rows)
+
+
+def _places(summary: dict[str, Any]) -> None:
+    out.text(_("run folder  {path}").format(path=summary["run_dir"]))
+    for picture in summary["pictures"]:
+        out.text(_("picture     {path}").format(path=picture))
+    if summary["report"]:
+        out.text(_("report      {path}").format(path=summary["report"]))

@@ -1,0 +1,199 @@
+"""The decision: measurements of a batch of cups to size, mass, grade, outlet and the tick to fire at."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from citrus_grade.messages import Reason
+from citrus_grade.tables import BRIDGING, DOUBLE, EMPTY, N_TRAITS, UNSEEN
+
+N_MEASURED = 7
+"""Length of `plan.MEASURED`."""
+
+_EMPTY, _DOUBLE, _BRIDGING, _MISSING_VIEW = int(Reason.EMPTY), int(Reason.DOUBLE), int(Reason.BRIDGING), int(Reason.MISSING_VIEW)
+_MISSING_SPECTRUM, _SATURATED, _OUT_OF_DOMAIN = int(Reason.MISSING_SPECTRUM), int(Reason.SATURATED), int(Reason.OUT_OF_DOMAIN)
+_LATE, _FULL, _FAULT, _NO_RULE, _LANE_OFF = (
+    int(Reason.LATE), int(Reason.OUTLET_FULL), int(Reason.OUTLET_FAULT), int(Reason.NO_RULE), int(Reason.LANE_OFF),
+)  # fmt: skip
+
+
+class Rules(NamedTuple):
+    """A plan's arrays, see `plan.Plan`."""
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    allowed: NDArray[np.bool_]
+    needs_spectrum: bool
+
+
+class Scale(NamedTuple):
+    """Pixels to millimetres to grams: ``optics`` is px_per_mm, lens height and fruit plane in mm; the rest is the calibration's."""
+
+    optics: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    scale_sigma_mm: NDArray[np.float64]
+    density_g_per_ml: NDArray[np.float64]
+
+
+class Routes(NamedTuple):
+    """The outlets: ``station_milli`` (n_lanes, n_outlets), ``interval_ticks`` a fruit takes of an outlet's capacity (0: unlimited), ``min_gap_cups``."""
+
+    station_milli: NDArray[np.int64]
+    interval_ticks: NDArray[np.int64]
+    min_gap_cups: NDArray[np.int64]
+    num: int
+    den: int
+    lead_ticks: int
+
+
+class OutletBooks(NamedTuple):
+    """What the outlets have been given so far: ``due_tick`` (n_outlets,) when the capacity given out is used up, ``open`` and ``sound``
+    (n_lanes, n_outlets) as the PLC reports, ``last_cup`` (n_lanes, n_outlets)."""
+
+    due_tick: NDArray[np.int64]
+    open: NDArray[np.bool_]
+    sound: NDArray[np.bool_]
+    last_cup: NDArray[np.int64]
+
+
+BURST = 8
+"""How many fruit more than its steady capacity an outlet takes at once."""
+
+
+@njit(cache=True, nogil=True)
+def measure(row: Any, scale: Scale) -> None:
+    """Fill size, volume and mass of one decision from its pixels.
+
+    A fruit's widest silhouette lies half a diameter above the rollers, so a larger fruit is nearer the lens and looks larger still:
+    ``d = d0 * H / (H - plane + d0 / 2)`` solves ``d = d0 * (H - d / 2) / (H - plane)`` for the pinhole camera.
+    """
+    px_per_mm, lens_mm, plane_mm = scale.optics[0], scale.optics[1], scale.optics[2]
+    lane = row.lane
+    nominal = row.diameter_px / px_per_mm
+    magnified = lens_mm / (lens_mm - plane_mm + 0.5 * nominal)
+    row.diameter_mm = scale.scale[lane, 0] + scale.scale[lane, 1] * nominal * magnified
+    row.height_mm = scale.scale[lane, 0] + scale.scale[lane, 1] * row.height_px / px_per_mm * magnified
+    sigma = scale.scale_sigma_mm[lane]
+    row.diameter_sigma_mm = np.sqrt((row.diameter_sigma_px / px_per_mm) ** 2 + sigma**2)
+    row.height_sigma_mm = np.sqrt((row.height_sigma_px / px_per_mm) ** 2 + sigma**2)
+    row.shape_index = row.height_mm / row.diameter_mm
+    row.volume_ml = np.pi / 6000 * row.diameter_mm**2 * row.height_mm
+    row.mass_g = scale.density_g_per_ml[0] * row.volume_ml
+    relative = (
+        (2 * row.diameter_sigma_mm / row.diameter_mm) ** 2
+        + (row.height_sigma_mm / row.height_mm) ** 2
+        + (scale.density_g_per_ml[1] / scale.density_g_per_ml[0]) ** 2
+    )
+    row.mass_sigma_g = row.mass_g * np.sqrt(relative)
+
+
+@njit(cache=True, nogil=True)
+def features(row: Any, out: NDArray[np.float64]) -> None:
+    """Fill one fruit's feature vector in the order of `plan.feature_names`."""
+    out[0], out[1], out[2], out[3] = row.diameter_mm, row.height_mm, row.shape_index, row.volume_ml
+    out[4], out[5], out[6] = row.mass_g, row.green_pct, row.blemish_pct
+    for k in range(min(N_TRAITS, len(out) - N_MEASURED)):
+        out[N_MEASURED + k] = row.trait[k]
+    if len(out) > N_MEASURED + N_TRAITS:
+        out[N_MEASURED + N_TRAITS] = row.trait[0] / row.trait[1] if row.trait[1] > 0 else np.nan
+
+
+@njit(cache=True, nogil=True)
+def first_rule(values: NDArray[np.float64], rules: Rules) -> int:
+    """Return the first rule whose every bound holds (half-open), -1 if none does; an unmeasured value satisfies no bound."""
+    for rule in range(len(rules.low)):
+        holds = True
+        for k in range(len(values)):
+            low, high = rules.low[rule, k], rules.high[rule, k]
+            if (low > -np.inf or high < np.inf) and not low <= values[k] < high:
+                holds = False
+                break
+        if holds:
+            return rule
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def obstacles(row: Any, status: int, least_views: int, lane_on: bool, needs_spectrum: bool) -> int:
+    """Return the reasons, as bits, why a cup can't be graded."""
+    bits = 0
+    if not lane_on:
+        bits |= 1 << _LANE_OFF
+    if row.state == EMPTY:
+        return bits | 1 << _EMPTY
+    if row.state == DOUBLE:
+        bits |= 1 << _DOUBLE
+    elif row.state == BRIDGING:
+        bits |= 1 << _BRIDGING
+    if row.state == UNSEEN or row.views < least_views or row.fruit_views == 0:
+        bits |= 1 << _MISSING_VIEW
+    if needs_spectrum and status > 0:
+        bits |= 1 << (_MISSING_SPECTRUM if status == 1 else _SATURATED if status == 2 else _OUT_OF_DOMAIN)
+    return bits
+
+
+@njit(cache=True, nogil=True)
+def fire_tick(cup: int, station_milli: int, num: int, den: int, offset: int) -> int:
+    """Return the encoder count, rounded up, at which ``cup`` reaches a station."""
+    return -((offset * 1000 - (cup * 1000 + station_milli) * num) // (den * 1000))
+
+
+@njit(cache=True, nogil=True)
+def route(row: Any, rule: int, rules: Rules, routes: Routes, books: OutletBooks, tick: int, head_tick: int, offset: int) -> int:
+    """Choose the least loaded outlet that the rule allows and fill outlet and tick; return the reasons that kept it from one."""
+    best, bits = -1, 0
+    for outlet in range(len(routes.interval_ticks)):
+        if not rules.allowed[rule, outlet]:
+            continue
+        if not books.sound[row.lane, outlet]:
+            bits |= 1 << _FAULT
+            continue
+        interval = routes.interval_ticks[outlet]
+        crowded = row.cup - books.last_cup[row.lane, outlet] <= routes.min_gap_cups[outlet]
+        if not books.open[row.lane, outlet] or crowded or (interval and books.due_tick[outlet] - tick > BURST * interval):
+            bits |= 1 << _FULL
+            continue
+        if fire_tick(row.cup, routes.station_milli[row.lane, outlet], routes.num, routes.den, offset) - head_tick < routes.lead_ticks:
+            bits |= 1 << _LATE
+            continue
+        if best < 0 or books.due_tick[outlet] < books.due_tick[best]:
+            best = outlet
+    if best < 0:
+        return bits
+    row.outlet = best
+    row.fire_tick = fire_tick(row.cup, routes.station_milli[row.lane, best], routes.num, routes.den, offset)
+    books.due_tick[best] = max(books.due_tick[best], tick) + max(routes.interval_ticks[best], 1)
+    books.last_cup[row.lane, best] = row.cup
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def decide(rows: Any, status: NDArray[np.uint8], lane_on: NDArray[np.bool_], least_views: int, scale: Scale, rules: Rules, routes: Routes,
+           books: OutletBooks, tick: int, head_tick: int, offset: int) -> int:  # fmt: skip
+    """Decide a batch: fill each `tables.DECISION` in lane order, keep the outlets' books; return how many are ejected.
+
+    ``status`` (n,) is `traits.TRAITS`'s: 0 good, 1 missing, 2 saturated, 3 out of domain.
+    """
+    values = np.empty(rules.low.shape[1])
+    default, ejected = len(routes.interval_ticks), 0
+    for i in range(len(rows)):
+        row = rows[i]
+        row.rule, row.outlet, row.fire_tick = -1, default, -1
+        if row.fruit_views > 0:
+            measure(row, scale)
+        bits = obstacles(row, status[i], least_views, lane_on[row.lane], rules.needs_spectrum)
+        if bits == 0:
+            features(row, values)
+            rule = first_rule(values, rules)
+            row.rule = rule
+            bits = route(row, rule, rules, routes, books, tick, head_tick, offset) if rule >= 0 else 1 << _NO_RULE
+        row.reasons = bits
+        row.reason = 0
+        for reason in range(1, _LANE_OFF + 1):
+            if bits >> reason & 1:
+                row.reason = reason
+                break
+        ejected += row.outlet != default
+    return ejected

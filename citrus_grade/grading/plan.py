@@ -1,0 +1,155 @@
+"""``plan.toml``: the sort plan, an ordered list of rules; the first whose every condition holds wins.
+
+Size codes of standards overlap, so a plan is a list, not a partition. A guard band moves a cut so that a fruit must clear it by that
+much; what no rule takes goes to the default outlet.
+"""
+
+import difflib
+import hashlib
+import math
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from citrus_grade.config import ConfigError, Number, explain
+
+MEASURED = ("diameter_mm", "height_mm", "shape_index", "volume_ml", "mass_g", "green_pct", "blemish_pct")
+"""Features that the cameras give; the model's targets follow them, then the maturity index."""
+MATURITY = "maturity_index"
+
+
+class _Bound(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    min: Number = -math.inf
+    max: Number = math.inf
+
+
+class _Rule(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    grade: str
+    outlets: Annotated[tuple[str, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v), Field(min_length=1)]
+    guard: dict[str, Number] = Field(default_factory=dict)
+
+
+class _Plan(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    name: str
+    rule: Annotated[tuple[_Rule, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v), Field(min_length=1)]
+
+
+_BOUND = TypeAdapter(_Bound)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A sort plan compiled against the names of a line's features and outlets.
+
+    ``low``, ``high`` (n_rules, n_features): half-open, guard bands folded in; ``allowed`` (n_rules, n_outlets): where a rule's fruit
+    may go; ``needs_spectrum``: whether any rule asks for a spectral trait.
+    """
+
+    id: str
+    name: str
+    grades: tuple[str, ...]
+    features: tuple[str, ...]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    allowed: NDArray[np.bool_]
+    needs_spectrum: bool
+
+
+def feature_names(targets: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what a plan may ask for on a line whose model predicts ``targets``."""
+    ratio = (MATURITY,) if targets[:2] == ("ssc_brix", "ta_pct") else ()
+    return (*MEASURED, *targets, *ratio)
+
+
+def parse(text: str, targets: tuple[str, ...], outlets: tuple[str, ...], path: str = "plan.toml") -> Plan:
+    """Read a plan, or say everything that is wrong with it at once.
+
+    Parameters
+    ----------
+    targets : what the spectral model predicts. outlets : names of the fired outlets, in order.
+
+    Raises
+    ------
+    ConfigError : naming file, rule, key, value and remedy of every problem.
+    """
+    try:
+        plan = _Plan.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(path, [f"not valid TOML: {error}"]) from error
+    except ValidationError as error:
+        raise ConfigError(path, explain(error)) from None
+    features = feature_names(targets)
+    shape = (len(plan.rule), len(features))
+    low, high = np.full(shape, -np.inf), np.full(shape, np.inf)
+    allowed = np.zeros((len(plan.rule), len(outlets)), np.bool_)
+    problems: list[str] = []
+    for index, rule in enumerate(plan.rule):
+        where = f"rule.{index} ({rule.grade})"
+        problems += _outlets(where, rule, outlets, allowed[index])
+        problems += _bounds(where, rule, features, low[index], high[index])
+    if problems:
+        raise ConfigError(path, problems)
+    bounded = np.isfinite(low) | np.isfinite(high)
+    for array in (low, high, allowed):
+        array.setflags(write=False)
+    return Plan(
+        id=hashlib.sha256(text.encode()).hexdigest()[:16],
+        name=plan.name,
+        grades=tuple(rule.grade for rule in plan.rule),
+        features=features,
+        low=low,
+        high=high,
+        allowed=allowed,
+        needs_spectrum=bool(bounded[:, len(MEASURED) :].any()),
+    )
+
+
+def load(path: Path, targets: tuple[str, ...], outlets: tuple[str, ...]) -> Plan:
+    """Read ``path``; see `parse`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
+    return parse(text, targets, outlets, str(path))
+
+
+def _outlets(where: str, rule: _Rule, outlets: tuple[str, ...], allowed: NDArray[np.bool_]) -> list[str]:
+    problems = []
+    for name in rule.outlets:
+        if name in outlets:
+            allowed[outlets.index(name)] = True
+        else:
+            problems.append(f"{where}.outlets: the line has no outlet {name!r}; it has {', '.join(map(repr, outlets))}")
+    return problems
+
+
+def _bounds(where: str, rule: _Rule, features: tuple[str, ...], low: NDArray[np.float64], high: NDArray[np.float64]) -> list[str]:
+    problems = []
+    conditions: dict[str, Any] = rule.__pydantic_extra__ or {}
+    for name in [*conditions, *rule.guard]:
+        if name not in features:
+            near = difflib.get_close_matches(name, features, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(features)}"
+            problems.append(f"{where}.{name}: this line measures no such thing; {hint}")
+    for name, value in conditions.items():
+        if name not in features:
+            continue
+        try:
+            bound = _BOUND.validate_python(value)
+        except ValidationError as error:
+            problems += [f"{where}.{name}: {line}" for line in explain(error)]
+            continue
+        guard = rule.guard.get(name, 0.0)
+        at = features.index(name)
+        low[at], high[at] = bound.min + guard, bound.max - guard
+        if not low[at] < high[at]:
+            problems.append(f"{where}.{name}: nothing lies between {low[at]:g} and {high[at]:g} (guard band {guard:g} included)")
+    return problems

@@ -1,0 +1,1 @@
+"""Frames to views to whole fruit, from raw Bayer pixels."""

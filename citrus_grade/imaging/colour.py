@@ -1,0 +1,42 @@
+"""The named colours of citrus skin as one look-up table from a Bayer quad's red, green and blue."""
+
+import colorsys
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from citrus_grade.tables import COLOURS
+
+BITS = 5
+"""Bits kept of each channel: 32 kB, small enough to stay in the first cache."""
+
+# Upper hue limit in degrees of each chromatic colour of ripening satsuma skin, from red to green.
+_HUE_LIMITS_DEG = (("deep_orange", 27.0), ("orange", 36.0), ("yellow_orange", 45.0), ("yellow", 54.0), ("yellow_green", 70.0), ("green", 180.0))
+_GREENISH = ("yellow_green", "green", "dark_green")
+GREEN_WEIGHT = np.array([name in _GREENISH for name in COLOURS], np.float64)
+"""Which colours count as green skin."""
+
+
+def _name(red: float, green: float, blue: float) -> str:
+    hue, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
+    if value < 0.14:
+        return "black"
+    if saturation < 0.22:
+        return "grey"
+    for name, limit_deg in _HUE_LIMITS_DEG:
+        if hue * 360 < limit_deg:
+            if name == "green" and value < 0.32:
+                return "dark_green"
+            return "brown" if value < 0.30 and name in ("deep_orange", "orange") else name
+    return "grey"
+
+
+@lru_cache(maxsize=1)
+def table() -> NDArray[np.uint8]:
+    """Return the table, (2**15,) uint8, indexed by ``red5 << 10 | green5 << 5 | blue5``."""
+    levels = (np.arange(1 << BITS) + 0.5) / (1 << BITS)
+    names = [_name(r, g, b) for r in levels for g in levels for b in levels]
+    lut = np.array([COLOURS.index(name) for name in names], np.uint8)
+    lut.setflags(write=False)
+    return lut

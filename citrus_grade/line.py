@@ -1,0 +1,346 @@
+"""The line as one deterministic function: ``Line.feed(message) -> outputs``.
+
+What comes out depends only on the initial state and the messages: no clock, file, socket, thread or random number is inside. Live,
+simulated and replayed runs differ only in who calls it.
+"""
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from citrus_grade import __version__
+from citrus_grade.calibration_set import CalibrationSet
+from citrus_grade.config import LineConfig
+from citrus_grade.geometry import MILLI, Ruler, locate, milli
+from citrus_grade.grading.decide import OutletBooks, Routes, Rules, Scale, decide
+from citrus_grade.grading.plan import Plan
+from citrus_grade.imaging.imager import Imager
+from citrus_grade.imaging.join import join
+from citrus_grade.messages import (
+    Alarm, Command, Decisions, Ejection, Frame, Joined, Message, OutletReport, Output, Pulse, Reading, Scans, Views,
+)  # fmt: skip
+from citrus_grade.spectra.model import SpectralModel, predict
+from citrus_grade.spectra.traits import TRAITS
+from citrus_grade.tables import DECISION, FRUIT, VIEW, empty
+
+SOFTWARE = sum(int(part) << shift for part, shift in zip(__version__.split(".")[:3], (16, 8, 0), strict=True))
+"""The software version as every decision names it: major, minor and patch in one number."""
+_LOTS = 16
+_NO_SPECTRUM = np.dtype([("status", "u1")])
+
+
+@dataclass(frozen=True, slots=True)
+class Artefacts:
+    """What the shell has loaded: everything a `Command` may switch to, by id."""
+
+    plans: Mapping[str, Plan]
+    models: Mapping[str, SpectralModel]
+    calibrations: Mapping[str, CalibrationSet]
+
+
+@dataclass(slots=True)
+class State:
+    """All that `feed` remembers. Rings lead with ``cup % ring``, so the lanes of one cup are one contiguous batch."""
+
+    plan_id: str
+    model_id: str
+    calibration_id: str
+    next_cup: int
+    offset: int
+    views: NDArray[Any]
+    views_seen: NDArray[np.bool_]
+    fruit: NDArray[Any]
+    joined: NDArray[np.bool_]
+    counts: NDArray[np.uint16]
+    scans_seen: NDArray[np.bool_]
+    due_tick: NDArray[np.int64]
+    outlet_open: NDArray[np.bool_]
+    outlet_sound: NDArray[np.bool_]
+    last_cup: NDArray[np.int64]
+    lane_on: NDArray[np.bool_]
+    frame_seq: NDArray[np.int64]
+    scan_seq: NDArray[np.int64]
+    lot_from: NDArray[np.int64]
+    lot: NDArray[np.int32]
+
+
+def _initial(config: LineConfig, plan: str, model: str, calibration: str) -> State:
+    lanes, outlets = config.line.lanes, len(config.outlet)
+    ring = 1 << (config.line.decision_station + 8).bit_length()
+    spectrometer = config.spectrometer
+    bins, pixels = (spectrometer.bins, spectrometer.pixels) if spectrometer else (0, 0)
+    return State(
+        plan_id=plan, model_id=model, calibration_id=calibration, next_cup=0, offset=0,
+        views=empty(VIEW, ring * lanes * config.n_views).reshape(ring, lanes, config.n_views),
+        views_seen=np.zeros((ring, lanes, config.n_views), np.bool_),
+        fruit=empty(FRUIT, ring * lanes).reshape(ring, lanes), joined=np.zeros((ring, lanes), np.bool_),
+        counts=np.zeros((ring, lanes, bins, pixels), np.uint16), scans_seen=np.zeros((ring, lanes, bins), np.bool_),
+        due_tick=np.zeros(outlets, np.int64), outlet_open=np.ones((lanes, outlets), np.bool_),
+        outlet_sound=np.ones((lanes, outlets), np.bool_), last_cup=np.full((lanes, outlets), -(1 << 40), np.int64),
+        lane_on=np.ones(lanes, np.bool_), frame_seq=np.full(len(config.camera), -1, np.int64), scan_seq=np.full(lanes, -1, np.int64),
+        lot_from=np.zeros(_LOTS, np.int64), lot=np.zeros(_LOTS, np.int32),
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def place_views(rows: Any, next_cup: int, views: Any, seen: NDArray[np.bool_]) -> int:
+    """Put views into the ring, the first of a kind wins; return how many came too late or too early."""
+    ring, missed = len(seen), 0
+    for i in range(len(rows)):
+        row = rows[i]
+        if row.cup < next_cup or row.cup >= next_cup + ring:
+            missed += row.cup >= 0
+            continue
+        slot = row.cup & (ring - 1)
+        if not seen[slot, row.lane, row.view]:
+            views[slot, row.lane, row.view] = row
+            seen[slot, row.lane, row.view] = True
+    return missed
+
+
+@njit(cache=True, nogil=True)
+def place_scans(lane: NDArray[np.int32], tick: NDArray[np.int64], counts: NDArray[np.uint16], next_cup: int, offset: int,
+                station_milli: NDArray[np.int64], chord_milli: int, num: int, den: int, ring_counts: NDArray[np.uint16],
+                seen: NDArray[np.bool_]) -> int:  # fmt: skip
+    """Put scans into the ring by their place in the passage, the first of a bin wins; return how many came too late or too early.
+
+    A scan outside the chord sees the gap between two cups and is passed over.
+    """
+    ring, bins, missed = len(seen), seen.shape[2], 0
+    for i in range(len(lane)):
+        cup, ahead, unit = locate(tick[i], offset, station_milli[lane[i]], num, den)
+        inside, whole = 2 * MILLI * ahead + chord_milli * unit, 2 * chord_milli * unit
+        if inside < 0 or inside >= whole or cup < 0:
+            continue
+        if cup < next_cup or cup >= next_cup + ring:
+            missed += 1
+            continue
+        slot, place = cup & (ring - 1), inside * bins // whole
+        if not seen[slot, lane[i], place]:
+            ring_counts[slot, lane[i], place] = counts[i]
+            seen[slot, lane[i], place] = True
+    return missed
+
+
+@njit(cache=True, nogil=True)
+def join_lanes(views: Any, seen: NDArray[np.bool_], joined: NDArray[np.bool_], pitch_px: float, cup: int, work: NDArray[np.float64], out: Any) -> None:
+    """Join the views of one cup on every lane that was not fed joined."""
+    for lane in range(len(out)):
+        if not joined[lane]:
+            out[lane].lane, out[lane].cup = lane, cup
+            join(views[lane], seen[lane], pitch_px, work, out[lane])
+
+
+class Line:
+    """A line: feed it messages, it answers with decisions, ejections and alarms.
+
+    Parameters
+    ----------
+    config : the line. artefacts : all that commands may name. plan, calibration, model : ids in use at the start; ``model`` is ""
+        on a line without spectrometers.
+    """
+
+    def __init__(self, config: LineConfig, artefacts: Artefacts, *, plan: str, calibration: str, model: str = "") -> None:
+        self.config = config
+        self.artefacts = artefacts
+        self.state = _initial(config, plan, model, calibration)
+        self._ruler = Ruler.of(config.encoder.ratio)
+        self._imagers = [Imager.of(config, camera) for camera in config.camera]
+        self._least_views = config.line.min_views or config.n_views
+        self._blank = empty(DECISION, config.line.lanes)
+        self._blank["lane"] = np.arange(config.line.lanes)
+        self._blank["software"] = SOFTWARE
+        self._blank_fruit = empty(FRUIT, config.line.lanes)
+        self._no_traits = np.zeros(config.line.lanes, TRAITS)
+        self._no_traits["status"] = 1
+        self._work = np.empty((2, max(config.n_views, 1)))
+        self._bind_stations()
+        self._bind_artefacts()
+        self._handlers: dict[type, Callable[[Any], list[Output]]] = {
+            Frame: self._on_frame, Views: self._on_views, Joined: self._on_joined, Scans: self._on_scans, Pulse: self._on_pulse,
+            OutletReport: self._on_report, Reading: self._on_reading, Command: self._on_command,
+        }  # fmt: skip
+
+    def feed(self, message: Message) -> tuple[Output, ...]:
+        """Take one message, in order of arrival; return what follows from it."""
+        return tuple(self._handlers[type(message)](message))
+
+    def snapshot(self) -> bytes:
+        """Return the whole state as bytes; `restore` takes them back."""
+        buffer = io.BytesIO()
+        np.savez(buffer, **{item.name: np.asarray(getattr(self.state, item.name)) for item in fields(State)})
+        return buffer.getvalue()
+
+    def restore(self, snapshot: bytes) -> None:
+        """Become the line that `snapshot` described; the artefacts it names must be loaded."""
+        with np.load(io.BytesIO(snapshot), allow_pickle=False) as stored:
+            for item in fields(State):
+                value = stored[item.name]
+                setattr(self.state, item.name, value if value.ndim else value.item())
+        self._bind_artefacts()
+
+    def _bind_stations(self) -> None:
+        config, spectrometer = self.config, self.config.spectrometer
+        self._scan_station = milli((spectrometer.station if spectrometer else 0.0) + phase for phase in config.phases)
+        self._chord = round(spectrometer.chord_cups * MILLI) if spectrometer else 1
+        station = np.array([milli(o.station + phase for o in config.outlet) for phase in config.phases]).reshape(config.line.lanes, -1)
+        per_minute = self._ruler.ticks(60 * config.line.cups_per_s)
+        self._routes = Routes(
+            station_milli=station,
+            interval_ticks=np.array([round(per_minute / o.capacity_per_min) if o.capacity_per_min else 0 for o in config.outlet], np.int64),
+            min_gap_cups=np.array([o.min_gap_cups for o in config.outlet], np.int64),
+            num=self._ruler.num,
+            den=self._ruler.den,
+            lead_ticks=self._ruler.ticks(config.line.lead_ms / 1000 * config.line.cups_per_s),
+        )
+        camera = config.camera[0] if config.camera else None
+        self._optics = np.array([camera.px_per_mm, camera.lens_height_mm, camera.fruit_plane_mm] if camera else [1.0, 1000.0, 31.0])
+        self._pitch_px = self._optics[0] * config.line.pitch_mm
+
+    def _bind_artefacts(self) -> None:
+        state = self.state
+        self._plan = self.artefacts.plans[state.plan_id]
+        self._model = self.artefacts.models[state.model_id] if state.model_id else None
+        self._calibration = self.artefacts.calibrations[state.calibration_id]
+        self._rules = Rules(self._plan.low, self._plan.high, self._plan.allowed, self._plan.needs_spectrum)
+        calibration = self._calibration
+        self._scale = Scale(self._optics, calibration.scale, calibration.scale_sigma_mm, calibration.density_g_per_ml)
+        self._books = OutletBooks(state.due_tick, state.outlet_open, state.outlet_sound, state.last_cup)
+        self._blank["model_id"] = int(state.model_id or "0", 16)
+        self._blank["plan_id"] = int(state.plan_id, 16)
+        self._blank["calibration_id"] = int(state.calibration_id, 16)
+
+    def _on_frame(self, frame: Frame) -> list[Output]:
+        if not 0 <= frame.camera < len(self._imagers) or not self._imagers[frame.camera].accepts(frame.mosaic):
+            return [Alarm(frame.tick, "bad_frame", f"camera {frame.camera}")]
+        return self._on_views(self._imagers[frame.camera](frame, self.state.offset))
+
+    def _on_views(self, views: Views) -> list[Output]:
+        state = self.state
+        missed = place_views(views.rows, state.next_cup, state.views, state.views_seen)
+        outputs: list[Output] = [Alarm(views.tick, "views_outside_window", f"camera {views.camera}", missed)] if missed else []
+        gap = views.seq - int(state.frame_seq[views.camera]) - 1
+        if gap > 0 and state.frame_seq[views.camera] >= 0:
+            outputs.append(Alarm(views.tick, "frame_gap", f"camera {views.camera}", gap))
+        state.frame_seq[views.camera] = max(views.seq, int(state.frame_seq[views.camera]))
+        return outputs
+
+    def _on_joined(self, joined: Joined) -> list[Output]:
+        state = self.state
+        ring = len(state.joined)
+        for row in joined.rows:
+            cup, lane = int(row["cup"]), int(row["lane"])
+            if state.next_cup <= cup < state.next_cup + ring:
+                state.fruit[cup % ring, lane] = row
+                state.joined[cup % ring, lane] = True
+        return []
+
+    def _on_scans(self, scans: Scans) -> list[Output]:
+        state = self.state
+        missed = place_scans(scans.lane, scans.tick, scans.counts, state.next_cup, state.offset, self._scan_station, self._chord,
+                             self._ruler.num, self._ruler.den, state.counts, state.scans_seen)  # fmt: skip
+        last = state.scan_seq[scans.lane]
+        gap = int(np.maximum(scans.seq - last - 1, 0)[last >= 0].sum())
+        state.scan_seq[scans.lane] = np.maximum(last, scans.seq)
+        outputs: list[Output] = [Alarm(int(scans.tick[0]), "scans_outside_window", "spectrometers", missed)] if missed else []
+        if gap:
+            outputs.append(Alarm(int(scans.tick[0]), "scan_gap", "spectrometers", gap))
+        return outputs
+
+    def _on_pulse(self, pulse: Pulse) -> list[Output]:
+        state = self.state
+        reached = self._ruler.passed(pulse.tick, self.config.line.decision_station, state.offset)
+        if reached < state.next_cup:
+            return []
+        if reached - state.next_cup >= 4 * len(state.joined):
+            return [Alarm(pulse.tick, "encoder_jump", "encoder", reached - state.next_cup)]
+        outputs: list[Output] = []
+        if reached > state.next_cup and state.next_cup > 0:
+            outputs.append(Alarm(pulse.tick, "pulse_gap", "encoder", reached - state.next_cup))
+        batches = []
+        for cup in range(state.next_cup, reached + 1):
+            rows, ejected = self._decide(cup, pulse)
+            batches.append(rows)
+            if ejected:
+                fired = rows[rows["fire_tick"] >= 0]
+                where = zip(fired["lane"].tolist(), fired["outlet"].tolist(), fired["fire_tick"].tolist(), strict=True)
+                outputs += [Ejection(lane, cup, outlet, tick) for lane, outlet, tick in where]
+        rows = batches[0] if len(batches) == 1 else np.concatenate(batches)
+        rows.setflags(write=False)
+        return [Decisions(rows), *outputs]
+
+    def _decide(self, cup: int, pulse: Pulse) -> tuple[NDArray[Any], int]:
+        state = self.state
+        slot = cup % len(state.joined)
+        fruit = np.where(state.joined[slot], state.fruit[slot], self._blank_fruit)
+        join_lanes(state.views[slot], state.views_seen[slot], state.joined[slot], self._pitch_px, cup, self._work, fruit)
+        traits = self._traits(slot)
+        rows = self._blank.copy()
+        # A decision begins with the fields of the joined fruit: the same packed bytes.
+        rows.view(np.uint8).reshape(len(rows), -1)[:, : FRUIT.itemsize] = fruit.view(np.uint8).reshape(len(rows), -1)
+        rows["tick"] = pulse.tick
+        rows["lot"] = state.lot[np.searchsorted(state.lot_from, cup, side="right") - 1]
+        for name, source in (("trait", "value"), ("trait_sigma", "sigma")):
+            rows[name] = traits[source]
+        for name in ("t2", "q", "scans_received", "scans_kept", "clipped_scans", "scan_spread"):
+            rows[name] = traits[name]
+        ejected = decide(rows, traits["status"], state.lane_on, self._least_views, self._scale, self._rules, self._routes, self._books,
+                         pulse.tick, pulse.head_tick, state.offset)  # fmt: skip
+        state.views_seen[slot] = False
+        state.joined[slot] = False
+        state.scans_seen[slot] = False
+        state.next_cup = cup + 1
+        return rows, ejected
+
+    def _traits(self, slot: int) -> NDArray[Any]:
+        state, spectrometer = self.state, self.config.spectrometer
+        if self._model is None or spectrometer is None:
+            return self._no_traits
+        out = np.zeros(self.config.line.lanes, TRAITS)
+        predict(self._model, state.counts[slot], state.scans_seen[slot], self._calibration.dark, self._calibration.white,
+                spectrometer.full_scale, out)  # fmt: skip
+        return out
+
+    def _on_report(self, report: OutletReport) -> list[Output]:
+        lanes = slice(None) if report.lane < 0 else report.lane
+        if report.state in ("full", "clear"):
+            self.state.outlet_open[lanes, report.outlet] = report.state == "clear"
+        if report.state in ("jammed", "clear"):
+            self.state.outlet_sound[lanes, report.outlet] = report.state == "clear"
+        if report.state in ("jammed", "full", "late"):
+            return [Alarm(report.tick, f"outlet_{report.state}", f"lane {report.lane} outlet {report.outlet}")]
+        return []
+
+    def _on_reading(self, reading: Reading) -> list[Output]:
+        if reading.kind != "cup_index":
+            return []
+        slip = self._ruler.slip(reading.tick, self.state.offset)
+        self.state.offset -= slip
+        # A tenth of a pitch is more than belt stretch and jitter: the encoder has slipped.
+        return [Alarm(reading.tick, "encoder_slip", "encoder")] if 10 * abs(slip) > self._ruler.num else []
+
+    def _on_command(self, command: Command) -> list[Output]:
+        state = self.state
+        if command.kind == "lot":
+            self._start_lot(command)
+        elif command.kind in ("lane_on", "lane_off"):
+            state.lane_on[int(command.value)] = command.kind == "lane_on"
+        else:
+            known: Mapping[str, Any] = getattr(self.artefacts, f"{command.kind}s")
+            if command.value not in known:
+                return [Alarm(command.tick, "unknown_artefact", f"{command.kind} {command.value}")]
+            setattr(state, f"{command.kind}_id", command.value)
+            self._bind_artefacts()
+        return []
+
+    def _start_lot(self, command: Command) -> None:
+        """The lot begins with the first cup that has not yet passed the loading point."""
+        state = self.state
+        state.lot_from[:-1], state.lot[:-1] = state.lot_from[1:].copy(), state.lot[1:].copy()
+        state.lot_from[-1] = max(self._ruler.passed(command.tick, 0, state.offset) + 1, 0)
+        state.lot[-1] = int(command.value)

@@ -1,0 +1,143 @@
+"""The run folder: one line's run with all it takes to replay it.
+
+``line.toml`` the configuration; ``plans/ID.toml``, ``models/ID/``, ``calibrations/ID/`` every artefact used; ``run.json`` which were live at
+the start; ``log/*.mcap`` the messages and decisions; ``fruit.parquet`` one row a cup.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from citrus_grade import __version__, artefacts, config
+from citrus_grade.artefacts import ArtefactError
+from citrus_grade.calibration_set import KIND as CALIBRATION
+from citrus_grade.calibration_set import CalibrationSet
+from citrus_grade.config import LineConfig
+from citrus_grade.grading import plan as plans
+from citrus_grade.grading.plan import Plan
+from citrus_grade.line import Artefacts, Line
+from citrus_grade.runlog.errors import LogError
+from citrus_grade.spectra import model as models
+from citrus_grade.spectra.model import SpectralModel
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration with the artefacts it names."""
+
+    config: LineConfig
+    plan: Plan
+    plan_text: str
+    model: SpectralModel | None
+    model_id: str
+    calibration: CalibrationSet
+    model_path: Path | None
+    calibration_path: Path | None
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What the spectral model predicts."""
+        return self.model.targets if self.model else ()
+
+    def line(self) -> Line:
+        """Return a new line at tick 0."""
+        return Line(self.config, self.artefacts(), plan=self.plan.id, calibration=self.calibration.id, model=self.model_id)
+
+    def artefacts(self) -> Artefacts:
+        """Return the artefacts as the line looks them up."""
+        models = {self.model_id: self.model} if self.model else {}
+        return Artefacts({self.plan.id: self.plan}, models, {self.calibration.id: self.calibration})
+
+
+def load_line(path: Path, *, plan: Path | None = None, model: Path | None = None, calibration: Path | None = None) -> Loaded:
+    """Load ``line.toml`` and the artefacts beside it; ``plan``, ``model`` and ``calibration`` take their place if given.
+
+    Raises
+    ------
+    ConfigError, ArtefactError : naming what is wrong, where, and what to do.
+    """
+    line = config.load(path)
+    model_path = model or (path.parent / line.files.model if line.files.model else None)
+    calibration_path = calibration or (path.parent / line.files.calibration if line.files.calibration else None)
+    spectral, model_id = load_model(model_path, line) if model_path else (None, "")
+    targets = spectral.targets if spectral else ()
+    plan_path = plan or path.parent / line.files.plan
+    compiled = plans.load(plan_path, targets, line.outlet_names[:-1])
+    measured = load_calibration(calibration_path, line) if calibration_path else CalibrationSet.nominal(line)
+    return Loaded(line, compiled, plan_path.read_text(encoding="utf-8"), spectral, model_id, measured, model_path, calibration_path)
+
+
+def load_model(path: Path, line: LineConfig) -> tuple[SpectralModel, str]:
+    """Load a model bundle and check that it fits the line's spectrometers; return it with its id."""
+    artefact = artefacts.load(path, models.KIND)
+    model = models.from_artefact(artefact)
+    pixels = line.spectrometer.pixels if line.spectrometer else 0
+    if len(model.wavelength_nm) != pixels:
+        raise ArtefactError(f"{path}: made for {len(model.wavelength_nm)} pixels, the line's spectrometers have {pixels}; train it on this line")
+    return model, artefact.id
+
+
+def load_calibration(path: Path, line: LineConfig) -> CalibrationSet:
+    """Load a calibration set and check that it fits the line's lanes and spectrometers."""
+    measured = CalibrationSet.of(artefacts.load(path, CALIBRATION))
+    pixels = line.spectrometer.pixels if line.spectrometer else 0
+    wanted = (line.line.lanes, pixels)
+    if measured.white.shape != wanted or measured.dark.shape != wanted or measured.scale.shape != (line.line.lanes, 2):
+        raise ArtefactError(f"{path}: made for {measured.white.shape} lanes and pixels, the line has {wanted}; calibrate this line")
+    return measured
+
+
+def create(run_dir: Path, loaded: Loaded, *, seed: int | None, profile: str, config_text: str) -> None:
+    """Lay out a new run folder with copies of everything the run uses.
+
+    Raises
+    ------
+    FileExistsError : if the folder holds something already; a run is never written over.
+    """
+    if run_dir.exists() and any(run_dir.iterdir()):
+        raise FileExistsError(17, "the folder holds something already; name a new one", str(run_dir))
+    (run_dir / "log").mkdir(parents=True)
+    (run_dir / "line.toml").write_text(config_text, encoding="utf-8")
+    (run_dir / "plans").mkdir()
+    (run_dir / "plans" / f"{loaded.plan.id}.toml").write_text(loaded.plan_text, encoding="utf-8")
+    for kind, artefact_id, path in (
+        ("models", loaded.model_id, loaded.model_path),
+        ("calibrations", loaded.calibration.id, loaded.calibration_path),
+    ):
+        if path is not None:
+            shutil.copytree(path, run_dir / kind / artefact_id)
+    start = {
+        "software": __version__, "profile": profile, "seed": seed, "plan": loaded.plan.id, "model": loaded.model_id,
+        "calibration": loaded.calibration.id, "targets": list(loaded.targets), "grades": list(loaded.plan.grades),
+        "outlets": list(loaded.config.outlet_names),
+    }  # fmt: skip
+    (run_dir / "run.json").write_text(json.dumps(start, indent=2), encoding="utf-8")
+
+
+def start_of(run_dir: Path) -> dict[str, Any]:
+    """Return what ``run.json`` says was live at the start.
+
+    Raises
+    ------
+    LogError : if the folder is no run.
+    """
+    try:
+        start: dict[str, Any] = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise LogError(f"{run_dir}: no run.json to read; name the folder that `citrus-grade run` wrote") from error
+    return start
+
+
+def reopen(run_dir: Path, *, plan: Path | None = None, model: Path | None = None, calibration: Path | None = None) -> Loaded:
+    """Load a run's line again, with other artefacts in place of its own if given."""
+    start = start_of(run_dir)
+    own_model = run_dir / "models" / start["model"] if start["model"] else None
+    own_calibration = run_dir / "calibrations" / start["calibration"]
+    return load_line(
+        run_dir / "line.toml",
+        plan=plan or run_dir / "plans" / f"{start['plan']}.toml",
+        model=model or own_model,
+        calibration=calibration or (own_calibration if own_calibration.exists() else None),
+    )

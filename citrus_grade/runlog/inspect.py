@@ -1,0 +1,91 @@
+"""What is in a log, and what is left of a damaged one."""
+
+from pathlib import Path
+from typing import Any
+
+from mcap.records import Channel, Chunk, Header, Metadata, Schema
+from mcap.records import Message as Record
+from mcap.stream_reader import StreamReader
+from mcap.writer import CompressionType, Writer
+
+from citrus_grade.messages import Alarm, Decisions
+from citrus_grade.runlog.errors import LogError
+from citrus_grade.runlog.reader import _DAMAGE, Fed, LogReader, files
+from citrus_grade.runlog.writer import CHUNK_BYTES
+
+
+def info(run_dir: Path) -> dict[str, Any]:
+    """Return what a run's log holds: files, bytes, messages, decisions, alarms, ticks, whether it ends early."""
+    report: dict[str, Any] = {"run": str(run_dir), "files": [], "decisions": 0, "messages": 0, "alarms": {}, "truncated": False}
+    for path in files(run_dir):
+        reader = LogReader(path, frames=False)
+        decisions = messages = 0
+        for entry in reader:
+            if isinstance(entry, Decisions):
+                decisions += len(entry.rows)
+                report.setdefault("first_tick", int(entry.rows["tick"][0]))
+                report["last_tick"] = int(entry.rows["tick"][-1])
+            elif isinstance(entry, Fed):
+                messages += len(entry.messages)
+            elif isinstance(entry, Alarm):
+                report["alarms"][entry.kind] = report["alarms"].get(entry.kind, 0) + entry.count
+        size = path.stat().st_size
+        report["files"].append({"file": path.name, "bytes": size, "profile": reader.profile, "decisions": decisions, "truncated": reader.truncated})
+        report["decisions"] += decisions
+        report["messages"] += messages
+        report["truncated"] |= reader.truncated
+    report["bytes"] = sum(file["bytes"] for file in report["files"])
+    return report
+
+
+def recover(path: Path, out: Path | None = None) -> dict[str, Any]:
+    """Copy all that can still be read of a cut or damaged log file into a sound one.
+
+    Parameters
+    ----------
+    path : the file, or a run folder, whose unfinished files are all recovered in place.
+    out : the new file; default: beside the old one, as ``NAME.recovered.mcap``. The old file is never changed.
+
+    Raises
+    ------
+    LogError : if nothing at all can be read.
+    """
+    if path.is_dir():
+        return {"recovered": [recover(file) for file in files(path) if file.suffix == ".active"]}
+    target = out or path.with_name(path.name.removesuffix(".active").removesuffix(".mcap") + ".recovered.mcap")
+    if target.exists():
+        raise LogError(f"{target}: exists already; name another file or remove it")
+    partial = target.with_name(target.name + ".part")
+    records, damage = _copy(path, partial)
+    if not records:
+        partial.unlink(missing_ok=True)
+        raise LogError(f"{path}: nothing can be read from it ({damage}); is it a log of this program?")
+    partial.replace(target)
+    return {"file": str(path), "out": str(target), "records": records, "damage": damage}
+
+
+def _copy(path: Path, target: Path) -> tuple[int, str]:
+    records, damage = 0, ""
+    with path.open("rb") as stream, target.open("wb") as sink:
+        writer = Writer(sink, chunk_size=CHUNK_BYTES, compression=CompressionType.NONE)
+        writer.start()
+        schemas, channels = {0: 0}, {}
+        try:
+            for record in StreamReader(stream, validate_crcs=True).records:
+                if isinstance(record, Schema):
+                    if record.id not in schemas:
+                        schemas[record.id] = writer.register_schema(record.name, record.encoding, record.data)
+                elif isinstance(record, Channel):
+                    if record.id not in channels:
+                        channels[record.id] = writer.register_channel(record.topic, record.message_encoding, schemas[record.schema_id])
+                elif isinstance(record, Metadata):
+                    writer.add_metadata(record.name, record.metadata)
+                elif isinstance(record, Record):
+                    writer.add_message(channels[record.channel_id], record.log_time, record.data, record.publish_time)
+                    records += 1
+                elif not isinstance(record, Header | Chunk):
+                    continue
+        except _DAMAGE as error:
+            damage = f"{type(error).__name__}: {error}"
+        writer.finish()
+    return records, damage

@@ -1,0 +1,102 @@
+"""Reading a run back, whole or cut anywhere."""
+
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from mcap.exceptions import McapError
+from mcap.records import Channel, McapRecord, Metadata
+from mcap.records import Message as Record
+from mcap.stream_reader import StreamReader
+
+from citrus_grade.messages import Alarm, Decisions, Frame, Message
+from citrus_grade.runlog import codec
+from citrus_grade.runlog.errors import LogError
+from citrus_grade.runlog.records import unpack, unpack_decisions
+from citrus_grade.runlog.writer import FRAME_HEAD
+
+_DAMAGE = (McapError, struct.error, EOFError, ValueError, IndexError, KeyError)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The state of the line where a file begins."""
+
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """One record of messages, in the order they were fed."""
+
+    messages: list[Message]
+
+
+Entry = Snapshot | Fed | Decisions | Alarm
+
+
+def files(run_dir: Path) -> list[Path]:
+    """Return a run's log files in order, unfinished ones included.
+
+    Raises
+    ------
+    LogError : if there are none.
+    """
+    folder = run_dir / "log"
+    found = sorted([*folder.glob("*.mcap"), *folder.glob("*.mcap.active")])
+    if not found:
+        raise LogError(f"{run_dir}: no log/*.mcap inside; name the folder that `citrus-grade run` wrote")
+    return found
+
+
+class LogReader:
+    """One log file, entry by entry. After iteration ``truncated`` says whether the file ends before it was finished.
+
+    Frames are decoded only if asked for.
+    """
+
+    def __init__(self, path: Path, *, frames: bool = True) -> None:
+        self.path = path
+        self.truncated = False
+        self.profile = ""
+        self._frames = frames
+        self._pixels = 1
+        self._topics: dict[int, str] = {}
+
+    def __iter__(self) -> Iterator[Entry]:
+        with self.path.open("rb") as stream:
+            for record in self._records(stream):
+                if isinstance(record, Channel):
+                    self._topics[record.id] = record.topic
+                elif isinstance(record, Metadata):
+                    self.profile = record.metadata["profile"]
+                    self._pixels = int(record.metadata["n_pixels"])
+                elif isinstance(record, Record):
+                    entry = self._entry(self._topics.get(record.channel_id, ""), record.data)
+                    if entry is not None:
+                        yield entry
+
+    def _records(self, stream: BinaryIO) -> Iterator[McapRecord]:
+        try:
+            yield from StreamReader(stream, validate_crcs=True).records
+        except _DAMAGE:
+            self.truncated = True
+
+    def _entry(self, topic: str, data: bytes) -> Entry | None:
+        if topic == "/line/messages":
+            return Fed(list(unpack(data, self._pixels)))
+        if topic == "/line/decisions":
+            return Decisions(unpack_decisions(data))
+        if topic == "/line/frames":
+            return Fed([_frame(data)]) if self._frames else None
+        if topic == "/line/alarms":
+            return Alarm(**json.loads(data))
+        return Snapshot(data) if topic == "/line/snapshot" else None
+
+
+def _frame(data: bytes) -> Frame:
+    camera, seq, tick, t_ns, height, width = FRAME_HEAD.unpack_from(data)
+    return Frame(camera, seq, tick, t_ns, codec.decode(data[FRAME_HEAD.size :], height, width))

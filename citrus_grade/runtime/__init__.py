@@ -1,0 +1,1 @@
+"""The shell around the core: opens devices, feeds the line, records, fires outlets."""

@@ -1,0 +1,62 @@
+"""What a line said against what a simulator knows. Every figure made here is SIMULATED."""
+
+from typing import Any
+
+import numpy as np
+
+from citrus_grade.messages import Reason
+from citrus_grade.tables import Table
+
+SIZE_LIMITS_MM = (50.0, 55.0, 61.0, 67.0, 73.0, 80.0)
+"""Satsuma sizes 3S, 2S, S, M, L, 2L, 3L as graded in Japan, half-open."""
+_SINGLE, _EMPTY = 1, 0
+
+
+def against_truth(decisions: Table, truth: Table, targets: tuple[str, ...]) -> dict[str, Any]:
+    """Return errors of size, class, delivery, empties and traits.
+
+    Parameters
+    ----------
+    decisions : `tables.DECISION` of a run.
+    truth : one row a cup with ``lane``, ``cup``, ``load``, ``fell`` and ``fruit`` (the simulator's).
+    """
+    order = {key: at for at, key in enumerate(zip(truth["lane"].tolist(), truth["cup"].tolist(), strict=True))}
+    pairs = [(i, order[key]) for i, key in enumerate(zip(decisions["lane"].tolist(), decisions["cup"].tolist(), strict=True)) if key in order]
+    at = np.array(pairs, np.int64).reshape(-1, 2)
+    said, true = decisions[at[:, 0]], truth[at[:, 1]]
+    one = (true["load"] == _SINGLE) & (said["fruit_views"] > 0)
+    known, measured = true["fruit"]["diameter_mm"][one], said["diameter_mm"][one]
+    default = int(said["outlet"].max(initial=0))
+    ordered = np.where(said["fire_tick"] >= 0, said["outlet"], -1)
+    full = true["load"] != _EMPTY
+    return {
+        "simulated": True,
+        "n": int(one.sum()),
+        "default_outlet": default,
+        "diameter_rmse_mm": _rms(measured - known),
+        "diameter_bias_mm": float(np.mean(measured - known)),
+        "mass_rmse_g": _rms(said["mass_g"][one] - true["fruit"]["mass_g"][one]),
+        "size_class_exact": float(np.mean(np.digitize(measured, SIZE_LIMITS_MM) == np.digitize(known, SIZE_LIMITS_MM))),
+        "delivery": float(np.mean(ordered[full] == true["fell"][full])),
+        "empties_exact": float(np.mean((said["reason"] == Reason.EMPTY) == ~full)),
+        "doubles_caught": _share(said["reason"][true["load"] == 2] == Reason.DOUBLE),
+        "traits": {name: _trait(said["trait"][one, k], true["fruit"][name][one]) for k, name in enumerate(targets) if name in _names(true)},
+    }
+
+
+def _names(true: Table) -> tuple[str, ...]:
+    return true["fruit"].dtype.names or ()
+
+
+def _rms(error: Any) -> float:
+    return float(np.sqrt(np.nanmean(np.square(error)))) if len(error) else float("nan")
+
+
+def _share(hit: Any) -> float | None:
+    return float(np.mean(hit)) if len(hit) else None
+
+
+def _trait(measured: Any, known: Any) -> dict[str, float]:
+    good = np.isfinite(measured)
+    error = measured[good] - known[good]
+    return {"rmsep": _rms(error), "bias": float(np.mean(error)) if len(error) else float("nan"), "n": int(good.sum())}

@@ -1,0 +1,122 @@
+"""One run of a line: devices in, decisions out, everything kept."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from citrus_grade.config import ConfigError, LineConfig
+from citrus_grade.messages import Decisions, Ejection, Pulse
+from citrus_grade.ports import Plant
+from citrus_grade.rundir import create, load_line
+from citrus_grade.runtime.accuracy import against_truth
+from citrus_grade.runtime.recorder import Recorder
+from citrus_grade.tables import Table
+
+DRIVERS = "citrus_grade.drivers"
+Progress = Callable[[float, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What a run came to."""
+
+    run_dir: str
+    line_s: float
+    wall_s: float
+    fruit: int
+    cups: int
+    fruit_per_s: float
+    x_realtime: float
+    packout: list[dict[str, Any]]
+    reasons: dict[str, int]
+    alarms: dict[str, int]
+    accuracy: dict[str, Any] | None = None
+    report: str | None = None
+    pictures: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the summary as plain data."""
+        return asdict(self)
+
+
+def open_plant(config: LineConfig, *, seed: int | None = None, seconds: float | None = None) -> Plant:
+    """Open what ``[source] driver`` names among the installed drivers.
+
+    Raises
+    ------
+    ConfigError : if no such driver is installed.
+    """
+    name = config.source.get("driver", "sim")
+    found = {entry.name: entry for entry in entry_points(group=DRIVERS)}
+    if name not in found:
+        raise ConfigError("line.toml", [f"source.driver: {name!r} is not installed; there are {', '.join(sorted(found)) or 'none'}"])
+    plant: Plant = found[name].load()(config, seed=seed, seconds=seconds)
+    return plant
+
+
+def run_line(
+    config_path: Path,
+    run_dir: Path,
+    *,
+    profile: str | None = None,
+    seconds: float | None = None,
+    seed: int | None = None,
+    progress: Progress | None = None,
+) -> RunSummary:
+    """Run the line that ``config_path`` describes until its source ends; keep the run in ``run_dir``.
+
+    Raises
+    ------
+    ConfigError, ArtefactError : before anything moves. FileExistsError : if ``run_dir`` holds something.
+    """
+    loaded = load_line(config_path)
+    kept = profile or loaded.config.log.profile
+    plant = open_plant(loaded.config, seed=seed, seconds=seconds)
+    create(run_dir, loaded, seed=seed, profile=kept, config_text=config_path.read_text(encoding="utf-8"))
+    line = loaded.line()
+    recorder = Recorder(run_dir, loaded, line, kept)
+    started = time.perf_counter()
+    decisions: list[Table] = []
+    t_ns, total_s = 0, float(getattr(plant, "line_s", 0.0))
+    try:
+        for message in plant.messages():
+            recorder.take(message)
+            outputs = line.feed(message)
+            recorder.gave(outputs)
+            ejections = [output for output in outputs if isinstance(output, Ejection)]
+            if ejections:
+                plant.eject(ejections)
+            decisions += [output.rows for output in outputs if isinstance(output, Decisions)]
+            if isinstance(message, Pulse):
+                t_ns = message.t_ns
+                if progress:
+                    progress(t_ns / 1e9, total_s)
+    finally:
+        recorder.close()
+        plant.close()
+    truth = plant.truth()
+    if truth is not None:
+        pq.write_table(_flat(truth), run_dir / "truth.parquet")
+    accuracy = against_truth(np.concatenate(decisions), truth, loaded.targets) if truth is not None and decisions else None
+    wall_s, line_s = time.perf_counter() - started, t_ns / 1e9
+    packout = recorder.packout
+    return RunSummary(
+        run_dir=str(run_dir), line_s=line_s, wall_s=wall_s, fruit=packout.fruit, cups=packout.cups,
+        fruit_per_s=packout.fruit / max(wall_s, 1e-9), x_realtime=line_s / max(wall_s, 1e-9), packout=packout.table(),
+        reasons=packout.reasons(), alarms=dict(recorder.alarms), accuracy=accuracy,
+    )  # fmt: skip
+
+
+def _flat(truth: Table) -> pa.Table:
+    """Return the scalar columns of the simulator's truth, the fruit's own with them."""
+    named = {name: truth[name] for name in ("lane", "cup", "load", "fell")}
+    fruit = truth["fruit"]
+    named |= {name: fruit[name] for name in fruit.dtype.names or () if not fruit.dtype[name].shape}
+    return pa.table({name: np.ascontiguousarray(column) for name, column in named.items()})
