@@ -97,9 +97,9 @@ def place_views(rows: Any, next_cup: int, views: Any, seen: NDArray[np.bool_]) -
             missed += row.cup >= 0
             continue
         slot = row.cup & (ring - 1)
-        if not seen[slot, row.lane, row.view]:
-            views[slot, row.lane, row.view] = row
-            seen[slot, row.lane, row.view] = True
+        if not seen[slot, row.lane, row.view_index]:
+            views[slot, row.lane, row.view_index] = row
+            seen[slot, row.lane, row.view_index] = True
     return missed
 
 

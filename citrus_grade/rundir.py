@@ -5,7 +5,9 @@ the start; ``log/*.mcap`` the messages and decisions; ``fruit.parquet`` one row 
 """
 
 import json
+import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,7 +101,6 @@ def create(run_dir: Path, loaded: Loaded, *, seed: int | None, profile: str, con
     if run_dir.exists() and any(run_dir.iterdir()):
         raise FileExistsError(17, "the folder holds something already; name a new one", str(run_dir))
     (run_dir / "log").mkdir(parents=True)
-    (run_dir / "line.toml").write_text(config_text, encoding="utf-8")
     (run_dir / "plans").mkdir()
     (run_dir / "plans" / f"{loaded.plan.id}.toml").write_text(loaded.plan_text, encoding="utf-8")
     for kind, artefact_id, path in (
@@ -108,6 +109,13 @@ def create(run_dir: Path, loaded: Loaded, *, seed: int | None, profile: str, con
     ):
         if path is not None:
             shutil.copytree(path, run_dir / kind / artefact_id)
+    text = point_at(
+        config_text,
+        plan=f"plans/{loaded.plan.id}.toml",
+        model=f"models/{loaded.model_id}" if loaded.model_path else None,
+        calibration=f"calibrations/{loaded.calibration.id}" if loaded.calibration_path else None,
+    )
+    (run_dir / "line.toml").write_text(text, encoding="utf-8")
     start = {
         "software": __version__, "profile": profile, "seed": seed, "plan": loaded.plan.id, "model": loaded.model_id,
         "calibration": loaded.calibration.id, "targets": list(loaded.targets), "grades": list(loaded.plan.grades),
@@ -132,12 +140,18 @@ def start_of(run_dir: Path) -> dict[str, Any]:
 
 def reopen(run_dir: Path, *, plan: Path | None = None, model: Path | None = None, calibration: Path | None = None) -> Loaded:
     """Load a run's line again, with other artefacts in place of its own if given."""
-    start = start_of(run_dir)
-    own_model = run_dir / "models" / start["model"] if start["model"] else None
-    own_calibration = run_dir / "calibrations" / start["calibration"]
-    return load_line(
-        run_dir / "line.toml",
-        plan=plan or run_dir / "plans" / f"{start['plan']}.toml",
-        model=model or own_model,
-        calibration=calibration or (own_calibration if own_calibration.exists() else None),
-    )
+    start_of(run_dir)
+    return load_line(run_dir / "line.toml", plan=plan, model=model, calibration=calibration)
+
+
+def point_at(text: str, *, plan: str, model: str | None, calibration: str | None) -> str:
+    """Return a ``line.toml`` whose ``[files]`` name these artefacts."""
+    paths = {"plan": plan, "model": model, "calibration": calibration}
+    return with_section(text, "files", {key: path for key, path in paths.items() if path})
+
+
+def with_section(text: str, name: str, values: Mapping[str, str | int]) -> str:
+    """Return a TOML text with one section put in place of its own, everything else and its comments kept."""
+    lines = [f"[{name}]", *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items())]
+    without = re.sub(rf"(?ms)^\[{name}\].*?(?=^\[|\Z)", "", text).rstrip()
+    return "\n".join([without, "", *lines, ""])

@@ -26,7 +26,7 @@ VIEW = np.dtype(
     [
         ("lane", "<i4"),
         ("cup", "<i8"),
-        ("view", "<i4"),
+        ("view_index", "<i4"),
         ("state", "u1"),
         ("x_px", "<f8"),
         ("y_px", "<f8"),

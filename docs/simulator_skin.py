@@ -1,7 +1,7 @@
 """Draw simulated fruit under real ones at one scale: ``python docs/simulator_skin.py OUT.png``.
 
-The real pictures (GPL-3, mandarin-views) are data beside the project, never part of it: ``CITRUS_GRADE_DATA`` or ``../shared/data``.
-Without them only the simulated row is drawn.
+The real pictures (GPL-3, mandarin-views) are data beside the project, never part of it: ``CITRUS_GRADE_DATA`` or
+``../shared/data``. Without them only the simulated row is drawn.
 """
 
 import os

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from citrus_grade import config
-from citrus_grade.cli.templates import LINE
+from citrus_grade.templates import LINE
 from citrus_grade.config import ConfigError, LineConfig
 from citrus_grade.grading import plan
 
@@ -60,7 +60,12 @@ def test_five_faults_are_all_named_with_key_value_and_nearest_key() -> None:
         ("ticks_per_cup = 4096 ", 'ticks_per_cup = "4096/0" '),
     )
     assert len(found) == 5
-    for key, value in (("line.pitch_mm", "4.0"), ("line.cups_per_s", "'fast'"), ("encoder.bits", "12"), ("encoder.ticks_per_cup", "4096/0")):
+    for key, value in (
+        ("line.pitch_mm", "4.0"),
+        ("line.cups_per_s", "'fast'"),
+        ("encoder.bits", "12"),
+        ("encoder.ticks_per_cup", "4096/0"),
+    ):
         assert any(problem.startswith(f"{key}: ") and value in problem for problem in found), key
     assert "line.roller_ration: unknown key; did you mean 'roller_ratio'?" in found
 
@@ -94,10 +99,18 @@ GEOMETRY = {
 def test_geometry_that_cannot_work_is_refused(change: tuple[str, str], expected: str) -> None:
     found = problems(change)
     assert any(expected in problem for problem in found), found
+    assert max(map(len, found)) < 250, "a problem is one line for people"
 
 
 def test_several_impossibilities_are_named_at_once() -> None:
-    assert len(problems(("windows = 8 ", "windows = 9 "), ("decision_station = 17", "decision_station = 5"), ('name = "2"', 'name = "1"'))) == 3
+    assert (
+        len(
+            problems(
+                ("windows = 8 ", "windows = 9 "), ("decision_station = 17", "decision_station = 5"), ('name = "2"', 'name = "1"')
+            )
+        )
+        == 3
+    )
 
 
 def test_a_file_that_is_no_toml_or_is_not_there_is_said_so(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import typer
 
 from citrus_grade.cli import errors, out, summary
 from citrus_grade.cli.newrun import new_run
-from citrus_grade.cli.options import Json, Lang, Seconds, Seed
+from citrus_grade.cli.options import Json, Seconds, Seed
 from citrus_grade.cli.progress import bar
 from citrus_grade.words import N_, _
 
@@ -24,7 +24,6 @@ def verb(
     seed: Seed = 1,
     seconds: Seconds = 60.0,
     as_json: Json = False,
-    lang: Lang = None,
 ) -> int:
     """Fit, run, show."""
     run_dir = new_run(folder, "demo")

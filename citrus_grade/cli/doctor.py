@@ -8,7 +8,7 @@ import typer
 
 from citrus_grade.cli import errors, out
 from citrus_grade.cli.findings import Finding
-from citrus_grade.cli.options import Json, Lang
+from citrus_grade.cli.options import Json
 from citrus_grade.words import N_, _
 
 HELP = N_(
@@ -23,7 +23,6 @@ WORDS = {"ok": N_("ok"), "warn": N_("warning"), "fail": N_("FAILS")}
 def verb(
     line: Annotated[Path | None, typer.Argument(metavar="LINE.toml", help=N_("Configuration of the line."))] = None,
     as_json: Json = False,
-    lang: Lang = None,
 ) -> int:
     """Examine the machine and the line."""
     from citrus_grade.cli import doctor_line, doctor_machine
@@ -42,6 +41,7 @@ def verb(
 
 def _show(findings: Iterable[Finding]) -> None:
     for finding in findings:
-        out.text(f"{_(WORDS[finding.state]):8} {finding.what}: {finding.found}", STYLES[finding.state])
+        state = _(WORDS[finding.state])
+        out.text(f"{state:8} {finding.what}: {finding.found}", STYLES[finding.state])
         if finding.fix:
             out.text(f"{'':8} -> {finding.fix}")

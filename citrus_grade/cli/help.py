@@ -63,7 +63,8 @@ def page(command: Any, ctx: Any) -> None:
     console.print(Padding(_text(command), (0, 2, 1, 2)))
     _section(console, _("Verbs"), [(name, _text(verb).partition("\n")[0]) for name, verb in verbs.items()])
     _section(console, _("Arguments"), [(_metavar(p), _describe(p)) for p in arguments])
-    _section(console, _("Options"), [(_switch(p), _describe(p)) for p in options])
+    language = ("--lang en|zh", _("Language; otherwise that of LC_ALL, LC_MESSAGES or LANG."))
+    _section(console, _("Options"), [*((_switch(p), _describe(p)) for p in options), language])
     _section(console, _("Exit codes"), [(str(code), _(text)) for code, text in EXIT_CODES])
     _section(console, _("Examples"), [(example, "") for example in (command.epilog or "").splitlines()])
 

@@ -7,8 +7,8 @@ import typer
 
 from citrus_grade.cli import errors, out
 from citrus_grade.cli.errors import BadInput
-from citrus_grade.cli.options import Json, Lang
-from citrus_grade.cli.templates import LINE, PLAN
+from citrus_grade.cli.options import Json
+from citrus_grade.templates import LINE, PLAN
 from citrus_grade.words import N_, _
 
 HELP = N_("Write a commented line.toml and plan.toml of a six-lane line into DIR.\n\nNothing is overwritten.")
@@ -18,7 +18,6 @@ EXAMPLES = "citrus-grade init my-line\ncitrus-grade doctor my-line/line.toml"
 def verb(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help=N_("Folder to write into; made where it is missing."))],
     as_json: Json = False,
-    lang: Lang = None,
 ) -> int:
     """Write the template files."""
     targets = [folder / template.name for template in (LINE, PLAN)]

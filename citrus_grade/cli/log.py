@@ -7,7 +7,7 @@ import typer
 
 from citrus_grade.cli import errors, out
 from citrus_grade.cli.help import Verb
-from citrus_grade.cli.options import Json, Lang, Run, choice
+from citrus_grade.cli.options import Json, Run, choice
 from citrus_grade.cli.progress import bar
 from citrus_grade.words import N_, _
 
@@ -18,18 +18,13 @@ KINDS = ("parquet", "pictures", "foxglove")
 app = typer.Typer()
 
 
-@app.callback()
-def logs(lang: Lang = None) -> None:
-    """Take ``--lang`` before the verb too."""
-
-
 @app.command(
     "info",
     cls=Verb,
     help=N_("Show what the log of a run holds; exit code 1 where it ends early."),
     epilog="citrus-grade log info runs/monday --json",
 )
-def info(run: Run, as_json: Json = False, lang: Lang = None) -> int:
+def info(run: Run, as_json: Json = False) -> int:
     """Show what a log holds."""
     from citrus_grade import runlog
 
@@ -51,7 +46,6 @@ def recover(
     path: Annotated[Path, typer.Argument(metavar="FILE", help=N_("Log file, or run folder."))],
     to: Annotated[Path | None, typer.Option("--to", metavar="FILE", help=N_("New file; otherwise beside the old one."))] = None,
     as_json: Json = False,
-    lang: Lang = None,
 ) -> int:
     """Recover a damaged log."""
     from citrus_grade import runlog
@@ -85,7 +79,6 @@ def export(
         str, typer.Option("--kind", parser=choice(*KINDS), metavar="|".join(KINDS), help=N_("What to write."))
     ] = KINDS[0],
     as_json: Json = False,
-    lang: Lang = None,
 ) -> int:
     """Export a run."""
     from citrus_grade.runlog import export as exporting

@@ -3,13 +3,12 @@
 import os
 import sys
 from collections.abc import Sequence
-from itertools import pairwise
 
 import typer
 
 from citrus_grade.cli import demo, doctor, errors, init, log, out, replay, run, show, simulate, version
+from citrus_grade.cli.errors import BadInput
 from citrus_grade.cli.help import Verb, Verbs
-from citrus_grade.cli.options import Lang
 from citrus_grade.words import LANGUAGES, N_, _, language_of, set_language
 
 app = typer.Typer(
@@ -18,11 +17,6 @@ app = typer.Typer(
     help=N_("Open software of a citrus grading line: fruit in, grade out, outlet fired, every run recorded and replayed."),
     epilog="citrus-grade demo\ncitrus-grade init my-line && citrus-grade doctor my-line/line.toml\ncitrus-grade replay --help",
 )
-
-
-@app.callback()
-def program(lang: Lang = None) -> None:
-    """Take ``--lang`` before the verb too; `main` has read it already."""
 
 
 for module in (demo, init, simulate, run, replay):
@@ -35,11 +29,12 @@ for module in (show, doctor, version):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
-    set_language(_language(args))
+    set_language(language_of(os.environ))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without Chinese shows ? instead of failing
     try:
+        args = _obey_language(args)
         return typer.main.get_command(app)(args, prog_name="citrus-grade", standalone_mode=False) or errors.DONE
     except Exception as error:
         failure = errors.explain(error)
@@ -49,7 +44,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return failure.code
 
 
-def _language(args: list[str]) -> str:
-    given = [after for name, after in pairwise(args) if name == "--lang"]
-    given += [arg.removeprefix("--lang=") for arg in args if arg.startswith("--lang=")]
-    return given[-1] if given and given[-1] in LANGUAGES else language_of(os.environ)
+def _obey_language(args: list[str]) -> list[str]:
+    """Take ``--lang`` out, wherever it stands, before a word is said; every verb has it."""
+    rest, words = [], iter(args)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name != "--lang":
+            rest.append(word)
+            continue
+        language = value if equals else next(words, "")
+        if language not in LANGUAGES:
+            raise BadInput(_("--lang: {value!r} is none of {names}").format(value=language, names=", ".join(LANGUAGES)))
+        set_language(language)
+    return rest

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from citrus_grade.words import LANGUAGES, N_, _
+from citrus_grade.words import N_, _
 
 
 def whole(least: int) -> Callable[[int | str], int]:
@@ -49,15 +49,6 @@ def choice(*names: str) -> Callable[[str], str]:
 PROFILES = ("full", "normal", "off")
 
 Json = Annotated[bool, typer.Option("--json", help=N_("Print one JSON object instead of text."))]
-Lang = Annotated[
-    str | None,
-    typer.Option(
-        "--lang",
-        parser=choice(*LANGUAGES),
-        metavar="|".join(LANGUAGES),
-        help=N_("Language; otherwise that of LC_ALL, LC_MESSAGES or LANG."),
-    ),
-]
 Seed = Annotated[int, typer.Option("--seed", parser=whole(0), metavar="N", help=N_("Seed of the simulated orchard and belt."))]
 MaybeSeed = Annotated[
     int | None,

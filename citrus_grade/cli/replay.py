@@ -7,7 +7,7 @@ import typer
 
 from citrus_grade.cli import errors, out
 from citrus_grade.cli.labels import label
-from citrus_grade.cli.options import Json, Lang, Run, whole
+from citrus_grade.cli.options import Json, Run, whole
 from citrus_grade.cli.progress import bar
 from citrus_grade.words import N_, _
 
@@ -56,7 +56,6 @@ def verb(
     ] = 0.0,
     jobs: Annotated[int, typer.Option("--jobs", parser=whole(1), metavar="N", help=N_("Log files replayed at a time."))] = 1,
     as_json: Json = False,
-    lang: Lang = None,
 ) -> int:
     """Replay a run and compare."""
     from citrus_grade.replay import replay

@@ -2,7 +2,7 @@
 
 from citrus_grade.cli import errors, out, summary
 from citrus_grade.cli.newrun import new_run
-from citrus_grade.cli.options import Json, Lang, Line, MaybeSeconds, MaybeSeed, NewRun, Profile
+from citrus_grade.cli.options import Json, Line, MaybeSeconds, MaybeSeed, NewRun, Profile
 from citrus_grade.cli.progress import bar
 from citrus_grade.words import N_, _
 
@@ -20,7 +20,6 @@ def verb(
     seconds: MaybeSeconds = None,
     seed: MaybeSeed = None,
     as_json: Json = False,
-    lang: Lang = None,
 ) -> int:
     """Run a line."""
     run_dir = new_run(run, "run")

@@ -7,7 +7,7 @@ import typer
 
 from citrus_grade.cli import errors, out
 from citrus_grade.cli.errors import BadInput
-from citrus_grade.cli.options import Json, Lang, Run, whole
+from citrus_grade.cli.options import Json, Run, whole
 from citrus_grade.words import N_, _
 
 HELP = N_("Write the report of a run, or with LANE and CUP a contact sheet of all that was seen of one fruit.")
@@ -24,7 +24,6 @@ def verb(
         Path | None, typer.Option("--to", metavar="FILE", help=N_("Picture to write; otherwise in the run folder."))
     ] = None,
     as_json: Json = False,
-    lang: Lang = None,
 ) -> int:
     """Write a report or a contact sheet and say where it lies."""
     if lane is not None and cup is None:

@@ -8,9 +8,9 @@ import typer
 from citrus_grade.cli import errors, out, summary
 from citrus_grade.cli.errors import BadInput
 from citrus_grade.cli.newrun import new_run
-from citrus_grade.cli.options import Json, Lang, MaybeSeconds, MaybeSeed, NewRun, Profile
+from citrus_grade.cli.options import Json, MaybeSeconds, MaybeSeed, NewRun, Profile
 from citrus_grade.cli.progress import bar
-from citrus_grade.cli.templates import LINE
+from citrus_grade.templates import LINE
 from citrus_grade.words import N_, _
 
 HELP = N_(
@@ -29,7 +29,6 @@ def verb(
     seconds: MaybeSeconds = None,
     seed: MaybeSeed = None,
     as_json: Json = False,
-    lang: Lang = None,
 ) -> int:
     """Run a simulated line."""
     run_dir = new_run(run, "sim")

@@ -309,7 +309,7 @@ def measure_frame(words: NDArray[np.uint16], tick: int, offset: int, station_mil
                 continue
             row = rows[n]
             n += 1
-            row.lane, row.cup, row.view = lane, cup0 - window, whole[6] + window
+            row.lane, row.cup, row.view_index = lane, cup0 - window, whole[6] + window
             centre[0], centre[1] = cx * 0.5 - x0 - 0.25, cy * 0.5 - y0 - 0.25
             away_x, away_y = cx - optics[2], cy - optics[3]
             away = np.sqrt(away_x * away_x + away_y * away_y) + 1e-9

@@ -25,10 +25,9 @@ TRAITS: Final = np.dtype(
         ("scans_kept", "<i4"),
         ("clipped_scans", "<i4"),
         ("status", "u1"),
-    ],
-    align=True,
+    ]
 )
-"""One row a fruit; the model's ``targets`` name the values. What is not known is NaN.
+"""One row a fruit, without padding, so rows compare by their bytes; the model's ``targets`` name the values. What is not known is NaN.
 
 ``scan_spread`` is the mean distance of the kept scans' shapes from their common shape, in SNV units.
 """

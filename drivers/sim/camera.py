@@ -107,7 +107,7 @@ class SimCamera:
                 skin, self._fine, coarse_tile(), centre_mm, np.ascontiguousarray(turn, np.float64),
             )  # fmt: skip
         starts = np.random.default_rng([self._seed, seq, 6]).integers(0, _BANK - optics.width_px, optics.height_px)
-        return develop(frame, self._noise, starts, optics.read_noise, 255.0 / optics.full_well_e)  # type: ignore[no-any-return]  # numba is untyped
+        return develop(frame, self._noise, starts, optics.read_noise, 255.0 / optics.full_well_e)
 
 
 def _centres_mm(
@@ -129,7 +129,9 @@ def _light_field(optics: Optics) -> NDArray[np.float32]:
 
 
 @njit(cache=True, nogil=True)
-def develop(frame, noise, starts, read_noise, counts_per_e):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def develop(
+    frame: NDArray[np.float32], noise: NDArray[np.float32], starts: NDArray[np.int64], read_noise: float, counts_per_e: float
+) -> NDArray[np.uint8]:
     """Return a frame as the sensor reads it: shot and read noise added, rounded to 8 bits.
 
     Noise of row i is ``noise[starts[i]:]``, standard normal.

@@ -36,14 +36,14 @@ def _waist(height_px: int, lane_y_px: Sequence[float]) -> NDArray[np.float64]:
     """Rollers are hollow in the middle of a lane, where less light reaches."""
     rows = np.arange(height_px)[:, None]
     away = np.abs(rows - np.asarray(lane_y_px, float)[None, :]).min(axis=1) if len(lane_y_px) else np.zeros(height_px)
-    return 0.8 + 0.25 * away / max(away.max(), 1.0)
+    return np.asarray(0.8 + 0.25 * away / max(away.max(), 1.0), np.float64)
 
 
 def _smooth(noise: NDArray[np.float64]) -> NDArray[np.float64]:
     """Blur periodic noise over three pixels each way and bring it back to unit spread."""
     for axis in (0, 1):
         noise = noise + np.roll(noise, 1, axis) + np.roll(noise, -1, axis)
-    return noise / noise.std()
+    return np.asarray(noise / noise.std(), np.float64)
 
 
 def _divide(belt: NDArray[np.float64], px_per_mm: float, lane_y_px: Sequence[float]) -> None:
@@ -56,7 +56,9 @@ def _divide(belt: NDArray[np.float64], px_per_mm: float, lane_y_px: Sequence[flo
 
 
 @njit(cache=True, nogil=True)
-def lay(frame, gain, mosaic, belt, shift_px):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def lay(
+    frame: NDArray[np.float32], gain: NDArray[np.float32], mosaic: NDArray[np.int64], belt: NDArray[np.float32], shift_px: float
+) -> None:
     """Fill a frame with the belt, moved ``shift_px`` towards higher columns, in each pixel's own colour."""
     height, width = frame.shape
     period = belt.shape[1]

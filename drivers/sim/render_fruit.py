@@ -1,9 +1,11 @@
-"""Draws one fruit into a raw frame: a ray through every pixel, met with the spheroid, lit, and taken in the pixel's own colour."""
+"""Draws one fruit into a raw frame: a ray through every pixel, met with the spheroid, lit, taken in the pixel's own colour."""
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from citrus_grade.drivers.sim.render_noise import FINE_STEP, fine_at
 from citrus_grade.drivers.sim.skin import fine_point, paint
@@ -14,29 +16,33 @@ LIGHTS = np.array([[0.60, -0.14, 0.79], [-0.62, -0.08, 0.78]])
 POWER = np.array([0.54, 0.46])
 WRAP = 0.36
 AMBIENT = 0.05
+DIFFUSE = POWER * (1 - AMBIENT) / (0.785 + WRAP)  # skin that faces the lens is lit by 1
+
+Conic = tuple[float, float, float, float, float, float]
+"""Coefficients of X^2, X Y, Y^2, X, Y and 1."""
 
 
 @njit(cache=True, nogil=True)
-def conic(o, d0, dx, dy):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def conic(o: NDArray[np.float64], d0: NDArray[np.float64], dx: NDArray[np.float64], dy: NDArray[np.float64]) -> Conic:
     """Return the six coefficients of the silhouette.
 
     A ray from ``o`` along ``d0 + X dx + Y dy`` (all with the fruit scaled to a unit sphere) meets the fruit where
     ``A X^2 + B X Y + C Y^2 + E X + F Y + G > 0``: the discriminant of the quadratic for its length.
     """
-    k = o @ o - 1
-    o0, ox, oy = o @ d0, o @ dx, o @ dy
+    k = float(o @ o) - 1
+    o0, ox, oy = float(o @ d0), float(o @ dx), float(o @ dy)
     return (
-        ox * ox - k * (dx @ dx),
-        2 * (ox * oy - k * (dx @ dy)),
-        oy * oy - k * (dy @ dy),
-        2 * (o0 * ox - k * (d0 @ dx)),
-        2 * (o0 * oy - k * (d0 @ dy)),
-        o0 * o0 - k * (d0 @ d0),
+        ox * ox - k * float(dx @ dx),
+        2 * (ox * oy - k * float(dx @ dy)),
+        oy * oy - k * float(dy @ dy),
+        2 * (o0 * ox - k * float(d0 @ dx)),
+        2 * (o0 * oy - k * float(d0 @ dy)),
+        o0 * o0 - k * float(d0 @ d0),
     )
 
 
 @njit(cache=True, nogil=True)
-def roots(a, b, c):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def roots(a: float, b: float, c: float) -> tuple[float, float]:
     """Return the ends of the interval where ``a x^2 + b x + c > 0`` with a < 0; an empty interval if there is none."""
     disc = b * b - 4 * a * c
     if disc <= 0:
@@ -46,7 +52,16 @@ def roots(a, b, c):  # type: ignore[no-untyped-def]  # compiled for the types it
 
 
 @njit(cache=True, nogil=True)
-def light(skin, fine, voxel, lights, halfway, nx, ny, nz):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def light(
+    skin: Any,
+    fine: NDArray[np.int8],
+    voxel: int,
+    lights: NDArray[np.float64],
+    halfway: NDArray[np.float64],
+    nx: float,
+    ny: float,
+    nz: float,
+) -> tuple[float, float]:
     """Return diffuse light (1 when facing the lens) and the wax's highlight (0..1) on a bumpy piece of skin."""
     pore, bump = skin["pore_slope"] * FINE_STEP, skin["bump_slope"] * FINE_STEP
     nx += pore * fine[voxel] + bump * fine[voxel + 4]
@@ -56,7 +71,7 @@ def light(skin, fine, voxel, lights, halfway, nx, ny, nz):  # type: ignore[no-un
     diffuse, shine = AMBIENT, 0.0
     for i in range(2):
         facing = (nx * lights[i, 0] + ny * lights[i, 1] + nz * lights[i, 2]) * norm
-        diffuse += POWER[i] * max(0.0, facing + WRAP) / (0.79 + WRAP) * (1 - AMBIENT)
+        diffuse += DIFFUSE[i] * max(0.0, facing + WRAP)
         mirror = max(0.0, (nx * halfway[i, 0] + ny * halfway[i, 1] + nz * halfway[i, 2]) * norm)
         mirror *= mirror
         mirror *= mirror
@@ -66,7 +81,7 @@ def light(skin, fine, voxel, lights, halfway, nx, ny, nz):  # type: ignore[no-un
 
 
 @njit(cache=True, nogil=True)
-def lamps(turn, eye):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def lamps(turn: NDArray[np.float64], eye: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the lights and the halfway vectors of their highlights in the fruit's frame, (2, 3) each."""
     lights, halfway = np.empty((2, 3)), np.empty((2, 3))
     for i in range(2):
@@ -77,14 +92,16 @@ def lamps(turn, eye):  # type: ignore[no-untyped-def]  # compiled for the types 
 
 
 @njit(cache=True, nogil=True)
-def rows_of(silhouette, margin):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def rows_of(silhouette: Conic, margin: float) -> tuple[float, float]:
     """Return the interval of Y where the discriminant reaches ``-margin`` for some X."""
     a, b, c, e, f, g = silhouette
     return roots(c - b * b / (4 * a), f - b * e / (2 * a), g - e * e / (4 * a) + margin)
 
 
 @njit(cache=True, nogil=True)
-def share_of(silhouette, disc, x, y, sigma_x_px, sigma_y_px):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def share_of(
+    silhouette: Conic, disc: float, x: float, y: float, sigma_x_px: float, sigma_y_px: float
+) -> tuple[float, float, float]:
     """Return how much of a blurred pixel near the silhouette is fruit, and the nearest point not outside it."""
     a, b, c, e, f, _ = silhouette
     gx, gy = 2 * a * x + b * y + e, b * x + 2 * c * y + f
@@ -96,7 +113,19 @@ def share_of(silhouette, disc, x, y, sigma_x_px, sigma_y_px):  # type: ignore[no
 
 
 @njit(cache=True, nogil=True)
-def draw(frame, gain, mosaic, px_per_mm, lens_mm, sigma_px, skin, fine, coarse, centre_mm, pose):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def draw(
+    frame: NDArray[np.float32],
+    gain: NDArray[np.float32],
+    mosaic: NDArray[np.int64],
+    px_per_mm: float,
+    lens_mm: float,
+    sigma_px: tuple[float, float],
+    skin: Any,
+    fine: NDArray[np.int8],
+    coarse: NDArray[np.float32],
+    centre_mm: NDArray[np.float64],
+    pose: NDArray[np.float64],
+) -> None:
     """Draw one fruit over what the frame holds.
 
     Parameters
@@ -114,6 +143,7 @@ def draw(frame, gain, mosaic, px_per_mm, lens_mm, sigma_px, skin, fine, coarse, 
     height, width = frame.shape
     u0, v0 = (width - 1) / 2, (height - 1) / 2
     radius, half, gloss = skin["radius_mm"], skin["half_height_mm"], skin["gloss"]
+    round_out = radius / half
     size = np.array([radius, radius, half])
     turn = np.ascontiguousarray(pose.T)
     eye = turn @ (np.array([0.0, 0.0, lens_mm]) - centre_mm)
@@ -136,6 +166,6 @@ def draw(frame, gain, mosaic, px_per_mm, lens_mm, sigma_px, skin, fine, coarse, 
             far = (-(o[0] * ex + o[1] * ey + o[2] * ez) - math.sqrt(max(disc, 0.0))) / (ex * ex + ey * ey + ez * ez)
             px, py, pz = o[0] + far * ex, o[1] + far * ey, o[2] + far * ez
             voxel = fine_at(*fine_point(skin, px * radius, py * radius, pz * half))
-            diffuse, shine = light(skin, fine, voxel, lights, halfway, px, py, pz * radius / half)
+            diffuse, shine = light(skin, fine, voxel, lights, halfway, px, py, pz * round_out)
             colour = paint(skin, fine, voxel, coarse, px * radius, py * radius, pz * half, mosaic[row & 1, col & 1])[0]
             frame[row, col] += share * (gain[row, col] * (colour * diffuse + gloss * shine) - frame[row, col])

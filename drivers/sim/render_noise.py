@@ -11,6 +11,7 @@ FINE_SIZE = 64
 FINE_VOXEL_MM = 0.3
 FINE_STEP = 1 / 28
 """One count of the fine tile, in standard deviations."""
+_VOXELS_PER_MM = 1 / FINE_VOXEL_MM
 
 COARSE_SIZE = 32
 COARSE_VOXELS_PER_RADIUS = 8.0
@@ -34,7 +35,8 @@ def fine_tile(smooth_mm: float = 0.0) -> NDArray[np.int8]:
 
     Returns
     -------
-    (64 * 64 * 64 * 8,) int8, flat: slope of the pores (3), depth of the pores, slope of the bumps (3), specks; in steps of `FINE_STEP`.
+    (64 * 64 * 64 * 8,) int8, flat: slope of the pores (3), depth of the pores, slope of the bumps (3) and
+    specks of each voxel, in steps of `FINE_STEP`.
     """
     rng = np.random.default_rng(71)
     waves = _waves(FINE_SIZE, FINE_VOXEL_MM)
@@ -55,17 +57,17 @@ def coarse_tile() -> NDArray[np.float32]:
 
     Returns
     -------
-    (32, 32, 32, 2) float32.
+    (32 * 32 * 32 * 2,) float32, flat.
     """
     rng = np.random.default_rng(72)
     waves = _waves(COARSE_SIZE, 1 / COARSE_VOXELS_PER_RADIUS)
     layers = (_ring(rng, waves, 1.5, 0.5), _ring(rng, waves, 0.62, 0.4))
-    return np.stack(layers, axis=-1).astype(np.float32)
+    return np.stack(layers, axis=-1).astype(np.float32).ravel()
 
 
 def _waves(size: int, voxel: float) -> list[NDArray[np.float64]]:
-    axis = 2 * np.pi * np.fft.fftfreq(size, voxel)
-    half = 2 * np.pi * np.fft.rfftfreq(size, voxel)
+    axis: NDArray[np.float64] = 2 * np.pi * np.asarray(np.fft.fftfreq(size, voxel), np.float64)
+    half: NDArray[np.float64] = 2 * np.pi * np.asarray(np.fft.rfftfreq(size, voxel), np.float64)
     return [axis[:, None, None], axis[None, :, None], half[None, None, :]]
 
 
@@ -75,47 +77,52 @@ def _ring(rng: np.random.Generator, waves: list[NDArray[np.float64]], spacing: f
     radius = np.sqrt(waves[0] ** 2 + waves[1] ** 2 + waves[2] ** 2) * spacing / (2 * np.pi)
     spectrum = np.fft.rfftn(rng.standard_normal((size, size, size))) * np.exp(-0.5 * ((radius - 1) / width) ** 2)
     spectrum[0, 0, 0] = 0.0
-    return _unit(np.fft.irfftn(spectrum, (size,) * 3, axes=(0, 1, 2)))
+    return _unit(_back(spectrum))
 
 
 def _unit(noise: NDArray[np.float64]) -> NDArray[np.float64]:
     centred: NDArray[np.float64] = noise - noise.mean()
-    return centred / centred.std()
+    return np.asarray(centred / centred.std(), np.float64)
 
 
 def _slopes_and_height(height: NDArray[np.float64], waves: list[NDArray[np.float64]], lens: NDArray[np.float64]) -> NDArray[Any]:
     """Return the three slopes, then the height; each in units of its spread before the lens blurs it."""
     spectrum = np.fft.rfftn(height)
-    back = {"s": height.shape, "axes": (0, 1, 2)}
-    spread = np.std(np.fft.irfftn(1j * waves[0] * spectrum, **back))
-    layers = [np.fft.irfftn(1j * wave * spectrum * lens, **back) / spread for wave in waves]
-    smooth = np.fft.irfftn(spectrum * lens, **back)
+    spread = np.std(_back(1j * waves[0] * spectrum))
+    layers = [_back(1j * wave * spectrum * lens) / spread for wave in waves]
+    smooth = _back(spectrum * lens)
     return np.stack([*layers, (smooth - height.mean()) / height.std()], axis=-1)
 
 
+def _back(spectrum: NDArray[np.complex128]) -> NDArray[np.float64]:
+    return np.fft.irfftn(spectrum, (len(spectrum),) * 3, axes=(0, 1, 2))
+
+
 @njit(cache=True, nogil=True)
-def fine_at(x_mm, y_mm, z_mm):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def fine_at(x_mm: float, y_mm: float, z_mm: float) -> int:
     """Return where in the flat fine tile the eight values of a point's voxel begin."""
     last = FINE_SIZE - 1
-    i = int(np.floor(x_mm / FINE_VOXEL_MM)) & last
-    j = int(np.floor(y_mm / FINE_VOXEL_MM)) & last
-    k = int(np.floor(z_mm / FINE_VOXEL_MM)) & last
+    i = int(np.floor(x_mm * _VOXELS_PER_MM)) & last
+    j = int(np.floor(y_mm * _VOXELS_PER_MM)) & last
+    k = int(np.floor(z_mm * _VOXELS_PER_MM)) & last
     return ((i * FINE_SIZE + j) * FINE_SIZE + k) * 8
 
 
 @njit(cache=True, nogil=True)
-def coarse_at(tile, x, y, z):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def coarse_at(tile: NDArray[np.float32], x: float, y: float, z: float) -> tuple[float, float]:
     """Return patch and mottle at a point in fruit radii, interpolated between voxels."""
     last = COARSE_SIZE - 1
     x, y, z = x * COARSE_VOXELS_PER_RADIUS, y * COARSE_VOXELS_PER_RADIUS, z * COARSE_VOXELS_PER_RADIUS
     i, j, k = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
     fx, fy, fz = x - i, y - j, z - k
-    i0, j0, k0 = i & last, j & last, k & last
-    i1, j1, k1 = (i + 1) & last, (j + 1) & last, (k + 1) & last
+    k0, k1 = (k & last) * 2, ((k + 1) & last) * 2
     patch = mottle = 0.0
-    for a, wx in ((i0, 1 - fx), (i1, fx)):
-        for b, wy in ((j0, 1 - fy), (j1, fy)):
-            w0, w1 = wx * wy * (1 - fz), wx * wy * fz
-            patch += w0 * tile[a, b, k0, 0] + w1 * tile[a, b, k1, 0]
-            mottle += w0 * tile[a, b, k0, 1] + w1 * tile[a, b, k1, 1]
+    for a in range(2):
+        wx = fx if a else 1 - fx
+        for b in range(2):
+            weight = wx * fy if b else wx * (1 - fy)
+            line = (((i + a) & last) * COARSE_SIZE + ((j + b) & last)) * COARSE_SIZE * 2
+            low, high = line + k0, line + k1
+            patch += weight * (tile[low] + fz * (tile[high] - tile[low]))
+            mottle += weight * (tile[low + 1] + fz * (tile[high + 1] - tile[low + 1]))
     return patch, mottle

@@ -18,13 +18,14 @@ SKIN = np.dtype(
     [
         ("radius_mm", "f8"),
         ("half_height_mm", "f8"),
+        ("per_radius", "f8"),
         ("fine_offset_mm", "f8", (3,)),
         ("coarse_offset", "f8", (3,)),
         ("ripe", "f8", (3,)),
         ("unripe", "f8", (3,)),
         ("green_axis", "f8", (3,)),
         ("green_from", "f8"),
-        ("green_soft", "f8"),
+        ("green_sharp", "f8"),
         ("blush", "f8"),
         ("mottle", "f8"),
         ("pore_slope", "f8"),
@@ -53,9 +54,7 @@ DARK_SPOT, SCAR, RUSSET, STAIN, ROT = range(5)
 
 # Skin under the kind's blemish at full strength, as a share of the sound skin's red, green and blue. Looked up on real
 # mandarins: stains keep most of the blue, pale scars gain some.
-TINT = np.array(
-    [[0.28, 0.24, 0.42], [0.66, 0.68, 1.15], [0.58, 0.50, 0.62], [0.20, 0.26, 0.55], [0.56, 0.40, 0.46]]
-)
+TINT = np.array([[0.28, 0.24, 0.42], [0.66, 0.68, 1.15], [0.58, 0.50, 0.62], [0.20, 0.26, 0.55], [0.56, 0.40, 0.46]])
 # How far noise moves the kind's edge (in semi-axes a standard deviation: bumps of the outline, specks) and how soft the edge is.
 RAGGED = np.array([[0.06, 0.05], [0.12, 0.22], [0.14, 0.42], [0.16, 0.36], [0.10, 0.04]])
 SOFT = np.array([0.30, 0.30, 0.22, 0.25, 0.22])
@@ -126,6 +125,7 @@ def _skin(row: bytes) -> NDArray[Any]:
     skin = np.zeros((), SKIN)
     skin["radius_mm"] = fruit["diameter_mm"] / 2
     skin["half_height_mm"] = fruit["height_mm"] / 2
+    skin["per_radius"] = 2 / fruit["diameter_mm"]
     skin["fine_offset_mm"] = rng.uniform(0, 100, 3)
     skin["coarse_offset"] = rng.uniform(0, 4, 3)
     _colours(skin, fruit, rng)
@@ -184,7 +184,7 @@ def _blemishes(skin: NDArray[Any], fruit: Any, rng: np.random.Generator) -> None
 def _greening(skin: NDArray[Any], fruit: Any, rng: np.random.Generator) -> None:
     """Set the level above which skin is green so that ``green_share`` of the surface is."""
     skin["green_axis"] = rng.standard_normal(3) * 0.3 + (0.0, 0.0, rng.choice((-0.9, 0.7)))
-    skin["green_soft"] = rng.uniform(0.3, 1.2)
+    skin["green_sharp"] = 1 / rng.uniform(0.3, 1.2)
     level, area = _green_levels(skin, coarse_tile(), _sphere(1500))
     order = np.argsort(-level)
     covered = np.searchsorted(np.cumsum(area[order]), fruit["green_share"])
@@ -206,11 +206,11 @@ def _disc(n: int) -> NDArray[np.float64]:
     """Return (n, 2) points spread evenly over the unit disc (Vogel spiral)."""
     i = np.arange(n) + 0.5
     turn = i * np.pi * (3 - np.sqrt(5))
-    return np.sqrt(i / n)[:, None] * np.stack((np.cos(turn), np.sin(turn)), axis=1)
+    return np.asarray(np.sqrt(i / n)[:, None] * np.stack((np.cos(turn), np.sin(turn)), axis=1), np.float64)
 
 
 @njit(cache=True, nogil=True)
-def _place(skin, ux, uy, uz):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def _place(skin: Any, ux: float, uy: float, uz: float) -> tuple[float, float, float, float]:
     """Return the surface point in a direction and the surface there is per steradian, in radii squared."""
     a, c = skin["radius_mm"], skin["half_height_mm"]
     far = 1 / np.sqrt((ux * ux + uy * uy) / (a * a) + uz * uz / (c * c))
@@ -220,7 +220,7 @@ def _place(skin, ux, uy, uz):  # type: ignore[no-untyped-def]  # compiled for th
 
 
 @njit(cache=True, nogil=True)
-def _area(skin, directions):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def _area(skin: Any, directions: NDArray[np.float64]) -> float:
     """Return the whole surface in radii squared."""
     total = 0.0
     for i in range(len(directions)):
@@ -229,7 +229,9 @@ def _area(skin, directions):  # type: ignore[no-untyped-def]  # compiled for the
 
 
 @njit(cache=True, nogil=True)
-def _green_levels(skin, coarse, directions):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def _green_levels(
+    skin: Any, coarse: NDArray[np.float32], directions: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     level, area = np.empty(len(directions)), np.empty(len(directions))
     for i in range(len(directions)):
         x, y, z, area[i] = _place(skin, directions[i, 0], directions[i, 1], directions[i, 2])
@@ -239,7 +241,7 @@ def _green_levels(skin, coarse, directions):  # type: ignore[no-untyped-def]  # 
 
 
 @njit(cache=True, nogil=True)
-def _green_share(skin, fine, coarse, directions):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def _green_share(skin: Any, fine: NDArray[np.int8], coarse: NDArray[np.float32], directions: NDArray[np.float64]) -> float:
     green = total = 0.0
     for i in range(len(directions)):
         x, y, z, area = _place(skin, directions[i, 0], directions[i, 1], directions[i, 2])
@@ -251,7 +253,7 @@ def _green_share(skin, fine, coarse, directions):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, nogil=True)
-def _blemish_share(skin, fine, coarse, disc):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def _blemish_share(skin: Any, fine: NDArray[np.int8], coarse: NDArray[np.float32], disc: NDArray[np.float64]) -> float:
     covered = 0.0
     for b in range(skin["n_blemishes"]):
         local = skin["local_radius_mm"][b]
@@ -273,7 +275,7 @@ _sphere_points = _sphere(1000)
 
 
 @njit(cache=True, nogil=True)
-def _first(skin, fine, voxel, coarse, x, y, z):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def _first(skin: Any, fine: NDArray[np.int8], voxel: int, coarse: NDArray[np.float32], x: float, y: float, z: float) -> int:
     """Return the first blemish that covers a point."""
     _, mottle = _zones(skin, coarse, x, y, z)
     speck = fine[voxel + SPECK] * FINE_STEP
@@ -284,34 +286,35 @@ def _first(skin, fine, voxel, coarse, x, y, z):  # type: ignore[no-untyped-def] 
 
 
 @njit(cache=True, nogil=True)
-def fine_point(skin, x, y, z):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def fine_point(skin: Any, x: float, y: float, z: float) -> tuple[float, float, float]:
     """Return where in the fine tile a surface point lies, in mm."""
     offset = skin["fine_offset_mm"]
     return x + offset[0], y + offset[1], z + offset[2]
 
 
 @njit(cache=True, nogil=True)
-def _zones(skin, coarse, x, y, z):  # type: ignore[no-untyped-def]  # compiled for the types it meets
-    offset, radius = skin["coarse_offset"], skin["radius_mm"]
-    return coarse_at(coarse, x / radius + offset[0], y / radius + offset[1], z / radius + offset[2])
+def _zones(skin: Any, coarse: NDArray[np.float32], x: float, y: float, z: float) -> tuple[float, float]:
+    offset, per_radius = skin["coarse_offset"], skin["per_radius"]
+    return coarse_at(coarse, x * per_radius + offset[0], y * per_radius + offset[1], z * per_radius + offset[2])
 
 
 @njit(cache=True, nogil=True)
-def _step(x):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def _step(x: float) -> float:
     """Rise smoothly from 0 at -1/2 to 1 at 1/2."""
     x = min(max(x + 0.5, 0.0), 1.0)
     return x * x * (3 - 2 * x)
 
 
 @njit(cache=True, nogil=True)
-def green_level(skin, patch, mottle, x, y, z):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def green_level(skin: Any, patch: float, mottle: float, x: float, y: float, z: float) -> float:
     """Return how green a point tends to be; above ``green_from`` it is."""
-    axis, radius = skin["green_axis"], skin["radius_mm"]
-    return 0.42 * patch + 0.10 * mottle + (axis[0] * x + axis[1] * y + axis[2] * z) / radius
+    axis = skin["green_axis"]
+    level: float = 0.42 * patch + 0.10 * mottle + (axis[0] * x + axis[1] * y + axis[2] * z) * skin["per_radius"]
+    return level
 
 
 @njit(cache=True, nogil=True)
-def cover(skin, b, mottle, speck, x, y, z):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def cover(skin: Any, b: int, mottle: float, speck: float, x: float, y: float, z: float) -> float:
     """Return how far blemish ``b`` covers a point, 0..1."""
     centre, reach = skin["centre"][b], skin["reach_cos"][b]
     up = centre[0] * x + centre[1] * y + centre[2] * z
@@ -327,7 +330,7 @@ def cover(skin, b, mottle, speck, x, y, z):  # type: ignore[no-untyped-def]  # c
 
 
 @njit(cache=True, nogil=True)
-def _stem(skin, speck, x, y, channel):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def _stem(skin: Any, speck: float, x: float, y: float, channel: int) -> tuple[float, float, float]:
     """Return how far the calyx covers a point near the stem end, its colour, and the light on the pleats around it."""
     radius, turn = skin["stem_radius_mm"], skin["stem_turn"]
     rho = np.sqrt(x * x + y * y) + 1e-9
@@ -343,7 +346,7 @@ def _stem(skin, speck, x, y, channel):  # type: ignore[no-untyped-def]  # compil
 
 
 @njit(cache=True, nogil=True)
-def _stylar(skin, speck, x, y):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def _stylar(skin: Any, speck: float, x: float, y: float) -> float:
     """Return how far the stylar scar covers a point near the stylar end: a dot when small, a ring when large."""
     radius = skin["stylar_radius_mm"]
     rho = np.sqrt(x * x + y * y)
@@ -354,7 +357,9 @@ def _stylar(skin, speck, x, y):  # type: ignore[no-untyped-def]  # compiled for 
 
 
 @njit(cache=True, nogil=True)
-def paint(skin, fine, voxel, coarse, x, y, z, channel):  # type: ignore[no-untyped-def]  # compiled for the types it meets
+def paint(
+    skin: Any, fine: NDArray[np.int8], voxel: int, coarse: NDArray[np.float32], x: float, y: float, z: float, channel: int
+) -> tuple[float, float, float]:
     """Return the skin at a surface point.
 
     Parameters
@@ -373,10 +378,10 @@ def paint(skin, fine, voxel, coarse, x, y, z, channel):  # type: ignore[no-untyp
     speck = fine[voxel + SPECK] * FINE_STEP
     green = 0.0
     if skin["green_from"] < 1e9:
-        green = _step((green_level(skin, patch, mottle, x, y, z) - skin["green_from"]) / skin["green_soft"])
+        green = _step((green_level(skin, patch, mottle, x, y, z) - skin["green_from"]) * skin["green_sharp"])
     colour = skin["ripe"][channel] + green * (skin["unripe"][channel] - skin["ripe"][channel])
     # A blush reddens one end: green falls there, red hardly.
-    blush = skin["blush"] * z / skin["half_height_mm"] * BLUSH[channel]
+    blush = skin["blush"] * z * skin["per_radius"] * BLUSH[channel]
     colour *= 1 + blush + skin["mottle"] * mottle - skin["pore_dark"] * fine[voxel + PORE] * FINE_STEP
     if skin["net"] > 0:
         colour *= 1 - skin["net"] * max(0.0, 1 - abs(speck) * 3)

@@ -34,7 +34,7 @@ WATER = (
 
 WATER_C = 27.0
 WATER_SHIFT_NM_PER_C = 0.05  # toward shorter wavelengths when warmer; near 0.1 for free water, less for water bound to sugar
-WATER_RISE_PER_C = 0.0005
+WATER_RISE_PER_C = 0.0002  # so that 984 nm falls with warmth while 960 nm rises, as Golic 2003 saw
 WATER_SHARE = 0.985  # of the flesh's volume, before sugar and acid take their place
 DISPLACED_PER_BRIX = 0.0062
 DISPLACED_PER_ACID_PCT = 0.006

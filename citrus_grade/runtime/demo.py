@@ -1,0 +1,80 @@
+"""A first line from nothing: a model and a calibration from simulated batches, then a simulated minute. All figures are SIMULATED."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from citrus_grade import artefacts
+from citrus_grade.calibration.scale import fit_scale
+from citrus_grade.calibration_set import KIND as CALIBRATION
+from citrus_grade.calibration_set import CalibrationSet
+from citrus_grade.config import LineConfig, load
+from citrus_grade.drivers.sim.plant import SimOptions, SimPlant
+from citrus_grade.line import Artefacts, Line
+from citrus_grade.messages import Decisions, Scans
+from citrus_grade.models.demo import fit_demo
+from citrus_grade.rundir import point_at, with_section
+from citrus_grade.runtime.session import Progress, RunSummary, run_line
+from citrus_grade.spectra import model as models
+from citrus_grade.templates import DEMO_PLAN, LINE
+
+GAUGE_MM = (45.0, 62.0, 78.0)
+GAUGE_S = 3.0
+DENSITY_G_PER_ML = (0.90, 0.02)
+"""Of satsumas, mean and standard deviation between fruit: what weighing a sample of the variety gives."""
+NEW_SEASON = 4
+
+
+def run_demo(run_dir: Path, *, seed: int = 1, seconds: float = 60.0, progress: Progress | None = None) -> RunSummary:
+    """Fit a first model, calibrate, run ``seconds`` of the simulated line and keep it all in ``run_dir``."""
+    from citrus_grade.report import page
+
+    with tempfile.TemporaryDirectory() as folder:
+        line_toml = set_up(Path(folder), seed)
+        summary = run_line(line_toml, run_dir, seconds=seconds, progress=progress)
+    return page.with_report(summary)
+
+
+def set_up(folder: Path, seed: int) -> Path:
+    """Write a calibrated simulated line with a first model into ``folder``; return its ``line.toml``."""
+    shutil.copy(DEMO_PLAN, folder / "plan.toml")
+    shutil.copy(LINE, folder / "line.toml")
+    config = load(folder / "line.toml")
+    assert config.spectrometer is not None
+    wavelength_nm = np.linspace(*config.spectrometer.wavelength_nm, config.spectrometer.pixels)
+    model, _ = fit_demo(seed, wavelength_nm, config.line.lanes)
+    artefacts.save(folder / "model", models.KIND, *models.to_artefact(model))
+    calibrated = calibrate(config, seed, folder / "plan.toml")
+    card = {"gauge_mm": list(GAUGE_MM), "simulated": True}
+    artefacts.save(folder / "calibration", CALIBRATION, card, calibrated.arrays())
+    text = point_at(LINE.read_text(encoding="utf-8"), plan="plan.toml", model="model", calibration="calibration")
+    text = with_section(text, "source", {"driver": "sim", "seed": seed, "season": NEW_SEASON})
+    (folder / "line.toml").write_text(text, encoding="utf-8")
+    return folder / "line.toml"
+
+
+def calibrate(config: LineConfig, seed: int, plan: Path) -> CalibrationSet:
+    """Run gauge balls of three sizes over every lane and read the spectrometers' references."""
+    nominal = CalibrationSet.nominal(config)
+    plant = SimPlant(config, SimOptions(seed=seed, seconds=GAUGE_S, gauge_mm=GAUGE_MM))
+    line = _camera_line(config, nominal, plan)
+    outputs = [output for message in plant.messages() if not isinstance(message, Scans) for output in line.feed(message)]
+    rows = np.concatenate([output.rows for output in outputs if isinstance(output, Decisions)])
+    rows = rows[(rows["cup"] < plant.table.shape[1]) & (rows["fruit_views"] > 0)]
+    known_mm = plant.table["fruit"]["diameter_mm"][rows["lane"], rows["cup"]]
+    scale, sigma_mm = fit_scale(rows["diameter_mm"], known_mm, rows["lane"], config.line.lanes)
+    return CalibrationSet(
+        id=nominal.id, scale=scale, scale_sigma_mm=sigma_mm, density_g_per_ml=np.array(DENSITY_G_PER_ML),
+        dark=plant.spectrometer.dark(), white=plant.spectrometer.white(),
+    )  # fmt: skip
+
+
+def _camera_line(config: LineConfig, calibration: CalibrationSet, plan: Path) -> Line:
+    """Return a line that measures by its cameras alone."""
+    from citrus_grade.grading import plan as plans
+
+    text = 'name = "measure only"\n[[rule]]\ngrade = "measured"\noutlets = ["' + config.outlet_names[0] + '"]\n'
+    compiled = plans.parse(text, (), config.outlet_names[:-1], str(plan))
+    return Line(config, Artefacts({compiled.id: compiled}, {}, {calibration.id: calibration}), plan=compiled.id, calibration=calibration.id)
