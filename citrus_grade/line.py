@@ -104,15 +104,20 @@ def place_views(rows: Any, next_cup: int, views: Any, seen: NDArray[np.bool_]) -
 
 
 @njit(cache=True, nogil=True)
-def place_scans(lane: NDArray[np.int32], tick: NDArray[np.int64], counts: NDArray[np.uint16], next_cup: int, offset: int,
-                station_milli: NDArray[np.int64], chord_milli: int, num: int, den: int, ring_counts: NDArray[np.uint16],
-                seen: NDArray[np.bool_]) -> int:  # fmt: skip
-    """Put scans into the ring by their place in the passage, the first of a bin wins; return how many came too late or too early.
+def place_scans(lane: NDArray[np.int32], seq: NDArray[np.int32], tick: NDArray[np.int64], counts: NDArray[np.uint16], next_cup: int,
+                offset: int, station_milli: NDArray[np.int64], chord_milli: int, num: int, den: int, last_seq: NDArray[np.int64],
+                ring_counts: NDArray[np.uint16], seen: NDArray[np.bool_]) -> tuple[int, int]:  # fmt: skip
+    """Put scans into the ring by their place in the passage, the first of a bin wins.
 
-    A scan outside the chord sees the gap between two cups and is passed over.
+    A scan outside the chord sees the gap between two cups and is passed over. Returns how many came too late or too early, and how
+    many numbers the lanes' counters have skipped.
     """
-    ring, bins, missed = len(seen), seen.shape[2], 0
+    ring, bins, missed, gap = len(seen), seen.shape[2], 0, 0
     for i in range(len(lane)):
+        last = last_seq[lane[i]]
+        if last >= 0 and seq[i] > last + 1:
+            gap += seq[i] - last - 1
+        last_seq[lane[i]] = max(last, seq[i])
         cup, ahead, unit = locate(tick[i], offset, station_milli[lane[i]], num, den)
         inside, whole = 2 * MILLI * ahead + chord_milli * unit, 2 * chord_milli * unit
         if inside < 0 or inside >= whole or cup < 0:
@@ -124,14 +129,17 @@ def place_scans(lane: NDArray[np.int32], tick: NDArray[np.int64], counts: NDArra
         if not seen[slot, lane[i], place]:
             ring_counts[slot, lane[i], place] = counts[i]
             seen[slot, lane[i], place] = True
-    return missed
+    return missed, gap
 
 
 @njit(cache=True, nogil=True)
-def join_lanes(views: Any, seen: NDArray[np.bool_], joined: NDArray[np.bool_], pitch_px: float, cup: int, work: NDArray[np.float64], out: Any) -> None:
-    """Join the views of one cup on every lane that was not fed joined."""
+def join_lanes(views: Any, seen: NDArray[np.bool_], fruit: Any, joined: NDArray[np.bool_], pitch_px: float, cup: int,
+               work: NDArray[np.float64], out: Any) -> None:  # fmt: skip
+    """Join the views of one cup on every lane, or take the ``fruit`` that was fed joined."""
     for lane in range(len(out)):
-        if not joined[lane]:
+        if joined[lane]:
+            out[lane] = fruit[lane]
+        else:
             out[lane].lane, out[lane].cup = lane, cup
             join(views[lane], seen[lane], pitch_px, work, out[lane])
 
@@ -242,11 +250,10 @@ class Line:
 
     def _on_scans(self, scans: Scans) -> list[Output]:
         state = self.state
-        missed = place_scans(scans.lane, scans.tick, scans.counts, state.next_cup, state.offset, self._scan_station, self._chord,
-                             self._ruler.num, self._ruler.den, state.counts, state.scans_seen)  # fmt: skip
-        last = state.scan_seq[scans.lane]
-        gap = int(np.maximum(scans.seq - last - 1, 0)[last >= 0].sum())
-        state.scan_seq[scans.lane] = np.maximum(last, scans.seq)
+        missed, gap = place_scans(scans.lane, scans.seq, scans.tick, scans.counts, state.next_cup, state.offset, self._scan_station,
+                                  self._chord, self._ruler.num, self._ruler.den, state.scan_seq, state.counts, state.scans_seen)  # fmt: skip
+        if not missed and not gap:
+            return []
         outputs: list[Output] = [Alarm(int(scans.tick[0]), "scans_outside_window", "spectrometers", missed)] if missed else []
         if gap:
             outputs.append(Alarm(int(scans.tick[0]), "scan_gap", "spectrometers", gap))
@@ -277,8 +284,8 @@ class Line:
     def _decide(self, cup: int, pulse: Pulse) -> tuple[NDArray[Any], int]:
         state = self.state
         slot = cup % len(state.joined)
-        fruit = np.where(state.joined[slot], state.fruit[slot], self._blank_fruit)
-        join_lanes(state.views[slot], state.views_seen[slot], state.joined[slot], self._pitch_px, cup, self._work, fruit)
+        fruit = self._blank_fruit.copy()
+        join_lanes(state.views[slot], state.views_seen[slot], state.fruit[slot], state.joined[slot], self._pitch_px, cup, self._work, fruit)
         traits = self._traits(slot)
         rows = self._blank.copy()
         # A decision begins with the fields of the joined fruit: the same packed bytes.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from citrus_grade.drivers.sim.camera import Optics, SimCamera
-from citrus_grade.drivers.sim.orchard import grow
+from citrus_grade.drivers.sim.orchard import BLEMISH_KINDS, grow
 
 Picture = NDArray[np.uint8]
 
@@ -40,21 +40,38 @@ def on_tile(picture: Any) -> Picture:
 
 
 def simulated_views(seed: int, n: int) -> list[Picture]:
-    """Return views of the first ``n`` fruit of an orchard at the real pictures' scale, three pixels a millimetre."""
-    camera = SimCamera(Optics(TILE, TILE, 3.0, 900.0), seed, ())
-    fruit = grow(seed, n)
+    """Return views of the first ``n`` fruit of an orchard, turned at random."""
     rng = np.random.default_rng(seed)
+    return shots(grow(seed, n), np.stack([facing(rng.standard_normal(3), rng) for _ in range(n)]))
+
+
+def marked_views(seed: int) -> list[Picture]:
+    """Return one view of each kind of blemish, then a stem end and a stylar end, a third of a radian off the lens."""
+    fruit = grow(seed, 500)
+    first = [
+        np.flatnonzero((fruit["n_blemishes"] > 0) & (fruit["blemish_kind"][:, 0] == kind))[0]
+        for kind in range(len(BLEMISH_KINDS))
+    ]
+    towards = [*fruit["blemish_direction"][first, 0], np.array((0.0, 0.0, 1.0)), np.array((0.0, 0.0, -1.0))]
+    rng = np.random.default_rng(seed)
+    return shots(fruit[[*first, 0, 1]], np.stack([facing(direction, rng, 0.33) for direction in towards]))
+
+
+def shots(fruit: NDArray[Any], poses: NDArray[np.float64]) -> list[Picture]:
+    """Return one picture of each fruit at the real pictures' scale, three pixels a millimetre."""
+    camera = SimCamera(Optics(TILE, TILE, 3.0, 900.0), 1, ())
     middle = np.array([(TILE - 1) / 2])
-    raws = [camera.expose(i, 0.0, fruit[i : i + 1], middle, middle, turn(rng)[None]) for i in range(n)]
+    raws = [camera.expose(i, 0.0, fruit[i : i + 1], middle, middle, poses[i : i + 1]) for i in range(len(fruit))]
     return [cv2.cvtColor(raw, cv2.COLOR_BayerRGGB2BGR).astype(np.uint8) for raw in raws]
 
 
-def turn(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return a random rotation."""
-    q, r = np.linalg.qr(rng.standard_normal((3, 3)))
-    q *= np.sign(np.diag(r))
-    q[:, 0] *= np.linalg.det(q)
-    return np.asarray(q, np.float64)
+def facing(direction: NDArray[np.float64], rng: np.random.Generator, aside_rad: float = 0.0) -> NDArray[np.float64]:
+    """Return a rotation that turns a direction of the fruit towards the lens, then aside along the belt."""
+    z = direction / np.linalg.norm(direction)
+    x = np.cross(rng.standard_normal(3), z)
+    x /= np.linalg.norm(x)
+    c, s = np.cos(aside_rad), np.sin(aside_rad)
+    return np.asarray(np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]) @ np.stack((x, np.cross(z, x), z)), np.float64)
 
 
 def row_of(title: str, tiles: list[Picture]) -> Picture:
@@ -66,7 +83,8 @@ def row_of(title: str, tiles: list[Picture]) -> Picture:
 
 def main(out: str) -> None:
     """Write the comparison to ``out``."""
-    rows = [row_of("simulated (seed 3)", simulated_views(3, N_TILES)), row_of("simulated (seed 4)", simulated_views(4, N_TILES))]
+    marked = "simulated: " + ", ".join(BLEMISH_KINDS) + ", stem end, stylar end"
+    rows = [row_of("simulated, as they come", simulated_views(3, N_TILES)), row_of(marked, marked_views(12))]
     real = real_views()
     if real:
         rows.insert(0, row_of("real mandarins (mandarin-views, GPL-3)", real))

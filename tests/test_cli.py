@@ -5,13 +5,15 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from citrus_grade import config
-from citrus_grade.cli import errors, main, newrun
+from citrus_grade.cli import errors, main, newrun, summary
 from citrus_grade.templates import LINE, PLAN
+from citrus_grade.words import set_language
 
 ROOT = Path(__file__).parents[1]
 VERBS = ("demo", "init", "simulate", "run", "replay", "log", "show", "doctor", "version")
@@ -44,6 +46,16 @@ def here(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]
     code = main.main(args)
     said = capsys.readouterr()
     return code, said.out, said.err
+
+
+@pytest.fixture(autouse=True)
+def english(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Start each test in English and leave it in English."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    set_language("en")
+    yield
+    set_language("en")
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -277,6 +289,49 @@ def test_a_simulated_run_is_summarised_replayed_shown_and_changed_by_another_pla
     code, text, _error = here(capsys, "log", "export", str(run), "--to", str(tmp_path / "out.parquet"))
     assert code == errors.DONE
     assert (tmp_path / "out.parquet").exists()
+
+
+SUMMARY = {
+    "run_dir": "runs/x",
+    "line_s": 60.0,
+    "wall_s": 2.0,
+    "fruit": 3000,
+    "fruit_per_s": 1500.0,
+    "x_realtime": 30.0,
+    "packout": [{"grade": "gift", "outlet": "1", "n": 3000, "pct": 100.0, "kg": 300.0}],
+    "reasons": {"graded": 3000, "empty": 900},
+    "alarms": {"scan_gap": 2},
+    "report": "runs/x/report.html",
+    "pictures": ["runs/x/a.png"],
+    "accuracy": {
+        "simulated": True,
+        "diameter_rmse_mm": 0.81,
+        "diameter_bias_mm": -0.05,
+        "mass_rmse_g": 3.2,
+        "size_class_exact": 0.93,
+        "delivery": 1.0,
+        "empties_exact": 1.0,
+        "doubles_caught": None,
+        "traits": {"ssc_brix": {"rmsep": 0.55, "bias": 0.02, "n": 2890}},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ("SIMULATED", "sugar (SSC)", "RMSEP 0.55", "93.0%", "3,000", "empty cup")),
+        ("zh", ("模拟", "糖度", "RMSEP 0.55", "空杯")),
+    ],
+)
+def test_a_summary_shows_everything_and_marks_what_is_simulated(
+    language: str, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_language(language)
+    summary.show(SUMMARY)
+    text = capsys.readouterr().out
+    for word in (*words, "runs/x/report.html", "runs/x/a.png", "gift", "scan_gap"):
+        assert word in text
 
 
 def test_progress_is_shown_on_a_terminal_only(tmp_path: Path) -> None:

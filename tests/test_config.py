@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from citrus_grade import config
-from citrus_grade.templates import LINE
 from citrus_grade.config import ConfigError, LineConfig
 from citrus_grade.grading import plan
+from citrus_grade.templates import LINE
 
 TEMPLATE = LINE.read_text(encoding="utf-8")
 

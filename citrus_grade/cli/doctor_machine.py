@@ -51,19 +51,18 @@ def packages() -> Finding:
 
     what = _("packages")
     try:
-        needed = [Requirement(line) for line in metadata.requires("citrus-grade") or ()]
+        requirements = [Requirement(line) for line in metadata.requires("citrus-grade") or ()]
     except metadata.PackageNotFoundError:
         return Finding(what, "warn", _("citrus-grade runs from its sources, not installed"), "pip install --editable .")
+    needed = [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
     bad = []
     for requirement in needed:
-        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
-            continue
         try:
             version = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
             version = ""
         if not requirement.specifier.contains(version or "0", prereleases=True) or not version:
-            bad.append(f"{requirement.name} {version or _('missing')} ({requirement.specifier})")
+            bad.append(" ".join((requirement.name, version or _("missing"), f"({requirement.specifier})")))
     if bad:
         return Finding(what, "fail", ", ".join(bad), "pip install --upgrade citrus-grade")
     return Finding(what, "ok", _("{n} packages in the versions needed").format(n=len(needed)))

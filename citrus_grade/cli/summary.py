@@ -36,16 +36,27 @@ def _packout(rows: list[dict[str, Any]]) -> None:
 
 def _accuracy(accuracy: dict[str, Any]) -> None:
     rows = [
-        (_("diameter, RMSE"), f"{accuracy['diameter_rmse_mm']:.2f} mm"),
-        (_("right size class"), f"{accuracy['size_class_exact']:.1%}"),
-        (_("fell at the outlet ordered"), f"{accuracy['delivery']:.1%}"),
-        (_("empty cups recognised"), f"{accuracy['empties_exact']:.1%}"),
+        (
+            _("diameter"),
+            _("RMSE {rmse:.2f} mm, bias {bias:+.2f} mm").format(
+                rmse=accuracy["diameter_rmse_mm"], bias=accuracy["diameter_bias_mm"]
+            ),
+        ),
+        (_("mass"), _("RMSE {rmse:.1f} g").format(rmse=accuracy["mass_rmse_g"])),
+        (_("right size class"), _share(accuracy["size_class_exact"])),
+        (_("fell at the outlet ordered"), _share(accuracy["delivery"])),
+        (_("empty cups recognised"), _share(accuracy["empties_exact"])),
+        (_("doubles recognised"), _share(accuracy["doubles_caught"])),
     ]
     for name, trait in accuracy["traits"].items():
         figures = _("RMSEP {rmsep:.2f}, bias {bias:+.2f}, n = {n:,}").format(**trait)
         rows.append((label(name), figures))
     title = _("Accuracy against the simulator's truth, SIMULATED") if accuracy["simulated"] else _("Accuracy")
     out.table(title, (_("what"), _("figure")), rows)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
 
 
 def _places(summary: dict[str, Any]) -> None:

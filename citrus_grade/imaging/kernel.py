@@ -28,29 +28,40 @@ _SHADE_ROUNDS = 4
 
 
 @njit(cache=True, nogil=True)
-def signal_plane(even: Any, odd: Any, blue_row: int, blue_shift: int, threshold: int, plane: NDArray[np.int16]) -> tuple[int, int, int]:
-    """Fill ``plane`` (n, n) with red + both greens - blue of each quad; return how many exceed the threshold and their sums of x and y.
+def signal_strip(words: NDArray[np.uint16], y0: int, blue: tuple[int, int], strip: NDArray[np.int16]) -> None:
+    """Fill ``strip`` (n, width / 2) with red + both greens - blue of each quad of one lane, from quad row ``y0`` on.
 
-    ``even`` and ``odd`` are the tile's rows as uint16 (n, n): two Bayer pixels a word. Belts and rollers are grey or bluish, citrus
-    is not: the difference separates them better than brightness does.
+    Belts and rollers are grey or bluish, citrus is not: the difference separates them better than brightness does. ``blue`` is the
+    row and the bit shift of the blue pixel in a quad. A whole lane is read row by row, as it lies in memory: the processor fetches
+    ahead, where tile by tile it would wait for each line of each tile; afterwards the lane is in the second cache.
     """
-    n = plane.shape[0]
-    count, sum_x, sum_y = 0, 0, 0
-    for y in range(n):
-        row_even, row_odd, out = even[y], odd[y], plane[y]
-        row_blue = row_odd if blue_row else row_even
-        row_count, row_x = np.int32(0), np.int32(0)
-        for x in range(n):
-            a, b = np.int16(row_even[x] & 255) + np.int16(row_even[x] >> 8), np.int16(row_odd[x] & 255) + np.int16(row_odd[x] >> 8)
-            value = np.int16(a + b - 2 * np.int16((row_blue[x] >> blue_shift) & 255))
-            out[x] = value
-            above = np.int32(value > threshold)
+    width = strip.shape[1]
+    for y in range(strip.shape[0]):
+        even, odd, out = words[2 * (y0 + y)], words[2 * (y0 + y) + 1], strip[y]
+        with_blue, without = (odd, even) if blue[0] else (even, odd)
+        if blue[1]:
+            for x in range(width):
+                a, b = without[x], with_blue[x]
+                out[x] = (a & 255) + (a >> 8) + (b & 255) - (b >> 8)
+        else:
+            for x in range(width):
+                a, b = without[x], with_blue[x]
+                out[x] = (a & 255) + (a >> 8) + (b >> 8) - (b & 255)
+
+
+@njit(cache=True, nogil=True)
+def moments(plane: NDArray[np.int16], threshold: int) -> tuple[int, float, float]:
+    """Return the area above the threshold in quads and its centroid, from every second quad both ways."""
+    n, count, sum_x, sum_y = plane.shape[0], 0, 0, 0
+    for y in range(0, n, 2):
+        row, row_count = plane[y], 0
+        for x in range(0, n, 2):
+            above = row[x] > threshold
             row_count += above
-            row_x += above * np.int32(x)
+            sum_x += above * x
         count += row_count
-        sum_x += row_x
         sum_y += y * row_count
-    return count, sum_x, sum_y
+    return (4 * count, sum_x / count, sum_y / count) if count else (0, 0.0, 0.0)
 
 
 @njit(cache=True, nogil=True)
@@ -148,7 +159,7 @@ def outline(
     radius, value, coef = work[0], work[1], work[2]
     ex, ey, stretch = shape[0], shape[1], shape[2] - 1.0
     outliers = 1.0
-    for _ in range(3):
+    for _ in range(2):
         for ray in range(N_RAYS):
             ux, uy = RAY_COS[ray], RAY_SIN[ray]
             along = stretch * (ux * ex + uy * ey)
@@ -165,26 +176,25 @@ def outline(
 
 
 @njit(cache=True, nogil=True)
-def shading(even: Any, odd: Any, x: float, y: float, ellipse: NDArray[np.float64], blue_row: int, blue_shift: int, coef: NDArray[np.float64],
-            work: NDArray[np.float64]) -> float:  # fmt: skip
+def shading(words: NDArray[np.uint16], at: tuple[int, int], n: int, x: float, y: float, ellipse: NDArray[np.float64],
+            blue: tuple[int, int], coef: NDArray[np.float64], work: NDArray[np.float64]) -> float:  # fmt: skip
     """Fit the fruit's own shading (log counts on the unit disc) robustly; return its median log blue against it.
 
     ``ellipse`` is ``(ax, ay, bx, by)``: the semi-axes as vectors in quads.
     """
-    n = even.shape[0]
-    own, value, blue = work[3], work[4], work[5]
+    own, value, bluish = work[3], work[4], work[5]
     for s in range(N_SHADE):
         i = min(max(int(x + SHADE_X[s] * ellipse[0] + SHADE_Y[s] * ellipse[2] + 0.5), 1), n - 2)
         j = min(max(int(y + SHADE_X[s] * ellipse[1] + SHADE_Y[s] * ellipse[3] + 0.5), 1), n - 2)
         total, total_blue = 0, 0
         for dj in range(-1, 2):
-            e, o = even[j + dj, i], odd[j + dj, i]
-            b = ((o if blue_row else e) >> blue_shift) & 255
+            e, o = words[2 * (at[1] + j + dj), at[0] + i], words[2 * (at[1] + j + dj) + 1, at[0] + i]
+            b = ((o if blue[0] else e) >> blue[1]) & 255
             total += (e & 255) + (e >> 8) + (o & 255) + (o >> 8) - b
             total_blue += b
         own[s] = LOG[total // 3]
         value[s] = own[s]
-        blue[s] = LOG[total_blue // 3] - own[s]
+        bluish[s] = LOG[total_blue // 3] - own[s]
     for turn in range(_SHADE_ROUNDS):
         _solve(SHADE_INVERSE, value, coef, N_SHADE, 7)
         limit = 0.30 if turn == 0 else 0.12
@@ -193,14 +203,14 @@ def shading(even: Any, odd: Any, x: float, y: float, ellipse: NDArray[np.float64
             for k in range(1, 7):
                 fitted += coef[k] * SHADE[s, k]
             value[s] = own[s] if abs(own[s] - fitted) < limit else fitted
-    return _median(blue[:N_SHADE], value[:N_SHADE])
+    return _median(bluish[:N_SHADE], value[:N_SHADE])
 
 
 @njit(cache=True, nogil=True)
-def skin(even: Any, odd: Any, x: float, y: float, ellipse: NDArray[np.float64], blue_row: int, blue_shift: int, coef: NDArray[np.float64],
-         blue_level: float, lut: NDArray[np.uint8], row: Any, colour: NDArray[np.int32]) -> None:  # fmt: skip
+def skin(words: NDArray[np.uint16], at: tuple[int, int], n: int, x: float, y: float, ellipse: NDArray[np.float64],
+         blue_at: tuple[int, int], coef: NDArray[np.float64], blue_level: float, lut: NDArray[np.uint8], row: Any,
+         colour: NDArray[np.int32]) -> None:  # fmt: skip
     """Count colours and blemished quads of every second row inside the outline, against the fruit's own shading."""
-    n = even.shape[0]
     det = ellipse[0] * ellipse[3] - ellipse[1] * ellipse[2]
     pu, pv, qu, qv = ellipse[3] / det, -ellipse[2] / det, -ellipse[1] / det, ellipse[0] / det
     half_height = np.sqrt(ellipse[1] * ellipse[1] + ellipse[3] * ellipse[3])
@@ -215,15 +225,15 @@ def skin(even: Any, odd: Any, x: float, y: float, ellipse: NDArray[np.float64], 
             continue
         root = np.sqrt(disc)
         left, right = max(int(np.ceil(x + (-b - root) / a)), 0), min(int(x + (-b + root) / a), n - 1)
-        row_even, row_odd = even[j], odd[j]
-        row_blue, row_red = (row_odd, row_even) if blue_row else (row_even, row_odd)
-        red_shift = 8 - blue_shift
-        for i in range(left, right + 1):
-            dx = i - x
+        even, odd = words[2 * (at[1] + j)], words[2 * (at[1] + j) + 1]
+        with_blue, with_red = (odd, even) if blue_at[0] else (even, odd)
+        run_blue, run_red = with_blue[at[0] + left : at[0] + right + 1], with_red[at[0] + left : at[0] + right + 1]
+        for k in range(len(run_blue)):
+            dx = k + left - x
             u, v = pu * dx + pv * dy, qu * dx + qv * dy
-            e, o = row_even[i], row_odd[i]
-            blue, red = (row_blue[i] >> blue_shift) & 255, (row_red[i] >> red_shift) & 255
-            total = (e & 255) + (e >> 8) + (o & 255) + (o >> 8) - blue
+            b, r = run_blue[k], run_red[k]
+            blue, red = (b >> blue_at[1]) & 255, (r >> (8 - blue_at[1])) & 255
+            total = (b & 255) + (b >> 8) + (r & 255) + (r >> 8) - blue
             uu, vv = u * u, v * v
             rr = uu + vv
             level = coef[0] + coef[1] * u + coef[2] * v + coef[3] * uu + coef[4] * u * v + coef[5] * vv + coef[6] * rr * rr
@@ -238,22 +248,22 @@ def skin(even: Any, odd: Any, x: float, y: float, ellipse: NDArray[np.float64], 
     row.skin_quads, row.blemish_quads = quads, bad
     if quads:
         row.red, row.green, row.blue = sum_r / quads, sum_g / quads, sum_b / quads
-    for k in range(len(colour)):
-        row.colour_quads[k] = colour[k]
+    for c in range(len(colour)):
+        row.colour_quads[c] = colour[c]
 
 
 @njit(cache=True, nogil=True)
-def measure_tile(even: Any, odd: Any, centre: NDArray[np.float64], blue_row: int, blue_shift: int, threshold: int, least_quads: int,
-                 lut: NDArray[np.uint8], plane: NDArray[np.int16], work: NDArray[np.float64], colour: NDArray[np.int32], row: Any) -> None:  # fmt: skip
+def measure_tile(words: NDArray[np.uint16], at: tuple[int, int], centre: NDArray[np.float64], blue: tuple[int, int], threshold: int,
+                 least_quads: int, lut: NDArray[np.uint8], plane: NDArray[np.int16], work: NDArray[np.float64], colour: NDArray[np.int32], row: Any) -> None:  # fmt: skip
     """Measure one tile into ``row`` (one `tables.VIEW`). ``centre`` is where the cup's centre lies, in quads, then the lens shape."""
-    count, sum_x, sum_y = signal_plane(even, odd, blue_row, blue_shift, threshold, plane)
+    count, mean_x, mean_y = moments(plane, threshold)
     if count < least_quads:
         row.state = EMPTY
         return
     row.state = DOUBLE
     n = plane.shape[0]
-    reach = min(1.5 * np.sqrt(count / np.pi) + 4.0, 0.72 * n)
-    x, y, outliers = outline(plane, sum_x / count, sum_y / count, reach, centre[2:5], threshold, work)
+    reach = min(1.3 * np.sqrt(count / np.pi) + 3.0, 0.72 * n)
+    x, y, outliers = outline(plane, mean_x, mean_y, reach, centre[2:5], threshold, work)
     row.residual = outliers
     coef = work[2]
     row.x_px, row.y_px = 2 * (x - centre[0]), 2 * (y - centre[1])
@@ -272,9 +282,9 @@ def measure_tile(even: Any, odd: Any, centre: NDArray[np.float64], blue_row: int
     ellipse = work[6]
     ellipse[0], ellipse[1], ellipse[2], ellipse[3] = major * ca, major * sa, -minor * sa, minor * ca
     shade = work[7]
-    blue_level = shading(even, odd, x, y, ellipse, blue_row, blue_shift, shade, work)
+    blue_level = shading(words, at, n, x, y, ellipse, blue, shade, work)
     colour[:] = 0
-    skin(even, odd, x, y, ellipse, blue_row, blue_shift, shade, blue_level, lut, row, colour)
+    skin(words, at, n, x, y, ellipse, blue, shade, blue_level, lut, row, colour)
 
 
 @njit(cache=True, nogil=True)
@@ -291,21 +301,25 @@ def measure_frame(words: NDArray[np.uint16], tick: int, offset: int, station_mil
     whole : windows, tile_px, blue_row, blue_shift, threshold, least_quads, first_view.
     rows : `tables.VIEW`, at least ``n_lanes * (windows + 1)``, zeroed.
     """
-    windows, tile, blue_row, blue_shift = whole[0], whole[1], whole[2], whole[3]
+    windows, tile, blue = whole[0], whole[1], (whole[2], whole[3])
     quads = tile // 2
-    even_rows, odd_rows = words[0::2], words[1::2]
-    plane = np.empty((quads, quads), np.int16)
+    strip = np.empty((quads, words.shape[1]), np.int16)
     work = np.zeros((8, max(N_RAYS, N_SHADE)), np.float64)
-    colour = np.zeros(16, np.int32)
+    colour = np.zeros(len(rows[0].colour_quads), np.int32)
     centre = np.empty(5, np.float64)
     n = 0
     for lane in range(len(station_milli)):
         cup0, ahead, unit = locate(tick, offset, station_milli[lane], num, den)
         shift_px = optics[0] * (ahead / unit)
+        cy = lane_y_px[lane]
+        y0 = int(np.floor(cy * 0.5 + 0.5)) - quads // 2
+        if y0 < 0 or 2 * (y0 + quads) > len(words):
+            continue
+        signal_strip(words, y0, blue, strip)
         for window in range(windows):
-            cx, cy = optics[1] + window * optics[0] + shift_px, lane_y_px[lane]
-            x0, y0 = int(np.floor(cx * 0.5 + 0.5)) - quads // 2, int(np.floor(cy * 0.5 + 0.5)) - quads // 2
-            if x0 < 0 or y0 < 0 or x0 + quads > words.shape[1] or y0 + quads > len(even_rows):
+            cx = optics[1] + window * optics[0] + shift_px
+            x0 = int(np.floor(cx * 0.5 + 0.5)) - quads // 2
+            if x0 < 0 or x0 + quads > words.shape[1]:
                 continue
             row = rows[n]
             n += 1
@@ -315,6 +329,5 @@ def measure_frame(words: NDArray[np.uint16], tick: int, offset: int, station_mil
             away = np.sqrt(away_x * away_x + away_y * away_y) + 1e-9
             centre[2], centre[3] = away_x / away, away_y / away
             centre[4] = np.sqrt(1.0 + (away / optics[4]) ** 2)
-            measure_tile(even_rows[y0 : y0 + quads, x0 : x0 + quads], odd_rows[y0 : y0 + quads, x0 : x0 + quads], centre, blue_row, blue_shift,
-                         whole[4], whole[5], lut, plane, work, colour[:10], row)  # fmt: skip
+            measure_tile(words, (x0, y0), centre, blue, whole[4], whole[5], lut, strip[:, x0 : x0 + quads], work, colour, row)
     return n

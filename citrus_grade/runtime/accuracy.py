@@ -9,7 +9,7 @@ from citrus_grade.tables import Table
 
 SIZE_LIMITS_MM = (50.0, 55.0, 61.0, 67.0, 73.0, 80.0)
 """Satsuma sizes 3S, 2S, S, M, L, 2L, 3L as graded in Japan, half-open."""
-_SINGLE, _EMPTY = 1, 0
+_EMPTY, _SINGLE, _DOUBLE, _BRIDGING = range(4)
 
 
 def against_truth(decisions: Table, truth: Table, targets: tuple[str, ...]) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def against_truth(decisions: Table, truth: Table, targets: tuple[str, ...]) -> d
     known, measured = true["fruit"]["diameter_mm"][one], said["diameter_mm"][one]
     default = int(said["outlet"].max(initial=0))
     ordered = np.where(said["fire_tick"] >= 0, said["outlet"], -1)
-    full = true["load"] != _EMPTY
+    full, shared = true["load"] != _EMPTY, _shared(truth)[at[:, 1]]
     return {
         "simulated": True,
         "n": int(one.sum()),
@@ -38,10 +38,20 @@ def against_truth(decisions: Table, truth: Table, targets: tuple[str, ...]) -> d
         "mass_rmse_g": _rms(said["mass_g"][one] - true["fruit"]["mass_g"][one]),
         "size_class_exact": float(np.mean(np.digitize(measured, SIZE_LIMITS_MM) == np.digitize(known, SIZE_LIMITS_MM))),
         "delivery": float(np.mean(ordered[full] == true["fell"][full])),
-        "empties_exact": float(np.mean((said["reason"] == Reason.EMPTY) == ~full)),
-        "doubles_caught": _share(said["reason"][true["load"] == 2] == Reason.DOUBLE),
+        "empties_exact": float(np.mean(((said["reason"] == Reason.EMPTY) == ~full)[~shared])),
+        "doubles_caught": _share(said["reason"][true["load"] == _DOUBLE] == Reason.DOUBLE),
         "traits": {name: _trait(said["trait"][one, k], true["fruit"][name][one]) for k, name in enumerate(targets) if name in _names(true)},
     }
+
+
+def _shared(truth: Table) -> Any:
+    """Return which cups a fruit of the next cup reaches into: they are neither empty nor full."""
+    if "x_mm" not in (truth.dtype.names or ()):
+        return np.zeros(len(truth), np.bool_)
+    bridging = truth[truth["load"] == _BRIDGING]
+    neighbour = bridging["cup"] - np.sign(bridging["x_mm"][:, 0]).astype(np.int64)
+    keys = set(zip(bridging["lane"].tolist(), neighbour.tolist(), strict=True))
+    return np.array([key in keys for key in zip(truth["lane"].tolist(), truth["cup"].tolist(), strict=True)], np.bool_)
 
 
 def _names(true: Table) -> tuple[str, ...]:

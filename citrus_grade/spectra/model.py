@@ -115,7 +115,7 @@ def predict(
 
     Parameters
     ----------
-    counts : (n, n_bins, n_pixels), one row a fruit; bins not received may hold anything.
+    counts : (n, n_bins, n_pixels), C-contiguous as all inputs, one row a fruit; bins not received may hold anything.
     received : (n, n_bins).
     dark, white : (n, n_pixels) counts, the references of each row's lane.
     full_scale : a scan with a pixel of the window at or above it is clipped.

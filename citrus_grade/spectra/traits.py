@@ -27,7 +27,7 @@ TRAITS: Final = np.dtype(
         ("status", "u1"),
     ]
 )
-"""One row a fruit, without padding, so rows compare by their bytes; the model's ``targets`` name the values. What is not known is NaN.
+"""One row a fruit; the model's ``targets`` name the values. What is not known is NaN. No padding: rows compare by their bytes.
 
 ``scan_spread`` is the mean distance of the kept scans' shapes from their common shape, in SNV units.
 """

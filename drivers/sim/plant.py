@@ -82,14 +82,16 @@ class SimPlant:
     def messages(self) -> Iterator[Message]:
         """Yield everything the line senses, in order of arrival."""
         arriving: list[tuple[int, int, Message]] = []
-        serial = 0
+        serial, last = 0, {Frame: 0, Scans: 0, Pulse: 0}
         for lot in self._lots():
             yield lot
         pitches = int(self.line_s * self.config.line.cups_per_s)
         for pitch in range(pitches):
-            for t_ns, message in self._sense(pitch):
+            for arrival_ns, message in self._sense(pitch):
+                # A device's own messages never overtake one another.
+                last[type(message)] = arrival_ns = max(arrival_ns, last[type(message)])
                 serial += 1
-                heapq.heappush(arriving, (t_ns, serial, message))
+                heapq.heappush(arriving, (arrival_ns, serial, message))
             while arriving and arriving[0][0] <= self._t_ns(Fraction(pitch + 1)):
                 _, _, message = heapq.heappop(arriving)
                 if isinstance(message, Pulse):

@@ -13,12 +13,12 @@ FINE_STEP = 1 / 28
 """One count of the fine tile, in standard deviations."""
 _VOXELS_PER_MM = 1 / FINE_VOXEL_MM
 
-COARSE_SIZE = 32
+COARSE_SIZE = 64
 COARSE_VOXELS_PER_RADIUS = 8.0
 
 PORE_SPACING_MM = 1.25
-BUMP_SPACING_MM = 4.5
-SPECK_SPACING_MM = 1.7
+BUMP_SPACING_MM = 6.0
+SPECK_SPACING_MM = 2.3
 
 PORE_X, PORE_Y, PORE_Z, PORE, BUMP_X, BUMP_Y, BUMP_Z, SPECK = range(8)
 PATCH, MOTTLE = range(2)
@@ -41,8 +41,8 @@ def fine_tile(smooth_mm: float = 0.0) -> NDArray[np.int8]:
     rng = np.random.default_rng(71)
     waves = _waves(FINE_SIZE, FINE_VOXEL_MM)
     pores = np.maximum(_ring(rng, waves, PORE_SPACING_MM, 0.25) - 0.15, 0.0)
-    bumps = _ring(rng, waves, BUMP_SPACING_MM, 0.45)
-    specks = _unit(_ring(rng, waves, SPECK_SPACING_MM, 0.55) + 0.7 * _ring(rng, waves, 2.6 * SPECK_SPACING_MM, 0.4))
+    bumps = _ring(rng, waves, BUMP_SPACING_MM, 0.8)
+    specks = _unit(_ring(rng, waves, SPECK_SPACING_MM, 0.55) + 0.9 * _ring(rng, waves, 2.4 * SPECK_SPACING_MM, 0.5))
     lens = np.exp(-0.5 * smooth_mm**2 * (waves[0] ** 2 + waves[1] ** 2 + waves[2] ** 2))
     tile = np.empty((FINE_SIZE,) * 3 + (8,))
     tile[..., :4] = _slopes_and_height(pores, waves, lens)
@@ -53,11 +53,11 @@ def fine_tile(smooth_mm: float = 0.0) -> NDArray[np.int8]:
 
 @lru_cache(maxsize=1)
 def coarse_tile() -> NDArray[np.float32]:
-    """Make the tile of patches and mottling, periodic over four fruit radii, each of unit standard deviation.
+    """Make the tile of patches and mottling, periodic over eight fruit radii, each of unit standard deviation.
 
     Returns
     -------
-    (32 * 32 * 32 * 2,) float32, flat.
+    (64 * 64 * 64 * 2,) float32, flat.
     """
     rng = np.random.default_rng(72)
     waves = _waves(COARSE_SIZE, 1 / COARSE_VOXELS_PER_RADIUS)

@@ -1,0 +1,59 @@
+"""Names of what is measured and decided, for people. Imports no drawing."""
+
+from citrus_grade.words import N_, _
+
+_LABELS = {
+    "graded": N_("graded"),
+    "empty": N_("empty cup"),
+    "double": N_("two fruit in a cup"),
+    "bridging": N_("fruit across two cups"),
+    "missing_view": N_("view missing"),
+    "missing_spectrum": N_("spectrum missing"),
+    "saturated": N_("spectrum saturated"),
+    "out_of_domain": N_("unlike any fruit the model knows"),
+    "late": N_("decided too late"),
+    "outlet_full": N_("outlet full"),
+    "outlet_fault": N_("outlet faulty"),
+    "no_rule": N_("no rule takes it"),
+    "lane_off": N_("lane switched off"),
+    "ungraded": N_("ungraded"),
+    "default": N_("default (end of belt)"),
+    "ssc_brix": N_("sugar (SSC), °Brix"),
+    "ta_pct": N_("acid (TA), citric acid %"),
+    "diameter_mm": N_("equatorial diameter, mm"),
+    "height_mm": N_("height, mm"),
+    "mass_g": N_("mass, g"),
+    "blemish_pct": N_("blemished skin, %"),
+    "green_pct": N_("green skin, %"),
+    "deep_orange": N_("deep orange"),
+    "orange": N_("orange"),
+    "yellow_orange": N_("yellow-orange"),
+    "yellow": N_("yellow"),
+    "yellow_green": N_("yellow-green"),
+    "green": N_("green"),
+    "dark_green": N_("dark green"),
+    "brown": N_("brown"),
+    "grey": N_("grey"),
+    "black": N_("black"),
+    "scan_gap": N_("scans missing"),
+    "frame_gap": N_("frames missing"),
+    "pulse_gap": N_("encoder pulses missing"),
+    "encoder_jump": N_("encoder jumped"),
+    "encoder_slip": N_("encoder slipped"),
+    "views_outside_window": N_("views came too early or too late"),
+    "scans_outside_window": N_("scans came too early or too late"),
+    "bad_frame": N_("frame of a wrong size"),
+    "unknown_artefact": N_("unknown artefact asked for"),
+    "outlet_jammed": N_("outlet jammed"),
+    "outlet_late": N_("outlet fired late"),
+}
+
+
+def label(name: str) -> str:
+    """Return the label of ``name`` in the language set, or the name itself where there is none."""
+    return _(_LABELS[name]) if name in _LABELS else name
+
+
+def english(name: str) -> str:
+    """Return the label of ``name`` in English, for pictures where no font has other letters."""
+    return _LABELS.get(name, name)
