@@ -26,7 +26,7 @@ from citrus_grade.messages import (
 )  # fmt: skip
 from citrus_grade.spectra.model import SpectralModel, predict
 from citrus_grade.spectra.traits import TRAITS
-from citrus_grade.tables import DECISION, FRUIT, VIEW, empty
+from citrus_grade.tables import DECISION, FRUIT, VIEW, empty, fresh, stack
 
 SOFTWARE = sum(int(part) << shift for part, shift in zip(__version__.split(".")[:3], (16, 8, 0), strict=True))
 """The software version as every decision names it: major, minor and patch in one number."""
@@ -274,20 +274,19 @@ class Line:
             rows, ejected = self._decide(cup, pulse)
             batches.append(rows)
             if ejected:
-                fired = rows[rows["fire_tick"] >= 0]
-                where = zip(fired["lane"].tolist(), fired["outlet"].tolist(), fired["fire_tick"].tolist(), strict=True)
-                outputs += [Ejection(lane, cup, outlet, tick) for lane, outlet, tick in where]
-        rows = batches[0] if len(batches) == 1 else np.concatenate(batches)
+                where = enumerate(zip(rows["outlet"].tolist(), rows["fire_tick"].tolist(), strict=True))
+                outputs += [Ejection(lane, cup, outlet, tick) for lane, (outlet, tick) in where if tick >= 0]
+        rows = batches[0] if len(batches) == 1 else stack(batches, DECISION)
         rows.setflags(write=False)
         return [Decisions(rows), *outputs]
 
     def _decide(self, cup: int, pulse: Pulse) -> tuple[NDArray[Any], int]:
         state = self.state
         slot = cup % len(state.joined)
-        fruit = self._blank_fruit.copy()
+        fruit = fresh(self._blank_fruit)
         join_lanes(state.views[slot], state.views_seen[slot], state.fruit[slot], state.joined[slot], self._pitch_px, cup, self._work, fruit)
         traits = self._traits(slot)
-        rows = self._blank.copy()
+        rows = fresh(self._blank)
         # A decision begins with the fields of the joined fruit: the same packed bytes.
         rows.view(np.uint8).reshape(len(rows), -1)[:, : FRUIT.itemsize] = fruit.view(np.uint8).reshape(len(rows), -1)
         rows["tick"] = pulse.tick

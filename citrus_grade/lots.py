@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from citrus_grade.messages import Reason
-from citrus_grade.tables import COLOURS, Table
+from citrus_grade.tables import COLOURS, DECISION, Table, stack
 
 ROWS_A_GROUP = 4096
 UNGRADED = "ungraded"
@@ -71,7 +71,7 @@ class FruitTable:
         self._partial.replace(self.path)
 
     def _flush(self) -> None:
-        table = pa.table(columns(np.concatenate(self._waiting), *self._words))
+        table = pa.table(columns(stack(self._waiting, DECISION), *self._words))
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._partial, table.schema, compression="zstd")
         self._writer.write_table(table)
@@ -92,10 +92,12 @@ class Packout:
     def add(self, rows: Table) -> None:
         """Count decisions; empty cups hold no fruit."""
         self.cups += len(rows)
-        self._reasons += np.bincount(rows["reason"], minlength=len(Reason))
-        full = rows[rows["reason"] != Reason.EMPTY]
-        np.add.at(self._n, (full["rule"], full["outlet"]), 1)
-        np.add.at(self._kg, (full["rule"], full["outlet"]), np.nan_to_num(full["mass_g"]) / 1000)
+        columns = (rows[name].tolist() for name in ("reason", "rule", "outlet", "mass_g"))
+        for reason, rule, outlet, mass_g in zip(*columns, strict=True):
+            self._reasons[reason] += 1
+            if reason != Reason.EMPTY:
+                self._n[rule, outlet] += 1
+                self._kg[rule, outlet] += mass_g / 1000 if mass_g == mass_g else 0.0
 
     @property
     def fruit(self) -> int:

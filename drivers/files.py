@@ -110,8 +110,8 @@ class FilesPlant:
             views = self._fruit[index][row["fruit"]["object"]].views
             picked = pick_views(len(views), self.config.n_views, int(row["first_picture"]))
             nearest = min(max(round(window), 0), camera.windows - 1) + camera.first_view
-            x_px = camera.window_x_px + camera.px_per_mm * (window * self.config.line.pitch_mm + float(row["x_mm"]))
-            yield views[picked[nearest]], x_px, camera.lane_y_px[lane] + camera.px_per_mm * float(row["y_mm"])
+            x_px = camera.window_x_px + camera.px_per_mm * (window * self.config.line.pitch_mm + float(row["seat_x_mm"]))
+            yield views[picked[nearest]], x_px, camera.lane_y_px[lane] + camera.px_per_mm * float(row["seat_y_mm"])
 
     def _scan(self, pitch: int) -> Iterator[Scans]:
         """Yield the scans of the cups that pass the spectrometers in this pitch, all lanes of one phase at a time."""
@@ -144,10 +144,10 @@ def _load(
     known = np.dtype([("diameter_mm", "<f8"), ("object", "<i4"), *trait_fields(options)])
     fields = [("lane", "<i4"), ("cup", "<i8"), ("load", "u1"), ("fell", "<i4"), ("first_picture", "<i4"), ("held_out", "<i4")]
     n, rng = config.line.lanes * cups, np.random.default_rng([options.seed, 3])
-    table = np.zeros(n, [*fields, ("x_mm", "<f8"), ("y_mm", "<f8"), ("fruit", known)])
+    table = np.zeros(n, [*fields, ("seat_x_mm", "<f8"), ("seat_y_mm", "<f8"), ("fruit", known)])
     table["lane"], table["cup"], table["fell"] = np.repeat(np.arange(config.line.lanes), cups), np.tile(np.arange(cups), config.line.lanes), -1
     table["load"] = np.where(rng.random(n) < options.fill, CUP_SINGLE, CUP_EMPTY)
-    table["x_mm"], table["y_mm"] = (SEAT_MM * rng.standard_normal((2, n))).clip(-3 * SEAT_MM, 3 * SEAT_MM)
+    table["seat_x_mm"], table["seat_y_mm"] = (SEAT_MM * rng.standard_normal((2, n))).clip(-3 * SEAT_MM, 3 * SEAT_MM)
     if fruit:
         chosen = rng.integers(0, len(fruit[0]), n)
         spare = np.array([spare_views(len(one.views), config.n_views) for one in fruit[0]])

@@ -67,10 +67,10 @@ def recover(
     "export",
     cls=Verb,
     help=N_(
-        "Write a run for other programs: parquet (one row a cup), pictures (frames as PNG; needs a full log), "
-        "foxglove (decisions as plots and frames as images, for Foxglove or Lichtblick)."
+        "Write a run for other programs: parquet (one row a cup, and the scans), pictures (frames as PNG; needs a full log), "
+        "foxglove (one .mcap file for Foxglove or Lichtblick: decisions as plots, frames as images)."
     ),
-    epilog="citrus-grade log export runs/monday --kind parquet --to monday",
+    epilog="citrus-grade log export runs/monday --to monday\ncitrus-grade log export runs/monday --kind foxglove --to monday.mcap",
 )
 def export(
     run: Run,

@@ -70,24 +70,26 @@ def verb(
 
 def _show(report: dict[str, Any]) -> None:
     out.text(_("replayed from: {seam}").format(seam=label(report["entered"])))
-    out.text(
-        _("{compared:,} of {decisions:,} decisions compared, {x:.1f} x real time").format(
-            compared=report["compared"], decisions=report["decisions"], x=report["x_realtime"]
-        )
-    )
     if report["truncated"]:
-        out.text(_("the log ends early: compared up to the cut"), "yellow")
+        out.text(_("the log ends early: replayed up to the cut"), "yellow")
     if report["what_if"] is not None:
         _show_what_if(report["what_if"])
     elif not report["decisions"]:
         out.text(_("nothing was compared: the log holds no decision of these lanes"), "bold red")
-    elif report["diff_fields"]:
-        out.text(_("{n:,} fields differ").format(n=report["diff_fields"]), "bold red")
-        columns = (_("cup"), _("lane"), _("field"), _("recorded"), _("replayed"))
-        rows = ([d[key] for key in ("cup", "lane", "field", "recorded", "replayed")] for d in report["first_differences"])
-        out.table(_("First differences"), columns, rows, left=3)
     else:
+        _show_comparison(report)
+
+
+def _show_comparison(report: dict[str, Any]) -> None:
+    figures = {name: report[name] for name in ("compared", "decisions", "x_realtime")}
+    out.text(_("{compared:,} of {decisions:,} decisions compared, {x_realtime:.1f} x real time").format(**figures))
+    if not report["diff_fields"]:
         out.text(_("0 fields differ: the same messages gave the same decisions, to the bit"), "bold green")
+        return
+    out.text(_("{n:,} fields differ").format(n=report["diff_fields"]), "bold red")
+    columns = (_("cup"), _("lane"), _("field"), _("recorded"), _("replayed"))
+    rows = ([d[key] for key in ("cup", "lane", "field", "recorded", "replayed")] for d in report["first_differences"])
+    out.table(_("First differences"), columns, rows, left=3)
 
 
 def _show_what_if(what_if: dict[str, Any]) -> None:

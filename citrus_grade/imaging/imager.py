@@ -11,7 +11,7 @@ from citrus_grade.geometry import Ruler, milli
 from citrus_grade.imaging import colour
 from citrus_grade.imaging.kernel import measure_frame
 from citrus_grade.messages import Frame, Views
-from citrus_grade.tables import VIEW, Table, empty
+from citrus_grade.tables import VIEW, Table, empty, fresh
 
 SMALLEST_FRUIT_MM = 20.0
 _BLUE = {"RGGB": (1, 8), "BGGR": (0, 0), "GRBG": (1, 0), "GBRG": (0, 8)}
@@ -57,7 +57,7 @@ class Imager:
 
         ``offset`` is the line's encoder correction in ``1/den`` ticks; the frame must be one that `accepts`.
         """
-        rows = self.blank.copy()
+        rows = fresh(self.blank)
         words = np.ascontiguousarray(frame.mosaic).view(np.uint16)
         n = measure_frame(
             words, frame.tick, offset, self.station_milli, self.ruler.num, self.ruler.den, self.optics, self.lane_y_px, self.whole,

@@ -25,8 +25,7 @@ class Belt:
     def follow(self, entry: Snapshot | Message) -> None:
         """Take in what a snapshot or an index sensor says of the encoder."""
         if isinstance(entry, Snapshot):
-            with np.load(io.BytesIO(entry.state), allow_pickle=False) as state:
-                self.offset = int(state["offset"])
+            self.offset = _number(entry, "offset")
         elif isinstance(entry, Reading) and entry.kind == "cup_index":
             self.offset -= self.ruler.slip(entry.tick, self.offset)
 
@@ -34,3 +33,13 @@ class Belt:
         """Return the cup nearest to a station and how far downstream of it that cup is, in pitches."""
         cup, ahead, unit = locate(tick, self.offset, round(station * MILLI), self.ruler.num, self.ruler.den)
         return int(cup), ahead / unit
+
+
+def next_cup(snapshot: Snapshot) -> int:
+    """Return the first cup that was not yet decided when a snapshot was taken."""
+    return _number(snapshot, "next_cup")
+
+
+def _number(snapshot: Snapshot, name: str) -> int:
+    with np.load(io.BytesIO(snapshot.state), allow_pickle=False) as state:
+        return int(state[name])

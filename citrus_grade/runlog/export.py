@@ -1,6 +1,7 @@
 """A run's way out to other programs: Parquet tables, pictures, and a file that Foxglove and Lichtblick open.
 
-Everything comes from the log, so a run that was cut short is exported up to the cut. What is written gets its name when it is whole.
+Everything comes from the log, so a run that was cut short is exported up to the cut. What is written gets its name when
+it is whole.
 """
 
 import json
@@ -20,7 +21,7 @@ from citrus_grade import config
 from citrus_grade.config import LineConfig
 from citrus_grade.lots import ROWS_A_GROUP, FruitTable
 from citrus_grade.messages import Alarm, Decisions, Frame, Message, Pulse, Scans
-from citrus_grade.runlog.belt import Belt
+from citrus_grade.runlog.belt import Belt, next_cup
 from citrus_grade.runlog.errors import LogError
 from citrus_grade.runlog.foxglove import FoxgloveFile
 from citrus_grade.runlog.reader import Fed, LogReader, Snapshot, files
@@ -29,8 +30,11 @@ KINDS = ("parquet", "pictures", "foxglove")
 Progress = Callable[[float, float], None]
 Item = Snapshot | Message | Decisions | Alarm
 _DEMOSAIC = {
-    "RGGB": cv2.COLOR_BayerRGGB2BGR, "BGGR": cv2.COLOR_BayerBGGR2BGR, "GRBG": cv2.COLOR_BayerGRBG2BGR, "GBRG": cv2.COLOR_BayerGBRG2BGR,
-}  # fmt: skip
+    "RGGB": cv2.COLOR_BayerRGGB2BGR,
+    "BGGR": cv2.COLOR_BayerBGGR2BGR,
+    "GRBG": cv2.COLOR_BayerGRBG2BGR,
+    "GBRG": cv2.COLOR_BayerGBRG2BGR,
+}
 
 
 def export(run_dir: Path, out: Path, kind: str, progress: Progress | None = None) -> dict[str, Any]:
@@ -38,8 +42,8 @@ def export(run_dir: Path, out: Path, kind: str, progress: Progress | None = None
 
     Parameters
     ----------
-    out : what to write; it must not exist yet. ``parquet``: a folder with ``fruit.parquet`` and ``scans.parquet``, or the fruit table
-        alone where the name ends in .parquet; ``pictures``: a folder; ``foxglove``: one MCAP file.
+    out : what to write; it must not exist yet. ``parquet``: a folder with ``fruit.parquet`` and ``scans.parquet``, or the
+        fruit table alone where the name ends in .parquet; ``pictures``: a folder; ``foxglove``: one MCAP file.
     progress : called with log files done and log files in all.
 
     Returns
@@ -50,7 +54,8 @@ def export(run_dir: Path, out: Path, kind: str, progress: Progress | None = None
     ------
     LogError : if the folder is no run, the log does not hold what is asked for, or ``out`` exists.
     """
-    writers: dict[str, Callable[[Walk, Path], dict[str, Any]]] = {"parquet": _parquet, "pictures": _pictures, "foxglove": _foxglove}
+    writers: dict[str, Callable[[Walk, Path], dict[str, int]]]
+    writers = {"parquet": _parquet, "pictures": _pictures, "foxglove": _foxglove}
     if kind not in writers:
         raise LogError(f"{kind}: no such export; there are {', '.join(KINDS)}")
     if out.exists():
@@ -100,9 +105,9 @@ class Walk:
         """Targets, grades and outlets, as `lots.columns` asks for them."""
         return tuple(self.start["targets"]), tuple(self.start["grades"]), tuple(self.start["outlets"])
 
-    def entries(self, *, frames: bool) -> Iterator[tuple[int, Item]]:
-        """Yield ``(t_ns, item)`` in the order of the log; frames only if asked for."""
-        paths = files(self.run_dir)
+    def entries(self, *, frames: bool, from_cup: int = 0) -> Iterator[tuple[int, Item]]:
+        """Yield ``(t_ns, item)`` in the order of the log, files before ``from_cup`` was in sight left out; frames only if asked for."""
+        paths = _from(files(self.run_dir), from_cup)
         t_ns = -1
         for index, path in enumerate(paths):
             reader = LogReader(path, frames=frames)
@@ -116,14 +121,21 @@ class Walk:
                 self.progress(index + 1, len(paths))
 
     def _reckoned(self, item: Item) -> int:
-        if isinstance(item, Decisions):
-            tick = int(item.rows["tick"][-1])
-        else:
-            tick = item.tick if isinstance(item, Alarm) else 0
+        tick = int(item.rows["tick"][-1]) if isinstance(item, Decisions) else item.tick if isinstance(item, Alarm) else 0
         return max(int(tick / self.config.encoder.ratio / self.config.line.cups_per_s * 1e9), 0)
 
 
-def _parquet(walk: Walk, out: Path) -> dict[str, Any]:
+def _from(paths: list[Path], cup: int) -> list[Path]:
+    """Leave out files that end before ``cup`` came into sight: each begins with the next cup to decide. One file of margin is kept."""
+    begun = 0
+    for index, path in enumerate(paths if cup else []):
+        first = next(iter(LogReader(path, frames=False)), None)
+        if isinstance(first, Snapshot) and next_cup(first) <= cup:
+            begun = index
+    return paths[max(begun - 1, 0) :]
+
+
+def _parquet(walk: Walk, out: Path) -> dict[str, int]:
     alone = out.suffix == ".parquet"
     if not alone:
         out.mkdir()
@@ -145,7 +157,7 @@ class ScanTable:
 
     def __init__(self, path: Path, line: LineConfig) -> None:
         self._path, self._line, self._belt = path, line, Belt.of(line)
-        self._waiting: list[tuple[int, Scans, list[int]]] = []
+        self._waiting: list[tuple[Scans, list[int]]] = []
         self._rows = self._written = 0
         pixels = line.spectrometer.pixels if line.spectrometer else 0
         numbers = [("lane", pa.int32()), ("cup", pa.int64()), ("seq", pa.int32()), ("tick", pa.int64()), ("t_ns", pa.int64())]
@@ -156,7 +168,8 @@ class ScanTable:
         """Append scans; anything else only says where the belt is."""
         self._belt.follow(item)
         if isinstance(item, Scans):
-            self._waiting.append((item.t_ns, item, [self._cup(*at) for at in zip(item.lane.tolist(), item.tick.tolist(), strict=True)]))
+            cups = [self._cup(*at) for at in zip(item.lane.tolist(), item.tick.tolist(), strict=True)]
+            self._waiting.append((item, cups))
             self._rows += len(item.lane)
             if self._rows >= ROWS_A_GROUP:
                 self._flush()
@@ -179,18 +192,18 @@ class ScanTable:
         if not self._rows:
             return
         self._writer = self._writer or pq.ParquetWriter(self._path, self._schema, compression="zstd")
-        named = {name: np.concatenate([getattr(scans, name) for _, scans, _ in self._waiting]) for name in ("lane", "seq", "tick")}
-        counts = np.concatenate([scans.counts for _, scans, _ in self._waiting])
-        named["cup"] = np.array([cup for _, _, cups in self._waiting for cup in cups], np.int64)
-        named["t_ns"] = np.concatenate([np.full(len(scans.lane), t_ns, np.int64) for t_ns, scans, _ in self._waiting])
-        columns = [named[name] for name in self._schema.names[:-1]]
-        columns.append(pa.FixedSizeListArray.from_arrays(counts.ravel(), counts.shape[1]))
-        self._writer.write_table(pa.Table.from_arrays([pa.array(c) if isinstance(c, np.ndarray) else c for c in columns], schema=self._schema))
+        scans = [item for item, _ in self._waiting]
+        named: dict[str, Any] = {key: np.concatenate([getattr(item, key) for item in scans]) for key in ("lane", "seq", "tick")}
+        named["cup"] = np.array([cup for _, cups in self._waiting for cup in cups], np.int64)
+        named["t_ns"] = np.repeat([item.t_ns for item in scans], [len(item.lane) for item in scans])
+        counts = np.concatenate([item.counts for item in scans])
+        named["counts"] = pa.FixedSizeListArray.from_arrays(counts.ravel(), counts.shape[1])
+        self._writer.write_table(pa.table({key: named[key] for key in self._schema.names}, schema=self._schema))
         self._written += self._rows
         self._waiting, self._rows = [], 0
 
 
-def _pictures(walk: Walk, out: Path) -> dict[str, Any]:
+def _pictures(walk: Walk, out: Path) -> dict[str, int]:
     out.mkdir()
     n_frames = 0
     for _, item in walk.entries(frames=True):
@@ -202,7 +215,7 @@ def _pictures(walk: Walk, out: Path) -> dict[str, Any]:
     return {"frames": n_frames}
 
 
-def _foxglove(walk: Walk, out: Path) -> dict[str, Any]:
+def _foxglove(walk: Walk, out: Path) -> dict[str, int]:
     if out.suffix != ".mcap":
         raise LogError(f"{out.name}: Foxglove and Lichtblick open files whose name ends in .mcap; name it so")
     n_frames = n_fruit = n_alarms = 0

@@ -53,18 +53,19 @@ class FoxgloveFile:
         self._file = path.open("wb")
         self._writer = Writer(self._file, compression=CompressionType.ZSTD)
         self._writer.start(profile="", library=f"citrus_grade {__version__}")
-        self._schemas = {
-            "citrus.Fruit": self._writer.register_schema("citrus.Fruit", "jsonschema", json.dumps(fruit_schema(*self._words)).encode()),
-            "foxglove.Log": self._writer.register_schema("foxglove.Log", "jsonschema", json.dumps(LOG_SCHEMA).encode()),
-            "sensor_msgs/CompressedImage": self._writer.register_schema("sensor_msgs/CompressedImage", "ros1msg", IMAGE_SCHEMA.encode()),
+        schemas = {
+            "citrus.Fruit": ("jsonschema", json.dumps(fruit_schema(*self._words))),
+            "foxglove.Log": ("jsonschema", json.dumps(LOG_SCHEMA)),
+            "sensor_msgs/CompressedImage": ("ros1msg", IMAGE_SCHEMA),
         }
+        self._schemas = {name: self._writer.register_schema(name, kind, text.encode()) for name, (kind, text) in schemas.items()}
         self._channels: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._writer.finish()
+        self._writer.finish()  # type: ignore[no-untyped-call]  # the library leaves it unannotated
         self._file.close()
 
     def decisions(self, t_ns: int, rows: Table) -> int:
@@ -79,9 +80,9 @@ class FoxgloveFile:
     def alarm(self, t_ns: int, alarm: Alarm) -> None:
         """Write an alarm as a log line."""
         sec, nsec = divmod(t_ns, 1_000_000_000)
+        message = f"{alarm.kind}: {alarm.where}, {alarm.count} x"
         line = {
-            "timestamp": {"sec": sec, "nsec": nsec}, "level": _WARNING, "message": f"{alarm.kind}: {alarm.where}, {alarm.count} x",
-            "name": alarm.kind, "file": "", "line": 0,
+            "timestamp": {"sec": sec, "nsec": nsec}, "level": _WARNING, "message": message, "name": alarm.kind, "file": "", "line": 0,
         }  # fmt: skip
         self._put("/alarms", "json", "foxglove.Log", t_ns, json.dumps(line).encode())
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from citrus_grade.messages import Command, Joined, Message, OutletReport, OutletState, Pulse, Reading, Scans, Views
-from citrus_grade.tables import DECISION, FRUIT, VIEW, Table
+from citrus_grade.tables import DECISION, FRUIT, VIEW, Table, stack
 
 _ROS = {"i1": "int8", "i2": "int16", "i4": "int32", "i8": "int64", "u1": "uint8", "u2": "uint16", "u4": "uint32", "u8": "uint64", "f4": "float32",
         "f8": "float64"}  # fmt: skip
@@ -111,9 +111,9 @@ class Batch:
             (
                 _array(np.array([_KIND[type(m)] for m in messages], np.uint8)),
                 _records(_VIEWS_HEAD, [(m.camera, m.seq, m.tick, m.t_ns, len(m.rows)) for m in views]),
-                _array(_joined_rows([m.rows for m in views], VIEW)),
+                _array(stack([m.rows for m in views], VIEW)),
                 _records(_COUNT, [(len(m.rows),) for m in joined]),
-                _array(_joined_rows([m.rows for m in joined], FRUIT)),
+                _array(stack([m.rows for m in joined], FRUIT)),
                 _records(_SCANS_HEAD, [(m.t_ns, len(m.lane)) for m in scans]),
                 self._scans(scans),
                 _records(_PULSE, [(m.tick, m.head_tick, m.t_ns) for m in messages if isinstance(m, Pulse)]),
@@ -136,10 +136,6 @@ class Batch:
 _KIND: dict[type, int] = {
     Views: _VIEWS, Joined: _JOINED, Scans: _SCANS, Pulse: _PULSES, OutletReport: _REPORTS, Reading: _READINGS_KIND, Command: _COMMANDS,
 }  # fmt: skip
-
-
-def _joined_rows(parts: list[Table], dtype: np.dtype[Any]) -> Table:
-    return np.concatenate(parts) if parts else np.empty(0, dtype)
 
 
 def _take(data: bytes, at: int, dtype: np.dtype[Any]) -> tuple[NDArray[Any], int]:

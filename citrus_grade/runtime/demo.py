@@ -18,6 +18,7 @@ from citrus_grade.models.demo import fit_demo
 from citrus_grade.rundir import point_at, with_section
 from citrus_grade.runtime.session import Progress, RunSummary, run_line
 from citrus_grade.spectra import model as models
+from citrus_grade.tables import DECISION, stack
 from citrus_grade.templates import DEMO_PLAN, LINE
 
 GAUGE_MM = (45.0, 62.0, 78.0)
@@ -61,7 +62,7 @@ def calibrate(config: LineConfig, seed: int, plan: Path) -> CalibrationSet:
     plant = SimPlant(config, SimOptions(seed=seed, seconds=GAUGE_S, gauge_mm=GAUGE_MM))
     line = _camera_line(config, nominal, plan)
     outputs = [output for message in plant.messages() if not isinstance(message, Scans) for output in line.feed(message)]
-    rows = np.concatenate([output.rows for output in outputs if isinstance(output, Decisions)])
+    rows = stack([output.rows for output in outputs if isinstance(output, Decisions)], DECISION)
     rows = rows[(rows["cup"] < plant.table.shape[1]) & (rows["fruit_views"] > 0)]
     known_mm = plant.table["fruit"]["diameter_mm"][rows["lane"], rows["cup"]]
     scale, sigma_mm = fit_scale(rows["diameter_mm"], known_mm, rows["lane"], config.line.lanes)

@@ -17,7 +17,7 @@ from citrus_grade.ports import Plant
 from citrus_grade.rundir import create, load_line
 from citrus_grade.runtime.accuracy import against_truth
 from citrus_grade.runtime.recorder import Recorder
-from citrus_grade.tables import Table
+from citrus_grade.tables import DECISION, Table, stack
 
 DRIVERS = "citrus_grade.drivers"
 Progress = Callable[[float, float], None]
@@ -104,7 +104,7 @@ def run_line(
     truth = plant.truth()
     if truth is not None:
         pq.write_table(_flat(truth), run_dir / "truth.parquet")
-    accuracy = against_truth(np.concatenate(decisions), truth, loaded.targets) if truth is not None and decisions else None
+    accuracy = against_truth(stack(decisions, DECISION), truth, loaded.targets) if truth is not None and decisions else None
     wall_s, line_s = time.perf_counter() - started, t_ns / 1e9
     packout = recorder.packout
     return RunSummary(
