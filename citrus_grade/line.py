@@ -93,6 +93,9 @@ def place_views(rows: Any, next_cup: int, views: Any, seen: NDArray[np.bool_]) -
     ring, missed = len(seen), 0
     for i in range(len(rows)):
         row = rows[i]
+        if not 0 <= row.lane < seen.shape[1] or not 0 <= row.view_index < seen.shape[2]:
+            missed += 1
+            continue
         if row.cup < next_cup or row.cup >= next_cup + ring:
             missed += row.cup >= 0
             continue
@@ -114,6 +117,9 @@ def place_scans(lane: NDArray[np.int32], seq: NDArray[np.int32], tick: NDArray[n
     """
     ring, bins, missed, gap = len(seen), seen.shape[2], 0, 0
     for i in range(len(lane)):
+        if not 0 <= lane[i] < len(last_seq) or counts.shape[1] != ring_counts.shape[3]:
+            missed += 1
+            continue
         last = last_seq[lane[i]]
         if last >= 0 and seq[i] > last + 1:
             gap += seq[i] - last - 1

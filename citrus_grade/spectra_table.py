@@ -64,7 +64,7 @@ class SpectraTable:
         first, last = self.wavelength_nm[0], self.wavelength_nm[-1]
         if wavelength_nm[0] < first or wavelength_nm[-1] > last:
             raise SpectraTableError(
-                f"{self.path}: holds {first:g}-{last:g} nm, {wavelength_nm[0]:g}-{wavelength_nm[-1]:g} nm are wanted; narrow the range"
+                f"{self.path}: holds {first:g}-{last:g} nm, not {wavelength_nm[0]:g}-{wavelength_nm[-1]:g} nm; narrow the range"
             )
         return np.array([np.interp(wavelength_nm, self.wavelength_nm, row) for row in self.spectra])
 
@@ -129,7 +129,7 @@ def _nm(header: str) -> float | None:
 def _from_columns(path: Path, columns: Mapping[str, Column]) -> SpectraTable:
     bands = {name: nm for name in columns if (nm := _nm(name)) is not None}
     if len(bands) < 2:
-        raise SpectraTableError(f"{path}: no column headers that are wavelengths in nm, such as 650 or 651.5; name the columns so")
+        raise SpectraTableError(f"{path}: no headers that are wavelengths in nm, such as 650 or 651.5; name the columns so")
     text = [name for name in bands if columns[name].dtype.kind not in "fiub"]
     if text:
         raise SpectraTableError(f"{path}: column {text[0]!r} holds text where a spectrum's number is expected; mend that column")

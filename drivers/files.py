@@ -84,7 +84,7 @@ class FilesPlant:
         self._plc.eject(ejections, *self._clock(self._belt))
 
     def truth(self) -> NDArray[Any]:
-        """Return a row a cup: ``lane``, ``cup``, ``load``, ``fell`` and ``fruit``, what is known or assumed of the fruit in it."""
+        """Return a row a cup: ``lane``, ``cup``, ``load``, ``fell``, and as ``fruit`` what is known or assumed of it."""
         return self.table.reshape(-1)
 
     def close(self) -> None:
@@ -115,26 +115,32 @@ class FilesPlant:
 
     def _scan(self, pitch: int) -> Iterator[Scans]:
         """Yield the scans of the cups that pass the spectrometers in this pitch, all lanes of one phase at a time."""
+        for belt, phase, cup, seq in sorted(self._passing(pitch)):
+            lanes = np.flatnonzero(np.array(self.config.phases) == phase)
+            rows = self.table[lanes, cup]
+            counts = self._spectrometer.scan(seq, lanes, np.where(rows["load"] == CUP_EMPTY, -1, rows["held_out"]))
+            tick, t_ns = self._clock(belt)
+            n = len(lanes)
+            yield Scans(t_ns, lanes.astype(np.int32), np.full(n, seq, np.int32), np.full(n, tick, np.int64), counts)
+
+    def _passing(self, pitch: int) -> Iterator[tuple[Fraction, float, int, int]]:
+        """Yield where the belt is at each scan of this pitch, whose lanes' phase it is, the cup, and the scan's number."""
         spectrometer = self.config.spectrometer
         assert spectrometer is not None
-        passing = []
-        for phase in sorted(set(self.config.phases)):
-            lanes = np.flatnonzero(np.array(self.config.phases) == phase)
-            for j in range(spectrometer.scans):
-                # Thousandths of a pitch, as stations are; a scan lies in the middle of its share of the chord.
-                ahead = Fraction(round(spectrometer.chord_cups * 1000), 1000) * (Fraction(2 * j + 1, 2 * spectrometer.scans) - Fraction(1, 2))
-                at = Fraction(round((spectrometer.station + phase) * 1000), 1000) + ahead
+        chord, scans = _exact(spectrometer.chord_cups), spectrometer.scans
+        for phase in set(self.config.phases):
+            for j in range(scans):
+                # A scan lies in the middle of its share of the chord.
+                at = _exact(spectrometer.station + phase) + chord * (Fraction(2 * j + 1, 2 * scans) - Fraction(1, 2))
                 belt = pitch + at % 1
                 cup = int(belt - at)
                 if 0 <= cup < self._cups:
-                    passing.append((belt, lanes, cup, cup * spectrometer.scans + j))
-        for belt, lanes, cup, number in sorted(passing, key=lambda scan: scan[0]):
-            rows = self.table[lanes, cup]
-            sample = np.where(rows["load"] == CUP_EMPTY, -1, rows["held_out"])
-            tick, t_ns = self._clock(belt)
-            counts = self._spectrometer.scan(number, lanes, sample)
-            n = len(lanes)
-            yield Scans(t_ns, lanes.astype(np.int32), np.full(n, number, np.int32), np.full(n, tick, np.int64), counts)
+                    yield belt, phase, cup, cup * scans + j
+
+
+def _exact(cups: float) -> Fraction:
+    """Return a length in pitches as thousandths, which is how the line reads stations."""
+    return Fraction(round(cups * 1000), 1000)
 
 
 def _load(
@@ -143,9 +149,10 @@ def _load(
     """Fill ``cups`` cups of every lane with fruit and spectra drawn at random; return (lanes, cups)."""
     known = np.dtype([("diameter_mm", "<f8"), ("object", "<i4"), *trait_fields(options)])
     fields = [("lane", "<i4"), ("cup", "<i8"), ("load", "u1"), ("fell", "<i4"), ("first_picture", "<i4"), ("held_out", "<i4")]
-    n, rng = config.line.lanes * cups, np.random.default_rng([options.seed, 3])
+    lanes, rng = config.line.lanes, np.random.default_rng([options.seed, 3])
+    n = lanes * cups
     table = np.zeros(n, [*fields, ("seat_x_mm", "<f8"), ("seat_y_mm", "<f8"), ("fruit", known)])
-    table["lane"], table["cup"], table["fell"] = np.repeat(np.arange(config.line.lanes), cups), np.tile(np.arange(cups), config.line.lanes), -1
+    table["lane"], table["cup"], table["fell"] = np.repeat(np.arange(lanes), cups), np.tile(np.arange(cups), lanes), -1
     table["load"] = np.where(rng.random(n) < options.fill, CUP_SINGLE, CUP_EMPTY)
     table["seat_x_mm"], table["seat_y_mm"] = (SEAT_MM * rng.standard_normal((2, n))).clip(-3 * SEAT_MM, 3 * SEAT_MM)
     if fruit:
@@ -158,4 +165,4 @@ def _load(
         table["held_out"] = drawn = rng.integers(0, len(held_out.row), n)
         table["fruit"]["sample"] = held_out.row[drawn]
         table["fruit"][options.spectra.target] = held_out.reference[drawn]
-    return table.reshape(config.line.lanes, cups)
+    return table.reshape(lanes, cups)

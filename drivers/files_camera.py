@@ -58,11 +58,11 @@ class PictureCamera:
         margin = round(2 * SHADOW_MM * self._camera.px_per_mm)
         side = len(view) + 2 * margin
         left, top = (int(np.floor(at - (side - 1) / 2)) for at in (x_px, y_px))
-        first = np.array([[1, 0, x_px - (len(view) - 1) / 2 - left], [0, 1, y_px - (len(view) - 1) / 2 - top]])
-        patch = cv2.warpAffine(view, first, (side, side), flags=cv2.INTER_LINEAR)
+        place = np.array([[1, 0, x_px - (len(view) - 1) / 2 - left], [0, 1, y_px - (len(view) - 1) / 2 - top]])
+        patch = cv2.warpAffine(view, place, (side, side), flags=cv2.INTER_LINEAR)
         shade = cv2.GaussianBlur(patch[..., 3], (0, 0), SHADOW_MM * self._camera.px_per_mm)
         keep = (1 - patch[..., 3]) * (1 - SHADOW * shade)
-        rows, cols = np.arange(max(top, 0), min(top + side, len(frame))), np.arange(max(left, 0), min(left + side, frame.shape[1]))
+        rows, cols = (np.arange(max(first, 0), min(first + side, n)) for first, n in zip((top, left), frame.shape, strict=True))
         if not len(rows) or not len(cols):
             return
         inside = np.ix_(rows - top, cols - left)

@@ -12,12 +12,15 @@ DATA_VARIABLE: Final = "CITRUS_GRADE_DATA"
 DATA_BESIDE: Final = Path("../shared/data")
 
 
+_FromList = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class PictureSet(_Section):
-    """A folder of ``obj*/im*.png``: one folder a fruit, its successive views cut out on black, turning about the picture's x axis.
+    """A folder of ``obj*/im*.png``: one folder a fruit, its successive views on black, turning about the picture's x axis.
 
     Such pictures carry no scale: ``assumed_diameter_mm`` is what the set's median fruit is taken to measure.
     """
@@ -47,7 +50,7 @@ class FilesOptions(_Section):
     seed: int = Field(default=1, ge=0)
     seconds: Positive = 20.0
     fill: Annotated[Number, Field(ge=0, le=1)] = 0.85
-    pictures: Annotated[tuple[PictureSet, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v), Field(min_length=1)]
+    pictures: Annotated[tuple[PictureSet, ...], _FromList, Field(min_length=1)]
     spectra: SpectraOfFile | None = None
 
     @property
@@ -72,8 +75,8 @@ def options_of(config: LineConfig, *, seed: int | None = None, seconds: float | 
         raise problem("spectra: [source.spectra] and [spectrometer] belong together; give both or neither")
     if not options.data_folder.is_dir():
         raise problem(
-            f"data: there is no folder {options.data_folder}; name the folder that holds the pictures and spectra by data in [source]"
-            f" or by the environment variable {DATA_VARIABLE}"
+            f"data: there is no folder {options.data_folder}; name the folder that holds the pictures and spectra"
+            f" by data in [source] or by the environment variable {DATA_VARIABLE}"
         )
     return options
 

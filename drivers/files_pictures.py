@@ -29,8 +29,8 @@ Patch = NDArray[np.float32]
 class RealFruit:
     """One fruit in successive views, at the scale of a line.
 
-    ``views`` are (h, w, 4) each, the fruit's centre in the middle: red, green, blue in counts times the share of the pixel that the
-    fruit covers, and that share. ``diameter_mm`` is the median of the views' major axes under the set's assumed scale.
+    ``views`` are (n, n, 4) each, the fruit's centre in the middle: red, green and blue counts times the share of the pixel that
+    the fruit covers, and that share. ``diameter_mm`` is the median of the views' major axes under the set's assumed scale.
     """
 
     name: str
@@ -70,8 +70,9 @@ def _load_set(folder: Path, assumed_diameter_mm: float, px_per_mm: float) -> lis
         raise problem(f"pictures: {folder} holds no folder obj* with views im*.png; give one that does")
     diameter_px = {name: float(np.median([_major_px(view[..., 3]) for view in views])) for name, views in cut.items()}
     mm_per_px = assumed_diameter_mm / float(np.median(list(diameter_px.values())))
+    factor = mm_per_px * px_per_mm
     return [
-        RealFruit(f"{folder.name}/{name}", diameter_px[name] * mm_per_px, tuple(_scale(view, mm_per_px * px_per_mm) for view in views))
+        RealFruit(f"{folder.name}/{name}", diameter_px[name] * mm_per_px, tuple(_scale(view, factor) for view in views))
         for name, views in cut.items()
     ]
 
@@ -88,7 +89,7 @@ def _cut_out(path: Path) -> Patch:
     bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if bgr is None:
         raise problem(f"pictures: {path} cannot be read as a picture; copy it again or take it away")
-    rgb = np.ascontiguousarray(cv2.rotate(bgr, cv2.ROTATE_90_COUNTERCLOCKWISE)[..., ::-1])
+    rgb = np.ascontiguousarray(cv2.rotate(bgr, cv2.ROTATE_90_COUNTERCLOCKWISE)[..., ::-1], np.uint8)
     mask = fruit_mask(rgb)
     if int(mask.sum()) < LEAST_PX:
         raise problem(f"pictures: {path} shows no fruit; it should be an orange to green fruit on black")
@@ -98,12 +99,12 @@ def _cut_out(path: Path) -> Patch:
 def fruit_mask(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return 1 where a cut-out shows fruit.
 
-    The largest connected part that is bright enough and redder than rollers; dark spots and stem ends inside it belong to the fruit.
+    The largest connected part that is bright enough and redder than rollers; dark spots and stem ends inside it belong to it.
     """
     red, blue = rgb[..., 0].astype(np.float32), rgb[..., 2].astype(np.float32)
     skin = ((rgb.max(axis=2) > DARKEST) & (red > RED_OVER_BLUE * blue)).astype(np.uint8)
     outlines, _ = cv2.findContours(skin, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    mask = np.zeros_like(skin)
+    mask = np.zeros(skin.shape, np.uint8)
     if outlines:
         cv2.drawContours(mask, [max(outlines, key=cv2.contourArea)], -1, 1, cv2.FILLED)
     return mask

@@ -41,7 +41,8 @@ def samples(config: LineConfig, options: FilesOptions, part: str) -> Samples:
     chosen, spectrometer = options.spectra, config.spectrometer
     assert chosen is not None
     assert spectrometer is not None
-    wavelength_nm = np.linspace(*spectrometer.wavelength_nm, spectrometer.pixels)
+    first, last = spectrometer.wavelength_nm
+    wavelength_nm = np.linspace(first, last, spectrometer.pixels)
     try:
         return _samples(options.data_folder / chosen.table, chosen, wavelength_nm, part)
     except SpectraTableError as error:
@@ -57,10 +58,13 @@ def _samples(path: Path, chosen: SpectraOfFile, wavelength_nm: Floats, part: str
         absorbance = -np.log10(spectra) if chosen.signal == "reflectance" else spectra
     mine = split == part
     if not mine.any():
-        raise SpectraTableError(f"{path}: no row has {part!r} in {chosen.split_column!r}; there are {', '.join(np.unique(split)[:8])}")
+        there = ", ".join(np.unique(split)[:8])
+        raise SpectraTableError(f"{path}: no row has {part!r} in {chosen.split_column!r}; there are {there}")
     row = np.flatnonzero(mine & np.isfinite(reference) & np.isfinite(absorbance).all(axis=1))
     if not len(row):
-        raise SpectraTableError(f"{path}: no row of {part!r} has both a value in {chosen.column!r} and a whole {chosen.signal} spectrum")
+        raise SpectraTableError(
+            f"{path}: no row of {part!r} has a value in {chosen.column!r} and a whole {chosen.signal} spectrum"
+        )
     return Samples(wavelength_nm, absorbance[row], reference[row], row)
 
 
@@ -84,7 +88,7 @@ class TableSpectrometer:
         light = (self._white - self._dark)[lanes] * self._reflectance[sample]
         noise = np.random.default_rng([self._seed, seq, 8]).standard_normal((len(self._dark), light.shape[1]))[lanes]
         counts = self._dark[lanes] + light + np.sqrt(READ_NOISE**2 + COUNTS_PER_E * light) * noise
-        return np.rint(counts.clip(0, self._full_scale)).astype(np.uint16)
+        return np.asarray(np.rint(counts.clip(0, self._full_scale)), np.uint16)
 
 
 def references(lanes: int, spectrometer: SpectrometerSection) -> tuple[Floats, Floats]:

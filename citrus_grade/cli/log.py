@@ -9,6 +9,7 @@ from citrus_grade.cli import errors, out
 from citrus_grade.cli.help import Verb
 from citrus_grade.cli.options import Json, Run, choice
 from citrus_grade.cli.progress import bar
+from citrus_grade.report.labels import label
 from citrus_grade.words import N_, _
 
 HELP = N_("Look into the log of a run, recover a damaged one, export it.")
@@ -67,10 +68,12 @@ def recover(
     "export",
     cls=Verb,
     help=N_(
-        "Write a run for other programs: parquet (one row a cup, and the scans), pictures (frames as PNG; needs a full log), "
+        "Write a run for other programs: parquet (one row a cup, and the scans), "
+        "pictures (frames as PNG; needs a full log), "
         "foxglove (one .mcap file for Foxglove or Lichtblick: decisions as plots, frames as images)."
     ),
-    epilog="citrus-grade log export runs/monday --to monday\ncitrus-grade log export runs/monday --kind foxglove --to monday.mcap",
+    epilog="citrus-grade log export runs/monday --to monday\n"
+    "citrus-grade log export runs/monday --kind foxglove --to monday.mcap",
 )
 def export(
     run: Run,
@@ -101,6 +104,6 @@ def _show(data: dict[str, Any]) -> None:
     )
     out.text(_("{messages:,} messages, {decisions:,} decisions").format(messages=data["messages"], decisions=data["decisions"]))
     for kind, count in data["alarms"].items():
-        out.text(_("alarm: {kind}, {count} times").format(kind=kind, count=count), "yellow")
+        out.text(_("alarm: {kind}, {count} times").format(kind=label(kind), count=count), "yellow")
     if data["truncated"]:
         out.text(_("the log ends early; `citrus-grade log recover` makes it sound up to the cut"), "yellow")

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from citrus_grade.cli import errors, out
-from citrus_grade.cli.labels import label
 from citrus_grade.cli.options import Json, Run, whole
 from citrus_grade.cli.progress import bar
+from citrus_grade.report.labels import label
 from citrus_grade.words import N_, _
 
 HELP = N_(
@@ -21,6 +21,7 @@ EXAMPLES = (
     "citrus-grade replay runs/monday --plan plan.toml\n"
     "citrus-grade replay runs/monday --lanes 0,3 --json"
 )
+SEAMS = {"pixels": N_("pixels"), "imaging seam": N_("joined measurements of each fruit")}
 
 
 def lane_list(value: str) -> tuple[int, ...]:
@@ -69,7 +70,7 @@ def verb(
 
 
 def _show(report: dict[str, Any]) -> None:
-    out.text(_("replayed from: {seam}").format(seam=label(report["entered"])))
+    out.text(_("replayed from: {seam}").format(seam=_(SEAMS[report["entered"]])))
     if report["truncated"]:
         out.text(_("the log ends early: replayed up to the cut"), "yellow")
     if report["what_if"] is not None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from citrus_grade.cli import out
-from citrus_grade.cli.labels import label
+from citrus_grade.report.labels import label
 from citrus_grade.words import _
 
 
@@ -21,7 +21,7 @@ def show(summary: dict[str, Any]) -> None:
         ).format(**{name: summary[name] for name in ("fruit", "line_s", "wall_s", "fruit_per_s", "x_realtime")})
     )
     for kind, count in summary["alarms"].items():
-        out.text(_("alarm: {kind}, {count} times").format(kind=kind, count=count), "yellow")
+        out.text(_("alarm: {kind}, {count} times").format(kind=label(kind), count=count), "yellow")
     _places(summary)
 
 

@@ -63,16 +63,22 @@ BURST = 8
 
 
 @njit(cache=True, nogil=True)
-def measure(row: Any, scale: Scale) -> None:
-    """Fill size, volume and mass of one decision from its pixels.
+def magnification(nominal_mm: Any, shape: Any, optics: NDArray[np.float64]) -> Any:
+    """Return what to multiply a nominal size by, for a fruit is not at the height the scale is given for.
 
-    A fruit's widest silhouette lies half a diameter above the rollers, so a larger fruit is nearer the lens and looks larger still:
-    ``d = d0 * H / (H - plane + d0 / 2)`` solves ``d = d0 * (H - d / 2) / (H - plane)`` for the pinhole camera.
+    The widest silhouette of a fruit that turns lies ``z = (d + h) / 4`` above the rollers on average, and a larger fruit, nearer the
+    lens, looks larger still: ``d = d0 * H / (H - plane + d0 * (1 + shape) / 4)`` solves the pinhole camera's
+    ``d = d0 * (H - z) / (H - plane)``. Works on numbers and arrays; ``shape`` is height over diameter.
     """
-    px_per_mm, lens_mm, plane_mm = scale.optics[0], scale.optics[1], scale.optics[2]
-    lane = row.lane
+    return optics[1] / (optics[1] - optics[2] + 0.25 * (1.0 + shape) * nominal_mm)
+
+
+@njit(cache=True, nogil=True)
+def measure(row: Any, scale: Scale) -> None:
+    """Fill size, volume and mass of one decision from its pixels."""
+    px_per_mm, lane = scale.optics[0], row.lane
     nominal = row.diameter_px / px_per_mm
-    magnified = lens_mm / (lens_mm - plane_mm + 0.5 * nominal)
+    magnified = magnification(nominal, row.height_px / row.diameter_px, scale.optics)
     row.diameter_mm = scale.scale[lane, 0] + scale.scale[lane, 1] * nominal * magnified
     row.height_mm = scale.scale[lane, 0] + scale.scale[lane, 1] * row.height_px / px_per_mm * magnified
     sigma = scale.scale_sigma_mm[lane]
@@ -118,11 +124,11 @@ def first_rule(values: NDArray[np.float64], rules: Rules) -> int:
 @njit(cache=True, nogil=True)
 def obstacles(row: Any, status: int, least_views: int, lane_on: bool, needs_spectrum: bool) -> int:
     """Return the reasons, as bits, why a cup can't be graded."""
-    bits = 0
-    if not lane_on:
-        bits |= 1 << _LANE_OFF
     if row.state == EMPTY:
-        return bits | 1 << _EMPTY
+        return 1 << _EMPTY
+    if not lane_on:
+        return 1 << _LANE_OFF
+    bits = 0
     if row.state == DOUBLE:
         bits |= 1 << _DOUBLE
     elif row.state == BRIDGING:

@@ -1,5 +1,6 @@
 """The report's charts. Each takes a run and returns a figure; every axis has its unit, every chart its n."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def packout_chart(run: Run) -> Figure:
             axes.barh(y, row["pct"], left=left, height=0.68, color=colours[grade], edgecolor="white", linewidth=1.2)
             if row["pct"] > 2.5:
                 outlet = "–" if row["outlet"] == run.start["outlets"][-1] else row["outlet"]
-                axes.text(left + row["pct"] / 2, y, outlet, ha="center", va="center", fontsize=8, color="white", weight="bold")
+                axes.text(left + row["pct"] / 2, y, outlet, ha="center", va="center", fontsize=8, color=style.INK, weight="bold")
             left += row["pct"]
         n, kg = sum(row["n"] for row in own), sum(row["kg"] for row in own)
         axes.text(left + 0.6, y, f"{left:.1f} %   n = {n:,}   {kg:,.1f} kg", va="center", fontsize=7.5)
@@ -57,14 +58,14 @@ def diameter_chart(run: Run) -> Figure:
     top = counts.max() * 1.28
     share = 100 * np.bincount(np.digitize(values, SIZE_LIMITS_MM), minlength=len(SIZES)) / len(values)
     bounds = [edges[0], *SIZE_LIMITS_MM, edges[-1]]
-    for k, (low, high) in enumerate(zip(bounds, bounds[1:], strict=False)):
+    for k, (low, high) in enumerate(itertools.pairwise(bounds)):
         axes.text((low + high) / 2, top * 0.99, SIZES[k], ha="center", va="top", weight="bold", fontsize=8.5)
         axes.text((low + high) / 2, top * 0.90, f"{share[k]:.1f} %", ha="center", va="top", fontsize=7)
     for limit in SIZE_LIMITS_MM:
         style.mark(axes, limit)
     axes.set(xlim=(edges[0], edges[-1]), ylim=(0, top), xlabel=style.name("diameter_mm"), ylabel=style.say(N_("fruit a mm")))
     axes.set_xticks([bounds[0], *SIZE_LIMITS_MM, bounds[-1]])
-    axes.set_title(_titled(style.say(N_("Size, with the Japanese size classes")), len(values)))
+    axes.set_title(style.say(N_("Size, with the Japanese size classes, n = {n:,}")).format(n=len(values)))
     return drawn
 
 
@@ -72,15 +73,16 @@ def trait_chart(run: Run) -> Figure:
     """Histograms of the spectral traits with the plan's cuts and, of two, the scatter coloured by grade."""
     targets = run.targets
     drawn = style.figure(style.FULL_INCH, 2.7)
-    axes = np.atleast_1d(drawn.subplots(1, 3 if len(targets) > 1 else 1, width_ratios=[1, 1, 1.25][: 3 if len(targets) > 1 else 1]))
+    widths = [1, 1, 1.25] if len(targets) > 1 else [1]
+    axes = np.atleast_1d(drawn.subplots(1, len(widths), width_ratios=widths))
     for at, target in zip(axes, targets, strict=False):
         values = _known(run, target)
         low, high = np.percentile(values, [0.2, 99.8])
-        at.hist(values, np.linspace(low, high, 32), color=style.ACCENT, alpha=0.85)
+        at.hist(values, np.linspace(low, high, 32).tolist(), color=style.ACCENT, alpha=0.85)
         for cut in _cuts(run, target):
             style.mark(at, cut, f"{cut:g}")
         at.set(xlabel=style.name(target), ylabel=style.say(N_("fruit")))
-        at.set_title(f"n = {len(values):,}, {style.say(N_('median'))} {np.median(values):.2f}")
+        at.set_title(_middle(values), pad=14)
     if len(targets) > 1:
         _trait_scatter(run, axes[2], targets)
     return drawn
@@ -92,13 +94,15 @@ def _trait_scatter(run: Run, axes: Axes, targets: tuple[str, ...]) -> None:
         chosen = np.flatnonzero(of_grade(run, grade) & np.isfinite(x) & np.isfinite(y))
         if len(chosen):
             few = chosen[:: 1 + len(x) // MOST_POINTS]
-            axes.scatter(x[few], y[few], s=6, color=colour, alpha=0.75, linewidths=0, rasterized=True, label=f"{style.name(grade)}, {len(chosen):,}")
+            label = f"{style.name(grade)}, {len(chosen):,}"
+            axes.scatter(x[few], y[few], s=6, color=colour, alpha=0.75, linewidths=0, rasterized=True, label=label)
     for cut in _cuts(run, targets[0]):
         axes.axvline(cut, color=style.INK, linewidth=0.8, linestyle=(0, (4, 3)))
     for cut in _cuts(run, targets[1]):
         axes.axhline(cut, color=style.INK, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set(xlabel=style.name(targets[0]), ylabel=style.name(targets[1]))
-    axes.legend(title=style.say(N_("grade, n")), title_fontsize=7.5, markerscale=2, handletextpad=0.1, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    title = style.say(N_("grade, n"))
+    axes.legend(title=title, title_fontsize=7.5, markerscale=2, handletextpad=0.1, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def lane_chart(run: Run) -> Figure:
@@ -150,12 +154,12 @@ def skin_chart(run: Run) -> Figure:
 
 def _shares(run: Run, axes: Axes, name: str, top: float, colour: str) -> None:
     values = _known(run, name)
-    axes.hist(np.clip(values, 0, top), np.linspace(0, top, 26), color=colour)
+    axes.hist(np.clip(values, 0, top), np.linspace(0, top, 26).tolist(), color=colour)
     for cut in _cuts(run, name):
         if cut < top:
             style.mark(axes, cut, f"{cut:g}")
     axes.set(xlabel=style.name(name), ylabel=style.say(N_("fruit")), xlim=(0, top))
-    axes.set_title(f"n = {len(values):,}, {style.say(N_('median'))} {np.median(values):.2f}")
+    axes.set_title(_middle(values), pad=14)
 
 
 def truth_chart(run: Run) -> Figure:
@@ -170,10 +174,11 @@ def truth_chart(run: Run) -> Figure:
         at.plot([low, high], [low, high], color=style.INK, linewidth=0.8)
         at.scatter(true[few], measured[few], s=5, color=style.SECOND, alpha=0.6, linewidths=0, rasterized=True)
         rmse = float(np.sqrt(np.mean((measured - true) ** 2)))
-        at.set_title(f"RMSE {rmse:.2f}, {style.say(N_('bias'))} {np.mean(measured - true):+.2f}, n = {len(true):,}", fontsize=7.5)
+        bias = style.say(N_("bias"))
+        at.set_title(f"RMSE {rmse:.2f}, {bias} {np.mean(measured - true):+.2f}, n = {len(true):,}", fontsize=7.5)
         at.set(xlabel=style.say(N_("true: ")) + style.name(name), ylabel=style.say(N_("measured")))
         at.set_aspect("equal", "datalim")
-    drawn.suptitle("SIMULATED", color="#b02a1c", weight="bold", fontsize=8.5)
+    drawn.suptitle(style.SIMULATED, color=style.WARNING, weight="bold", fontsize=8.5)
     return drawn
 
 
@@ -193,11 +198,13 @@ def confusion_chart(run: Run) -> Figure:
     share = table / np.maximum(table.sum(1, keepdims=True), 1)
     axes.imshow(share, cmap="Oranges", vmin=0, vmax=1.15)
     for i, j in np.argwhere(table > 0).tolist():
-        axes.text(j, i, f"{table[i, j]:,}", ha="center", va="center", fontsize=7.5, color="white" if share[i, j] > 0.6 else style.INK)
+        axes.text(
+            j, i, f"{table[i, j]:,}", ha="center", va="center", fontsize=7.5, color="white" if share[i, j] > 0.6 else style.INK
+        )
     axes.set_xticks(range(len(SIZES)), SIZES)
     axes.set_yticks(range(len(SIZES)), SIZES)
     axes.set(xlabel=style.say(N_("measured class")), ylabel=style.say(N_("true class")))
-    axes.set_title(f"SIMULATED, n = {table.sum():,}", color="#b02a1c")
+    axes.set_title(f"{style.SIMULATED}, n = {table.sum():,}", color=style.WARNING)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return drawn
@@ -208,8 +215,9 @@ def _known(run: Run, name: str) -> NDArray[np.float64]:
     return values[np.isfinite(values)]
 
 
-def _titled(title: str, n: int) -> str:
-    return f"{title}, n = {n:,}"
+def _middle(values: NDArray[np.float64]) -> str:
+    word = style.say(N_("median"))
+    return f"n = {len(values):,}, {word} {np.median(values):.2f}"
 
 
 def _cuts(run: Run, name: str) -> list[float]:

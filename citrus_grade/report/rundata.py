@@ -68,7 +68,9 @@ def read(run_dir: Path, summary: dict[str, Any] | None = None) -> Run:
     summary = summary or {}
     accuracy = summary.get("accuracy") or (_accuracy(whole, truth, start) if truth is not None else None)
     alarms = summary["alarms"] if "alarms" in summary else _alarms(run_dir)
-    rates = {key: float(summary[key]) for key in ("line_s", "wall_s", "x_realtime", "fruit_per_s") if key in summary}
+    rates: dict[str, float] = {
+        key: float(summary[key]) for key in ("line_s", "wall_s", "x_realtime", "fruit_per_s") if key in summary
+    }
     rates.setdefault("line_s", _line_s(whole, loaded))
     return Run(run_dir, start, loaded, fruit, len(full), truth, accuracy, alarms, rates)
 
@@ -77,7 +79,8 @@ def packout(run: Run) -> list[dict[str, Any]]:
     """Return one entry a grade and outlet that got fruit, in the plan's order, ungraded last; see `lots.Packout.table`."""
     order = {grade: k for k, grade in enumerate((*run.grades, UNGRADED))}
     outlets = {outlet: k for k, outlet in enumerate(run.start["outlets"])}
-    pairs = np.array([order[grade] * len(outlets) + outlets[outlet] for grade, outlet in zip(run.fruit["grade"], run.fruit["outlet"], strict=True)])
+    names = zip(run.fruit["grade"].tolist(), run.fruit["outlet"].tolist(), strict=True)
+    pairs = np.array([order[grade] * len(outlets) + outlets[outlet] for grade, outlet in names], np.int64)
     mass_kg = np.nan_to_num(run.fruit["mass_g"]) / 1000
     rows = []
     for pair in np.unique(pairs).tolist():
@@ -103,7 +106,10 @@ def of_grade(run: Run, grade: str) -> NDArray[np.bool_]:
 
 
 def colour_pct(run: Run, colour: str) -> NDArray[np.float64]:
-    """Return each fruit's share of one named colour. The table's ``green_pct`` is all greenish skin: the other two are taken off."""
+    """Return each fruit's share of one named colour.
+
+    The table's ``green_pct`` is all greenish skin: the two other greens are taken off.
+    """
     share = run.fruit[f"{colour}_pct"]
     if colour == "green":
         share = share - run.fruit["yellow_green_pct"] - run.fruit["dark_green_pct"]
@@ -156,18 +162,23 @@ def _matches(fruit: Columns, truth: Columns) -> NDArray[np.int64]:
 def _accuracy(whole: Columns, truth: Columns, start: dict[str, Any]) -> dict[str, Any]:
     """Bring the stored tables back into the shape `against_truth` compares."""
     targets = tuple(start["targets"])
-    numbers = ("lane", "cup", "fruit_views", "diameter_mm", "mass_g", "fire_tick")
-    said = np.zeros(len(whole["lane"]), [*((name, whole[name].dtype) for name in numbers), ("outlet", "i4"), ("reason", "i4"), ("trait", "f8", (2,))])
-    for name in numbers:
-        said[name] = whole[name]
+    named = {name: whole[name] for name in ("lane", "cup", "fruit_views", "diameter_mm", "mass_g", "fire_tick")}
+    said = _packed(named, ("outlet", "i4"), ("reason", "i4"), ("trait", "f8", (2,)))
     said["outlet"] = [start["outlets"].index(outlet) for outlet in whole["outlet"]]
     said["reason"] = [Reason[reason.upper()] for reason in whole["reason"]]
     for k, name in enumerate(targets):
         said["trait"][:, k] = whole[name]
-    own = [name for name in truth if name not in ("lane", "cup", "load", "fell")]
-    known = np.zeros(len(truth["lane"]), [("lane", "i4"), ("cup", "i8"), ("load", "u1"), ("fell", "i4"), ("fruit", [(name, truth[name].dtype) for name in own])])
-    for name in ("lane", "cup", "load", "fell"):
-        known[name] = truth[name]
-    for name in own:
-        known["fruit"][name] = truth[name]
+    outer = ("lane", "cup", "load", "fell")
+    fruit = _packed({name: column for name, column in truth.items() if name not in outer})
+    known = _packed({name: truth[name] for name in outer}, ("fruit", fruit.dtype))
+    known["fruit"] = fruit
     return against_truth(said, known, targets)
+
+
+def _packed(named: Columns, *more: Any) -> NDArray[Any]:
+    """Return columns as records, with room for more fields."""
+    n = len(next(iter(named.values())))
+    records = np.zeros(n, [*((name, column.dtype) for name, column in named.items()), *more])
+    for name, column in named.items():
+        records[name] = column
+    return records

@@ -2,11 +2,11 @@
 
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import matplotlib
 from matplotlib import font_manager
@@ -17,21 +17,47 @@ from matplotlib.figure import Figure
 from citrus_grade.report import labels
 from citrus_grade.words import _
 
-INK, PALE, LINE = "#2b2118", "#f6f1ea", "#cfc4b6"
+INK, LINE = "#2b2118", "#cfc4b6"
 ACCENT, SECOND = "#e8710a", "#2f6f4e"
 GRADES = ("#d9480f", "#f08c00", "#f7c948", "#7fb069", "#4c956c", "#5b8e9b", "#8d6a9f", "#a47148")
 UNGRADED = "#b3aca4"
+SIMULATED, WARNING = "SIMULATED", "#b02a1c"
 SKIN = {
     "deep_orange": "#d9480f", "orange": "#ee7c1b", "yellow_orange": "#f5a623", "yellow": "#f5d33f", "yellow_green": "#c3cf4a",
     "green": "#7a9a3a", "dark_green": "#3f5d2a", "brown": "#7a4a21", "grey": "#9a968f", "black": "#2a2724",
 }  # fmt: skip
-LANES = ("#e8710a", "#2f6f4e", "#3b6ea5", "#a23b72", "#8a6d3b", "#5f5f5f")
 FULL_INCH, HALF_INCH = 7.2, 3.55
 _CJK = (
     "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei",
     "Microsoft YaHei", "SimHei", "PingFang SC", "Hiragino Sans GB", "Noto Sans CJK JP", "Droid Sans Fallback", "AR PL UMing CN",
 )  # fmt: skip
 _LATIN = ("Inter", "Source Sans 3", "Open Sans", "Noto Sans", "Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans")
+
+_SETTINGS = {
+    "font.size": 8,
+    "text.color": INK,
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "legend.frameon": False,
+    "legend.fontsize": 7.5,
+    "figure.facecolor": "white",
+    "grid.color": "#e8e1d8",
+    "grid.linewidth": 0.6,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "citrus_grade",
+}
 
 
 @lru_cache(maxsize=1)
@@ -61,13 +87,8 @@ def grade_colours(grades: tuple[str, ...]) -> dict[str, str]:
 @contextmanager
 def drawing() -> Iterator[None]:
     """Draw in the house style inside; nothing of matplotlib's settings is changed outside."""
-    settings: dict[str, Any] = {
-        "font.family": list(fonts()[1]), "font.size": 8, "axes.titlesize": 8.5, "axes.titleweight": "bold", "axes.titlelocation": "left",
-        "axes.edgecolor": LINE, "axes.labelcolor": INK, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8,
-        "text.color": INK, "xtick.color": INK, "ytick.color": INK, "xtick.labelsize": 7.5, "ytick.labelsize": 7.5, "xtick.major.size": 2.5,
-        "ytick.major.size": 2.5, "legend.frameon": False, "legend.fontsize": 7.5, "figure.facecolor": "white", "svg.fonttype": "none",
-        "svg.hashsalt": "citrus_grade", "axes.axisbelow": True, "grid.color": "#e8e1d8", "grid.linewidth": 0.6,
-    }  # fmt: skip
+    # Any, because matplotlib's stubs want each key as a literal.
+    settings: Any = {"font.family": list(fonts()[1]), **_SETTINGS}
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         # A plan's own words may be in letters that no installed font has; the browser has them.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
@@ -103,4 +124,5 @@ def mark(axes: Axes, at: float, text: str = "", colour: str = INK) -> None:
     """Mark a limit with a dashed line."""
     axes.axvline(at, color=colour, linewidth=0.9, linestyle=(0, (4, 3)))
     if text:
-        axes.annotate(text, (at, 1), xycoords=("data", "axes fraction"), xytext=(2, -2), textcoords="offset points", va="top", fontsize=7)
+        axes.annotate(text, (at, 1), xycoords=("data", "axes fraction"), xytext=(0, 1), textcoords="offset points", va="bottom",
+                      ha="center", fontsize=7)  # fmt: skip

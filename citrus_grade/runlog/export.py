@@ -106,7 +106,7 @@ class Walk:
         return tuple(self.start["targets"]), tuple(self.start["grades"]), tuple(self.start["outlets"])
 
     def entries(self, *, frames: bool, from_cup: int = 0) -> Iterator[tuple[int, Item]]:
-        """Yield ``(t_ns, item)`` in the order of the log, files before ``from_cup`` was in sight left out; frames only if asked for."""
+        """Yield ``(t_ns, item)`` in the order of the log; frames only if asked for, files before ``from_cup`` left out."""
         paths = _from(files(self.run_dir), from_cup)
         t_ns = -1
         for index, path in enumerate(paths):
@@ -126,7 +126,7 @@ class Walk:
 
 
 def _from(paths: list[Path], cup: int) -> list[Path]:
-    """Leave out files that end before ``cup`` came into sight: each begins with the next cup to decide. One file of margin is kept."""
+    """Leave out files that end before ``cup`` came into sight: each begins with the next cup to decide. One is kept to spare."""
     begun = 0
     for index, path in enumerate(paths if cup else []):
         first = next(iter(LogReader(path, frames=False)), None)

@@ -81,9 +81,8 @@ class FoxgloveFile:
         """Write an alarm as a log line."""
         sec, nsec = divmod(t_ns, 1_000_000_000)
         message = f"{alarm.kind}: {alarm.where}, {alarm.count} x"
-        line = {
-            "timestamp": {"sec": sec, "nsec": nsec}, "level": _WARNING, "message": message, "name": alarm.kind, "file": "", "line": 0,
-        }  # fmt: skip
+        stamp = {"sec": sec, "nsec": nsec}
+        line = {"timestamp": stamp, "level": _WARNING, "message": message, "name": alarm.kind, "file": "", "line": 0}
         self._put("/alarms", "json", "foxglove.Log", t_ns, json.dumps(line).encode())
 
     def image(self, t_ns: int, camera: str, seq: int, colours: NDArray[np.uint8]) -> None:

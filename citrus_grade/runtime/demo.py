@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from citrus_grade import artefacts
 from citrus_grade.calibration.scale import fit_scale
@@ -12,13 +13,14 @@ from citrus_grade.calibration_set import KIND as CALIBRATION
 from citrus_grade.calibration_set import CalibrationSet
 from citrus_grade.config import LineConfig, load
 from citrus_grade.drivers.sim.plant import SimOptions, SimPlant
-from citrus_grade.line import Artefacts, Line
-from citrus_grade.messages import Decisions, Scans
+from citrus_grade.grading.decide import magnification
+from citrus_grade.imaging.imager import Imager
+from citrus_grade.messages import Frame
 from citrus_grade.models.demo import fit_demo
 from citrus_grade.rundir import point_at, with_section
 from citrus_grade.runtime.session import Progress, RunSummary, run_line
 from citrus_grade.spectra import model as models
-from citrus_grade.tables import DECISION, stack
+from citrus_grade.tables import FRUIT_SEEN, VIEW, Table, stack
 from citrus_grade.templates import DEMO_PLAN, LINE
 
 GAUGE_MM = (45.0, 62.0, 78.0)
@@ -47,7 +49,7 @@ def set_up(folder: Path, seed: int) -> Path:
     wavelength_nm = np.linspace(*config.spectrometer.wavelength_nm, config.spectrometer.pixels)
     model, _ = fit_demo(seed, wavelength_nm, config.line.lanes)
     artefacts.save(folder / "model", models.KIND, *models.to_artefact(model))
-    calibrated = calibrate(config, seed, folder / "plan.toml")
+    calibrated = calibrate(config, seed)
     card = {"gauge_mm": list(GAUGE_MM), "simulated": True}
     artefacts.save(folder / "calibration", CALIBRATION, card, calibrated.arrays())
     text = point_at(LINE.read_text(encoding="utf-8"), plan="plan.toml", model="model", calibration="calibration")
@@ -56,26 +58,29 @@ def set_up(folder: Path, seed: int) -> Path:
     return folder / "line.toml"
 
 
-def calibrate(config: LineConfig, seed: int, plan: Path) -> CalibrationSet:
+def calibrate(config: LineConfig, seed: int) -> CalibrationSet:
     """Run gauge balls of three sizes over every lane and read the spectrometers' references."""
-    nominal = CalibrationSet.nominal(config)
     plant = SimPlant(config, SimOptions(seed=seed, seconds=GAUGE_S, gauge_mm=GAUGE_MM))
-    line = _camera_line(config, nominal, plan)
-    outputs = [output for message in plant.messages() if not isinstance(message, Scans) for output in line.feed(message)]
-    rows = stack([output.rows for output in outputs if isinstance(output, Decisions)], DECISION)
-    rows = rows[(rows["cup"] < plant.table.shape[1]) & (rows["fruit_views"] > 0)]
-    known_mm = plant.table["fruit"]["diameter_mm"][rows["lane"], rows["cup"]]
-    scale, sigma_mm = fit_scale(rows["diameter_mm"], known_mm, rows["lane"], config.line.lanes)
+    imager = Imager.of(config, config.camera[0])
+    frames = [imager(message).rows for message in plant.messages() if isinstance(message, Frame)]
+    lane, cup, nominal_mm = _gauge_sizes(stack(frames, VIEW), config)
+    known_mm = plant.table["fruit"]["diameter_mm"][lane, cup]
+    scale, sigma_mm = fit_scale(nominal_mm, known_mm, lane, config.line.lanes)
     return CalibrationSet(
-        id=nominal.id, scale=scale, scale_sigma_mm=sigma_mm, density_g_per_ml=np.array(DENSITY_G_PER_ML),
+        id=CalibrationSet.nominal(config).id, scale=scale, scale_sigma_mm=sigma_mm, density_g_per_ml=np.array(DENSITY_G_PER_ML),
         dark=plant.spectrometer.dark(), white=plant.spectrometer.white(),
     )  # fmt: skip
 
 
-def _camera_line(config: LineConfig, calibration: CalibrationSet, plan: Path) -> Line:
-    """Return a line that measures by its cameras alone."""
-    from citrus_grade.grading import plan as plans
+def _gauge_sizes(views: Table, config: LineConfig) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return lane, cup and nominal diameter in mm of each ball.
 
-    text = 'name = "measure only"\n[[rule]]\ngrade = "measured"\noutlets = ["' + config.outlet_names[0] + '"]\n'
-    compiled = plans.parse(text, (), config.outlet_names[:-1], str(plan))
-    return Line(config, Artefacts({compiled.id: compiled}, {}, {calibration.id: calibration}), plan=compiled.id, calibration=calibration.id)
+    A ball has no longest axis: noise alone makes one, so its size is the mean of both.
+    """
+    camera = config.camera[0]
+    seen = views[(views["state"] == FRUIT_SEEN) & (views["cup"] >= 0)]
+    keys, group = np.unique(np.stack([seen["lane"], seen["cup"]], axis=1), axis=0, return_inverse=True)
+    size_px = np.sqrt(seen["major_px"] * seen["minor_px"])
+    nominal = np.array([np.median(size_px[group == k]) for k in range(len(keys))]) / camera.px_per_mm
+    optics = np.array([camera.px_per_mm, camera.lens_height_mm, camera.fruit_plane_mm])
+    return keys[:, 0], keys[:, 1], nominal * magnification(nominal, 1.0, optics)

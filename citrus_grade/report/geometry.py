@@ -1,0 +1,51 @@
+"""Where a measured outline lies in its frame: the way back from a view's numbers to pixels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from citrus_grade.geometry import locate
+from citrus_grade.imaging.imager import Imager
+
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A cup's centre in a frame, in pixels."""
+
+    x_px: float
+    y_px: float
+
+
+def place_of(imager: Imager, tick: int, offset: int, lane: int, cup: int) -> Place:
+    """Return where a cup's centre lies in a frame, by the imaging kernel's own geometry."""
+    cup0, ahead, unit = locate(tick, offset, int(imager.station_milli[lane]), imager.ruler.num, imager.ruler.den)
+    pitch_px, window_x_px = float(imager.optics[0]), float(imager.optics[1])
+    return Place(window_x_px + (cup0 - cup + ahead / unit) * pitch_px, float(imager.lane_y_px[lane]))
+
+
+def outline(imager: Imager, place: Place, view: np.void, n: int = 90) -> Points:
+    """Return (n, 2) points of a view's ellipse, the lens's stretch put back in."""
+    turn = np.linspace(0, 2 * np.pi, n)
+    return _in_frame(
+        imager, place, view, 0.5 * float(view["major_px"]) * np.cos(turn), 0.5 * float(view["minor_px"]) * np.sin(turn)
+    )
+
+
+def widest(imager: Imager, place: Place, view: np.void) -> Points:
+    """Return the two ends (2, 2) of a view's major axis: its diameter."""
+    half = 0.5 * float(view["major_px"])
+    return _in_frame(imager, place, view, np.array([-half, half]), np.zeros(2))
+
+
+def _in_frame(imager: Imager, place: Place, view: np.void, along: Points, across: Points) -> Points:
+    angle = float(view["angle_rad"])
+    points = np.stack([along * np.cos(angle) - across * np.sin(angle), along * np.sin(angle) + across * np.cos(angle)], axis=1)
+    axis = np.array([place.x_px - imager.optics[2], place.y_px - imager.optics[3]])
+    away = float(np.hypot(*axis)) + 1e-9
+    stretch = np.sqrt(1 + (away / float(imager.optics[4])) ** 2) - 1
+    points = points + stretch * np.outer(points @ (axis / away), axis / away)
+    centre = np.array([place.x_px + float(view["x_px"]), place.y_px + float(view["y_px"])])
+    return np.asarray(points + centre, np.float64)

@@ -1,0 +1,141 @@
+"""All that a log holds of one fruit."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from citrus_grade.imaging.imager import Imager
+from citrus_grade.messages import Decisions, Frame, Message, Scans
+from citrus_grade.report.geometry import Place, outline, place_of, widest
+from citrus_grade.rundir import Loaded
+from citrus_grade.runlog.belt import Belt
+from citrus_grade.runlog.errors import LogError
+from citrus_grade.runlog.export import Walk, demosaic
+from citrus_grade.runlog.reader import Snapshot
+from citrus_grade.spectra import kernel
+from citrus_grade.spectra.model import empty_traits
+from citrus_grade.tables import FRUIT_SEEN
+
+
+@dataclass(frozen=True, slots=True)
+class SeenView:
+    """One view: its tile (n, n, 3), red first, and the outline and diameter in the tile's pixels, None without a fruit."""
+
+    index: int
+    tile: NDArray[np.uint8]
+    major_px: float
+    outline: NDArray[np.float64] | None
+    widest: NDArray[np.float64] | None
+
+
+@dataclass(slots=True)
+class Seen:
+    """One fruit: ``decision`` is one row of `tables.DECISION`, ``counts`` (n_scans, n_pixels) its scans in order of time."""
+
+    lane: int
+    cup: int
+    profile: str
+    decision: np.void | None = None
+    views: list[SeenView] = field(default_factory=list)
+    counts: list[NDArray[np.uint16]] = field(default_factory=list)
+
+
+def look_up(run_dir: Path, loaded: Loaded, lane: int, cup: int) -> Seen:
+    """Collect a fruit's views, scans and decision from the log.
+
+    Raises
+    ------
+    LogError : if the line has no such lane or the log decides no such cup.
+    """
+    if not 0 <= lane < loaded.config.line.lanes:
+        raise LogError(f"lane {lane}: the line has lanes 0 to {loaded.config.line.lanes - 1}")
+    walk = Walk.of(run_dir)
+    seen = Seen(lane, cup, walk.start["profile"])
+    eye = _Eye(seen, loaded, Belt.of(loaded.config), [Imager.of(loaded.config, camera) for camera in loaded.config.camera])
+    last = -1
+    for _, item in walk.entries(frames=seen.profile == "full", from_cup=cup):
+        if isinstance(item, Decisions):
+            mine = item.rows[(item.rows["lane"] == lane) & (item.rows["cup"] == cup)]
+            if len(mine):
+                seen.decision = mine[0]
+                return seen
+            last = max(last, int(item.rows["cup"][-1]))
+        elif isinstance(item, Snapshot | Message):
+            eye.see(item)
+    known = f"the log of this run decides cups 0 to {last}" if last >= 0 else "the log of this run decides no cup"
+    raise LogError(f"cup {cup}: {known}; name one of those")
+
+
+@dataclass(slots=True)
+class _Eye:
+    seen: Seen
+    loaded: Loaded
+    belt: Belt
+    imagers: list[Imager]
+
+    def see(self, item: Snapshot | Message) -> None:
+        self.belt.follow(item)
+        if isinstance(item, Frame):
+            self._frame(item)
+        elif isinstance(item, Scans):
+            self._scans(item)
+
+    def _frame(self, frame: Frame) -> None:
+        imager, camera = self.imagers[frame.camera], self.loaded.config.camera[frame.camera]
+        cup0, _ = self.belt.at(frame.tick, camera.station + self.loaded.config.phases[self.seen.lane])
+        if not 0 <= cup0 - self.seen.cup < camera.windows:
+            return
+        rows = imager(frame, self.belt.offset).rows
+        mine = rows[(rows["lane"] == self.seen.lane) & (rows["cup"] == self.seen.cup)]
+        if len(mine):
+            place = place_of(imager, frame.tick, self.belt.offset, self.seen.lane, self.seen.cup)
+            self.seen.views.append(_cut_out(imager, place, mine[0], demosaic(frame.mosaic, camera.bayer), camera.tile_px))
+
+    def _scans(self, scans: Scans) -> None:
+        spectrometer = self.loaded.config.spectrometer
+        if spectrometer is None:
+            return
+        for k in np.flatnonzero(scans.lane == self.seen.lane).tolist():
+            cup, ahead = self.belt.at(int(scans.tick[k]), spectrometer.station + self.loaded.config.phases[self.seen.lane])
+            if cup == self.seen.cup and -spectrometer.chord_cups <= 2 * ahead < spectrometer.chord_cups:
+                self.seen.counts.append(scans.counts[k])
+
+
+def _cut_out(imager: Imager, place: Place, view: np.void, colours: NDArray[np.uint8], tile_px: int) -> SeenView:
+    x0, y0 = (max(round(at) - tile_px // 2, 0) for at in (place.x_px, place.y_px))
+    tile = colours[y0 : y0 + tile_px, x0 : x0 + tile_px, ::-1]
+    if view["state"] != FRUIT_SEEN:
+        return SeenView(int(view["view_index"]), tile, float("nan"), None, None)
+    lines = (points(imager, place, view) - np.array([x0, y0]) for points in (outline, widest))
+    return SeenView(int(view["view_index"]), tile, float(view["major_px"]), *lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Spectra:
+    """Absorbance: ``scans`` (n, n_window) each by itself, ``used`` (n_window,) what the model was given, NaN if too few."""
+
+    wavelength_nm: NDArray[np.float64]
+    scans: NDArray[np.float64]
+    clipped: NDArray[np.bool_]
+    used: NDArray[np.float64]
+
+
+def absorbance(seen: Seen, loaded: Loaded) -> Spectra | None:
+    """Return the spectra of a fruit by the line's own arithmetic, None if it has no scans."""
+    spectrometer, model = loaded.config.spectrometer, loaded.model
+    if spectrometer is None or not seen.counts:
+        return None
+    start, stop = (model.start, model.stop) if model else (0, spectrometer.pixels)
+    dark, white = loaded.calibration.dark[seen.lane], loaded.calibration.white[seen.lane]
+    counts: NDArray[Any] = np.stack(seen.counts)
+    through = np.maximum(counts[:, start:stop] - dark[start:stop], 0.5)
+    single = -np.log10(through / np.maximum(white[start:stop] - dark[start:stop], 1.0))
+    used = np.empty((1, stop - start))
+    received = np.ones((1, len(counts)), np.bool_)
+    kernel.gate(counts[None], received, dark[None], white[None], start, spectrometer.full_scale, used, empty_traits(1))
+    first_nm, last_nm = spectrometer.wavelength_nm
+    clipped = np.asarray((counts[:, start:stop] >= spectrometer.full_scale).any(1))
+    return Spectra(np.linspace(first_nm, last_nm, spectrometer.pixels)[start:stop], single, clipped, used[0])
