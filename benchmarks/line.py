@@ -1,7 +1,7 @@
 """The whole line against the clock: ``python -m benchmarks.line --json [--seed N] [--data DIR] [--demo]``.
 
-Six lanes of 12 cups/s, one camera, 8 views a fruit on 128 px tiles, 8 scans of 256 pixels a fruit, 85 % of cups filled; frames are
-rendered beforehand. Every accuracy printed is SIMULATED.
+Six lanes of 12 cups/s, one camera, 8 views a fruit on 128 px tiles, 8 scans of 256 pixels a fruit, 85 % of cups filled;
+frames are rendered beforehand. Every accuracy printed is SIMULATED.
 """
 
 import argparse
@@ -205,7 +205,11 @@ def replays(folder: Path, seed: int) -> dict[str, Any]:
     speed = statistics.median(replay(folder / "replay-normal").x_realtime for _ in range(3))
     diff["restore"] = _restored(folder / "line.toml", seed)
     keys = ("size_class_exact", "delivery", "empties_exact", "diameter_rmse_mm", "doubles_caught")
-    return {"replay_diff_fields": diff, "x_replay_normal": speed} | {key: accuracy[key] for key in keys} | {"traits": accuracy["traits"]}
+    return (
+        {"replay_diff_fields": diff, "x_replay_normal": speed}
+        | {key: accuracy[key] for key in keys}
+        | {"traits": accuracy["traits"]}
+    )
 
 
 def _cut(run_dir: Path, seed: int, cuts: int = 5) -> int:
@@ -221,7 +225,8 @@ def _cut(run_dir: Path, seed: int, cuts: int = 5) -> int:
 
 
 def _restored(line_toml: Path, seed: int) -> int:
-    """Feed one run through, and again with a new line restored from a snapshot at every tenth message; count differing decisions."""
+    """Feed one run through, and again with a new line restored from a snapshot at every tenth message; count differing
+    decisions."""
     loaded = load_line(line_toml)
     messages = list(open_plant(loaded.config, seed=seed, seconds=3.0).messages())
     whole, pieces = loaded.line(), loaded.line()

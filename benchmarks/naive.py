@@ -1,4 +1,5 @@
-"""The peer: the grading program one would write first, with OpenCV a fruit at a time and a scikit-learn pipeline a fruit at a time."""
+"""The peer: the grading program one would write first, with OpenCV a fruit at a time and a scikit-learn pipeline a fruit at
+a time."""
 
 from typing import Any
 

@@ -33,12 +33,15 @@ def fit_scale(
         good = (lane == k) & np.isfinite(nominal_mm)
         n, sizes = int(good.sum()), len(np.unique(known_mm[good]))
         if n < LEAST_BALLS or sizes < 2:
-            raise CalibrationError(f"lane {k}: {n} balls of {sizes} sizes were seen; at least {LEAST_BALLS} of two sizes are needed")
+            raise CalibrationError(
+                f"lane {k}: {n} balls of {sizes} sizes were seen; at least {LEAST_BALLS} of two sizes are needed"
+            )
         slope, offset = np.polyfit(nominal_mm[good], known_mm[good], 1)
         residual = known_mm[good] - (offset + slope * nominal_mm[good])
         scale[k], sigma_mm[k] = (offset, slope), residual.std(ddof=2)
         if sigma_mm[k] > WORST_SIGMA_MM:
             raise CalibrationError(
-                f"lane {k}: residuals of {sigma_mm[k]:.2f} mm, more than {WORST_SIGMA_MM} mm; clean the lens, check the balls' order and lane_y_px"
+                f"lane {k}: residuals of {sigma_mm[k]:.2f} mm, more than {WORST_SIGMA_MM} mm;"
+                " clean the lens, check the order of the balls and lane_y_px"
             )
     return scale, sigma_mm

@@ -4,9 +4,12 @@ import difflib
 import math
 import tomllib
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 
@@ -109,6 +112,11 @@ class SpectrometerSection(_Section):
     station: Number
     full_scale: int = Field(default=65000, ge=255, le=65535)
     latency_ms: Positive = 20.0
+
+    @property
+    def axis_nm(self) -> NDArray[np.float64]:
+        """Wavelength of each pixel, (pixels,)."""
+        return np.linspace(self.wavelength_nm[0], self.wavelength_nm[1], self.pixels)
 
 
 class OutletSection(_Section):
@@ -213,7 +221,7 @@ def _lane_rows(where: str, camera: CameraSection) -> list[str]:
         if y < half or y + half > camera.height_px:
             problems.append(f"{where}.lane_y_px: lane {lane} at {y:g} px does not fit a frame of {camera.height_px} px")
     rows = sorted(zip(camera.lane_y_px, range(len(camera.lane_y_px)), strict=True))
-    for (y, lane), (next_y, next_lane) in zip(rows, rows[1:], strict=False):
+    for (y, lane), (next_y, next_lane) in pairwise(rows):
         if next_y - y < half:
             problems.append(f"{where}.lane_y_px: lanes {lane} and {next_lane} lie on one another ({y:g} and {next_y:g} px)")
     return problems
@@ -259,7 +267,7 @@ def _stations(config: LineConfig) -> list[str]:
 
 
 def _rising(values: tuple[float, ...]) -> bool:
-    return all(a < b for a, b in zip(values, values[1:], strict=False))
+    return all(a < b for a, b in pairwise(values))
 
 
 def _outlets(config: LineConfig) -> list[str]:

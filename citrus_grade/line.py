@@ -1,12 +1,12 @@
 """The line as one deterministic function: ``Line.feed(message) -> outputs``.
 
-What comes out depends only on the initial state and the messages: no clock, file, socket, thread or random number is inside. Live,
-simulated and replayed runs differ only in who calls it.
+What comes out depends only on the initial state and the messages: no clock, file, socket, thread or random number is inside.
+Live, simulated and replayed runs differ only in who calls it.
 """
 
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,20 @@ from citrus_grade.grading.plan import Plan
 from citrus_grade.imaging.imager import Imager
 from citrus_grade.imaging.join import join
 from citrus_grade.messages import (
-    Alarm, Command, Decisions, Ejection, Frame, Joined, Message, OutletReport, Output, Pulse, Reading, Scans, Views,
-)  # fmt: skip
+    Alarm,
+    Command,
+    Decisions,
+    Ejection,
+    Frame,
+    Joined,
+    Message,
+    OutletReport,
+    Output,
+    Pulse,
+    Reading,
+    Scans,
+    Views,
+)
 from citrus_grade.spectra.model import SpectralModel, predict
 from citrus_grade.spectra.traits import TRAITS
 from citrus_grade.tables import DECISION, FRUIT, VIEW, empty, fresh, stack
@@ -75,16 +87,27 @@ def _initial(config: LineConfig, plan: str, model: str, calibration: str) -> Sta
     spectrometer = config.spectrometer
     bins, pixels = (spectrometer.bins, spectrometer.pixels) if spectrometer else (0, 0)
     return State(
-        plan_id=plan, model_id=model, calibration_id=calibration, next_cup=0, offset=0,
+        plan_id=plan,
+        model_id=model,
+        calibration_id=calibration,
+        next_cup=0,
+        offset=0,
         views=empty(VIEW, ring * lanes * config.n_views).reshape(ring, lanes, config.n_views),
         views_seen=np.zeros((ring, lanes, config.n_views), np.bool_),
-        fruit=empty(FRUIT, ring * lanes).reshape(ring, lanes), joined=np.zeros((ring, lanes), np.bool_),
-        counts=np.zeros((ring, lanes, bins, pixels), np.uint16), scans_seen=np.zeros((ring, lanes, bins), np.bool_),
-        due_tick=np.zeros(outlets, np.int64), outlet_open=np.ones((lanes, outlets), np.bool_),
-        outlet_sound=np.ones((lanes, outlets), np.bool_), last_cup=np.full((lanes, outlets), -(1 << 40), np.int64),
-        lane_on=np.ones(lanes, np.bool_), frame_seq=np.full(len(config.camera), -1, np.int64), scan_seq=np.full(lanes, -1, np.int64),
-        lot_from=np.zeros(_LOTS, np.int64), lot=np.zeros(_LOTS, np.int32),
-    )  # fmt: skip
+        fruit=empty(FRUIT, ring * lanes).reshape(ring, lanes),
+        joined=np.zeros((ring, lanes), np.bool_),
+        counts=np.zeros((ring, lanes, bins, pixels), np.uint16),
+        scans_seen=np.zeros((ring, lanes, bins), np.bool_),
+        due_tick=np.zeros(outlets, np.int64),
+        outlet_open=np.ones((lanes, outlets), np.bool_),
+        outlet_sound=np.ones((lanes, outlets), np.bool_),
+        last_cup=np.full((lanes, outlets), -(1 << 40), np.int64),
+        lane_on=np.ones(lanes, np.bool_),
+        frame_seq=np.full(len(config.camera), -1, np.int64),
+        scan_seq=np.full(lanes, -1, np.int64),
+        lot_from=np.zeros(_LOTS, np.int64),
+        lot=np.zeros(_LOTS, np.int32),
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -107,13 +130,25 @@ def place_views(rows: Any, next_cup: int, views: Any, seen: NDArray[np.bool_]) -
 
 
 @njit(cache=True, nogil=True)
-def place_scans(lane: NDArray[np.int32], seq: NDArray[np.int32], tick: NDArray[np.int64], counts: NDArray[np.uint16], next_cup: int,
-                offset: int, station_milli: NDArray[np.int64], chord_milli: int, num: int, den: int, last_seq: NDArray[np.int64],
-                ring_counts: NDArray[np.uint16], seen: NDArray[np.bool_]) -> tuple[int, int]:  # fmt: skip
+def place_scans(
+    lane: NDArray[np.int32],
+    seq: NDArray[np.int32],
+    tick: NDArray[np.int64],
+    counts: NDArray[np.uint16],
+    next_cup: int,
+    offset: int,
+    station_milli: NDArray[np.int64],
+    chord_milli: int,
+    num: int,
+    den: int,
+    last_seq: NDArray[np.int64],
+    ring_counts: NDArray[np.uint16],
+    seen: NDArray[np.bool_],
+) -> tuple[int, int]:
     """Put scans into the ring by their place in the passage, the first of a bin wins.
 
-    A scan outside the chord sees the gap between two cups and is passed over. Returns how many came too late or too early, and how
-    many numbers the lanes' counters have skipped.
+    A scan outside the chord sees the gap between two cups and is passed over. Returns how many came too late or too early,
+    and how many numbers the lanes' counters have skipped.
     """
     ring, bins, missed, gap = len(seen), seen.shape[2], 0, 0
     for i in range(len(lane)):
@@ -139,8 +174,16 @@ def place_scans(lane: NDArray[np.int32], seq: NDArray[np.int32], tick: NDArray[n
 
 
 @njit(cache=True, nogil=True)
-def join_lanes(views: Any, seen: NDArray[np.bool_], fruit: Any, joined: NDArray[np.bool_], pitch_px: float, cup: int,
-               work: NDArray[np.float64], out: Any) -> None:  # fmt: skip
+def join_lanes(
+    views: Any,
+    seen: NDArray[np.bool_],
+    fruit: Any,
+    joined: NDArray[np.bool_],
+    pitch_px: float,
+    cup: int,
+    work: NDArray[np.float64],
+    out: Any,
+) -> None:
     """Join the views of one cup on every lane, or take the ``fruit`` that was fed joined."""
     for lane in range(len(out)):
         if joined[lane]:
@@ -176,9 +219,15 @@ class Line:
         self._bind_stations()
         self._bind_artefacts()
         self._handlers: dict[type, Callable[[Any], list[Output]]] = {
-            Frame: self._on_frame, Views: self._on_views, Joined: self._on_joined, Scans: self._on_scans, Pulse: self._on_pulse,
-            OutletReport: self._on_report, Reading: self._on_reading, Command: self._on_command,
-        }  # fmt: skip
+            Frame: self._on_frame,
+            Views: self._on_views,
+            Joined: self._on_joined,
+            Scans: self._on_scans,
+            Pulse: self._on_pulse,
+            OutletReport: self._on_report,
+            Reading: self._on_reading,
+            Command: self._on_command,
+        }
 
     def feed(self, message: Message) -> tuple[Output, ...]:
         """Take one message, in order of arrival; return what follows from it."""
@@ -187,7 +236,8 @@ class Line:
     def snapshot(self) -> bytes:
         """Return the whole state as bytes; `restore` takes them back."""
         buffer = io.BytesIO()
-        np.savez(buffer, **{item.name: np.asarray(getattr(self.state, item.name)) for item in fields(State)})
+        arrays: dict[str, Any] = {item.name: np.asarray(getattr(self.state, item.name)) for item in fields(State)}
+        np.savez(buffer, **arrays)
         return buffer.getvalue()
 
     def restore(self, snapshot: bytes) -> None:
@@ -202,18 +252,24 @@ class Line:
         config, spectrometer = self.config, self.config.spectrometer
         self._scan_station = milli((spectrometer.station if spectrometer else 0.0) + phase for phase in config.phases)
         self._chord = round(spectrometer.chord_cups * MILLI) if spectrometer else 1
-        station = np.array([milli(o.station + phase for o in config.outlet) for phase in config.phases]).reshape(config.line.lanes, -1)
+        station = np.array([milli(o.station + phase for o in config.outlet) for phase in config.phases]).reshape(
+            config.line.lanes, -1
+        )
         per_minute = self._ruler.ticks(60 * config.line.cups_per_s)
         self._routes = Routes(
             station_milli=station,
-            interval_ticks=np.array([round(per_minute / o.capacity_per_min) if o.capacity_per_min else 0 for o in config.outlet], np.int64),
+            interval_ticks=np.array(
+                [round(per_minute / o.capacity_per_min) if o.capacity_per_min else 0 for o in config.outlet], np.int64
+            ),
             min_gap_cups=np.array([o.min_gap_cups for o in config.outlet], np.int64),
             num=self._ruler.num,
             den=self._ruler.den,
             lead_ticks=self._ruler.ticks(config.line.lead_ms / 1000 * config.line.cups_per_s),
         )
         camera = config.camera[0] if config.camera else None
-        self._optics = np.array([camera.px_per_mm, camera.lens_height_mm, camera.fruit_plane_mm] if camera else [1.0, 1000.0, 31.0])
+        self._optics = np.array(
+            [camera.px_per_mm, camera.lens_height_mm, camera.fruit_plane_mm] if camera else [1.0, 1000.0, 31.0]
+        )
         self._pitch_px = self._optics[0] * config.line.pitch_mm
 
     def _bind_artefacts(self) -> None:
@@ -256,8 +312,21 @@ class Line:
 
     def _on_scans(self, scans: Scans) -> list[Output]:
         state = self.state
-        missed, gap = place_scans(scans.lane, scans.seq, scans.tick, scans.counts, state.next_cup, state.offset, self._scan_station,
-                                  self._chord, self._ruler.num, self._ruler.den, state.scan_seq, state.counts, state.scans_seen)  # fmt: skip
+        missed, gap = place_scans(
+            scans.lane,
+            scans.seq,
+            scans.tick,
+            scans.counts,
+            state.next_cup,
+            state.offset,
+            self._scan_station,
+            self._chord,
+            self._ruler.num,
+            self._ruler.den,
+            state.scan_seq,
+            state.counts,
+            state.scans_seen,
+        )
         if not missed and not gap:
             return []
         outputs: list[Output] = [Alarm(int(scans.tick[0]), "scans_outside_window", "spectrometers", missed)] if missed else []
@@ -290,7 +359,16 @@ class Line:
         state = self.state
         slot = cup % len(state.joined)
         fruit = fresh(self._blank_fruit)
-        join_lanes(state.views[slot], state.views_seen[slot], state.fruit[slot], state.joined[slot], self._pitch_px, cup, self._work, fruit)
+        join_lanes(
+            state.views[slot],
+            state.views_seen[slot],
+            state.fruit[slot],
+            state.joined[slot],
+            self._pitch_px,
+            cup,
+            self._work,
+            fruit,
+        )
         traits = self._traits(slot)
         rows = fresh(self._blank)
         # A decision begins with the fields of the joined fruit: the same packed bytes.
@@ -301,8 +379,19 @@ class Line:
             rows[name] = traits[source]
         for name in ("t2", "q", "scans_received", "scans_kept", "clipped_scans", "scan_spread"):
             rows[name] = traits[name]
-        ejected = decide(rows, traits["status"], state.lane_on, self._least_views, self._scale, self._rules, self._routes, self._books,
-                         pulse.tick, pulse.head_tick, state.offset)  # fmt: skip
+        ejected = decide(
+            rows,
+            traits["status"],
+            state.lane_on,
+            self._least_views,
+            self._scale,
+            self._rules,
+            self._routes,
+            self._books,
+            pulse.tick,
+            pulse.head_tick,
+            state.offset,
+        )
         state.views_seen[slot] = False
         state.joined[slot] = False
         state.scans_seen[slot] = False
@@ -314,8 +403,15 @@ class Line:
         if self._model is None or spectrometer is None:
             return self._no_traits
         out = np.zeros(self.config.line.lanes, TRAITS)
-        predict(self._model, state.counts[slot], state.scans_seen[slot], self._calibration.dark, self._calibration.white,
-                spectrometer.full_scale, out)  # fmt: skip
+        predict(
+            self._model,
+            state.counts[slot],
+            state.scans_seen[slot],
+            self._calibration.dark,
+            self._calibration.white,
+            spectrometer.full_scale,
+            out,
+        )
         return out
 
     def _on_report(self, report: OutletReport) -> list[Output]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 OutletState = Literal["fired", "late", "jammed", "full", "clear"]
+ReadingKind = Literal["cup_index", "pulp_temperature_c", "mass_g"]
 CommandKind = Literal["lot", "plan", "model", "calibration", "lane_on", "lane_off"]
 
 
@@ -77,12 +78,12 @@ class OutletReport:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A slow value of one lane (-1: the whole line). ``cup_index`` marks the tick at which a cup's flag passed the index sensor."""
+    """A slow value of a lane (-1: the whole line). ``cup_index`` marks the tick at which a cup's flag passed the index sensor."""
 
     tick: int
     t_ns: int
     lane: int
-    kind: Literal["cup_index", "pulp_temperature_c", "mass_g"]
+    kind: ReadingKind
     value: float
 
 

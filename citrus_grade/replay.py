@@ -1,7 +1,7 @@
 """Replay: the recorded messages through the same `Line.feed`, every field of every decision compared to the bit.
 
-A ``full`` run is replayed from its pixels, a ``normal`` one from the joined measurements of each fruit. With another plan, model or
-calibration the same messages answer what the lot would have been.
+A ``full`` run is replayed from its pixels, a ``normal`` one from the joined measurements of each fruit. With another plan,
+model or calibration the same messages answer what the lot would have been.
 """
 
 import time
@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from citrus_grade.config import LineConfig
-from citrus_grade.line import Line
 from citrus_grade.messages import Command, Decisions, Joined, Message
 from citrus_grade.rundir import Loaded, reopen, start_of
 from citrus_grade.runlog import LogError, LogReader, files
@@ -39,7 +38,8 @@ class Difference:
 
 @dataclass(slots=True)
 class ReplayReport:
-    """What a replay found. ``diff_fields`` counts fields of decisions that differ in any bit, missing decisions with all their fields."""
+    """What a replay found. ``diff_fields`` counts fields of decisions that differ in any bit, missing decisions with all
+    their fields."""
 
     run: str
     entered: str
@@ -135,7 +135,8 @@ def _compare_alone(run_dir: Path, path: Path, entered: str, lanes: tuple[int, ..
 def _messages(entries: Iterator[Entry], entered: str) -> Iterator[Snapshot | Message | Decisions]:
     """Yield messages to feed, each followed by the decisions that were recorded of it.
 
-    At the imaging seam the joined fruit go ahead of the messages that decide them; what a cut has parted from its decisions is left.
+    At the imaging seam the joined fruit go ahead of the messages that decide them; what a cut has parted from its decisions
+    is left.
     """
     waiting: list[Message] = []
     for entry in entries:
@@ -234,8 +235,12 @@ def _what_if(
                 report.decisions += len(old)
                 before.update(_grades(old, own["grades"]))
                 after.update(_grades(new, loaded.plan.grades))
-                changed += sum(a != b for a, b in zip(_grades(old, own["grades"]), _grades(new, loaded.plan.grades), strict=False))
-            elif not isinstance(item, Snapshot) and not (isinstance(item, Command) and item.kind in ("plan", "model", "calibration")):
+                changed += sum(
+                    a != b for a, b in zip(_grades(old, own["grades"]), _grades(new, loaded.plan.grades), strict=False)
+                )
+            elif not isinstance(item, Snapshot) and not (
+                isinstance(item, Command) and item.kind in ("plan", "model", "calibration")
+            ):
                 replayed.extend(output.rows for output in line.feed(item) if isinstance(output, Decisions))
         report.truncated |= reader.truncated
         if progress:

@@ -1,7 +1,7 @@
 """The run folder: one line's run with all it takes to replay it.
 
-``line.toml`` the configuration; ``plans/ID.toml``, ``models/ID/``, ``calibrations/ID/`` every artefact used; ``run.json`` which were live at
-the start; ``log/*.mcap`` the messages and decisions; ``fruit.parquet`` one row a cup.
+``line.toml`` the configuration; ``plans/ID.toml``, ``models/ID/``, ``calibrations/ID/`` every artefact used; ``run.json``
+which were live at the start; ``log/*.mcap`` the messages and decisions; ``fruit.parquet`` one row a cup.
 """
 
 import json
@@ -68,7 +68,9 @@ def load_line(path: Path, *, plan: Path | None = None, model: Path | None = None
     plan_path = plan or path.parent / line.files.plan
     compiled = plans.load(plan_path, targets, line.outlet_names[:-1])
     measured = load_calibration(calibration_path, line) if calibration_path else CalibrationSet.nominal(line)
-    return Loaded(line, compiled, plan_path.read_text(encoding="utf-8"), spectral, model_id, measured, model_path, calibration_path)
+    return Loaded(
+        line, compiled, plan_path.read_text(encoding="utf-8"), spectral, model_id, measured, model_path, calibration_path
+    )
 
 
 def load_model(path: Path, line: LineConfig) -> tuple[SpectralModel, str]:
@@ -77,7 +79,9 @@ def load_model(path: Path, line: LineConfig) -> tuple[SpectralModel, str]:
     model = models.from_artefact(artefact)
     pixels = line.spectrometer.pixels if line.spectrometer else 0
     if len(model.wavelength_nm) != pixels:
-        raise ArtefactError(f"{path}: made for {len(model.wavelength_nm)} pixels, the line's spectrometers have {pixels}; train it on this line")
+        raise ArtefactError(
+            f"{path}: made for {len(model.wavelength_nm)} pixels, the line's spectrometers have {pixels}; train it on this line"
+        )
     return model, artefact.id
 
 
@@ -87,7 +91,9 @@ def load_calibration(path: Path, line: LineConfig) -> CalibrationSet:
     pixels = line.spectrometer.pixels if line.spectrometer else 0
     wanted = (line.line.lanes, pixels)
     if measured.white.shape != wanted or measured.dark.shape != wanted or measured.scale.shape != (line.line.lanes, 2):
-        raise ArtefactError(f"{path}: made for {measured.white.shape} lanes and pixels, the line has {wanted}; calibrate this line")
+        raise ArtefactError(
+            f"{path}: made for {measured.white.shape} lanes and pixels, the line has {wanted}; calibrate this line"
+        )
     return measured
 
 

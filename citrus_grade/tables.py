@@ -102,7 +102,8 @@ DECISION = np.dtype(
 )
 """One decision: what was measured of the fruit in a cup, what followed, why, and by which artefacts.
 
-``rule`` is the row of the sort plan (-1: none), ``outlet`` the outlet ordered, ``reason`` the first `messages.Reason`, ``reasons``
+``rule`` is the row of the sort plan (-1: none), ``outlet`` the outlet ordered, ``reason`` the first `messages.Reason`,
+``reasons``
 all of them as bits, ``fire_tick`` the encoder count of the ejection (-1 at the default outlet). Ids are the first 64 bits of the
 artefact's content hash; ``trait`` holds what the model's targets name.
 """

@@ -27,9 +27,11 @@ def verb(
 ) -> int:
     """Fit, run, show."""
     run_dir = new_run(folder, "demo")
+    from citrus_grade.report import page
     from citrus_grade.runtime.demo import run_demo
 
     with bar(_("grading simulated fruit")) as progress:
-        data = run_demo(run_dir, seed=seed, seconds=seconds, progress=progress).to_dict()
+        ended = run_demo(run_dir, seed=seed, seconds=seconds, progress=progress)
+    data = page.with_report(ended).to_dict()
     out.as_json(data) if as_json else summary.show(data)
     return errors.DONE

@@ -23,9 +23,11 @@ def verb(
 ) -> int:
     """Run a line."""
     run_dir = new_run(run, "run")
+    from citrus_grade.report import page
     from citrus_grade.runtime.session import run_line
 
     with bar(_("running the line")) as progress:
-        data = run_line(line, run_dir, profile=profile, seconds=seconds, seed=seed, progress=progress).to_dict()
+        ended = run_line(line, run_dir, profile=profile, seconds=seconds, seed=seed, progress=progress)
+    data = page.with_report(ended).to_dict()
     out.as_json(data) if as_json else summary.show(data)
     return errors.DONE

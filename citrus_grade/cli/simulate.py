@@ -33,6 +33,7 @@ def verb(
     """Run a simulated line."""
     run_dir = new_run(run, "sim")
     from citrus_grade import config
+    from citrus_grade.report import page
     from citrus_grade.runtime.session import run_line
 
     driver = config.load(line or LINE).source.get("driver", "sim")
@@ -43,6 +44,7 @@ def verb(
             )
         )
     with bar(_("grading simulated fruit")) as progress:
-        data = run_line(line or LINE, run_dir, profile=profile, seconds=seconds, seed=seed, progress=progress).to_dict()
+        ended = run_line(line or LINE, run_dir, profile=profile, seconds=seconds, seed=seed, progress=progress)
+    data = page.with_report(ended).to_dict()
     out.as_json(data) if as_json else summary.show(data)
     return errors.DONE

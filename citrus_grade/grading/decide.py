@@ -15,8 +15,12 @@ N_MEASURED = 7
 _EMPTY, _DOUBLE, _BRIDGING, _MISSING_VIEW = int(Reason.EMPTY), int(Reason.DOUBLE), int(Reason.BRIDGING), int(Reason.MISSING_VIEW)
 _MISSING_SPECTRUM, _SATURATED, _OUT_OF_DOMAIN = int(Reason.MISSING_SPECTRUM), int(Reason.SATURATED), int(Reason.OUT_OF_DOMAIN)
 _LATE, _FULL, _FAULT, _NO_RULE, _LANE_OFF = (
-    int(Reason.LATE), int(Reason.OUTLET_FULL), int(Reason.OUTLET_FAULT), int(Reason.NO_RULE), int(Reason.LANE_OFF),
-)  # fmt: skip
+    int(Reason.LATE),
+    int(Reason.OUTLET_FULL),
+    int(Reason.OUTLET_FAULT),
+    int(Reason.NO_RULE),
+    int(Reason.LANE_OFF),
+)
 
 
 class Rules(NamedTuple):
@@ -29,7 +33,8 @@ class Rules(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """Pixels to millimetres to grams: ``optics`` is px_per_mm, lens height and fruit plane in mm; the rest is the calibration's."""
+    """Pixels to millimetres to grams: ``optics`` is px_per_mm, lens height and fruit plane in mm; the rest is the
+    calibration's."""
 
     optics: NDArray[np.float64]
     scale: NDArray[np.float64]
@@ -38,7 +43,8 @@ class Scale(NamedTuple):
 
 
 class Routes(NamedTuple):
-    """The outlets: ``station_milli`` (n_lanes, n_outlets), ``interval_ticks`` a fruit takes of an outlet's capacity (0: unlimited), ``min_gap_cups``."""
+    """The outlets: ``station_milli`` (n_lanes, n_outlets), ``interval_ticks`` a fruit takes of an outlet's capacity (0:
+    unlimited), ``min_gap_cups``."""
 
     station_milli: NDArray[np.int64]
     interval_ticks: NDArray[np.int64]
@@ -49,8 +55,8 @@ class Routes(NamedTuple):
 
 
 class OutletBooks(NamedTuple):
-    """What the outlets have been given so far: ``due_tick`` (n_outlets,) when the capacity given out is used up, ``open`` and ``sound``
-    (n_lanes, n_outlets) as the PLC reports, ``last_cup`` (n_lanes, n_outlets)."""
+    """What the outlets have been given so far: ``due_tick`` (n_outlets,) when the capacity given out is used up, ``open``
+    and ``sound`` (n_lanes, n_outlets) as the PLC reports, ``last_cup`` (n_lanes, n_outlets)."""
 
     due_tick: NDArray[np.int64]
     open: NDArray[np.bool_]
@@ -66,8 +72,8 @@ BURST = 8
 def magnification(nominal_mm: Any, shape: Any, optics: NDArray[np.float64]) -> Any:
     """Return what to multiply a nominal size by, for a fruit is not at the height the scale is given for.
 
-    The widest silhouette of a fruit that turns lies ``z = (d + h) / 4`` above the rollers on average, and a larger fruit, nearer the
-    lens, looks larger still: ``d = d0 * H / (H - plane + d0 * (1 + shape) / 4)`` solves the pinhole camera's
+    The widest silhouette of a fruit that turns lies ``z = (d + h) / 4`` above the rollers on average, and a larger fruit,
+    nearer the lens, looks larger still: ``d = d0 * H / (H - plane + d0 * (1 + shape) / 4)`` solves the pinhole camera's
     ``d = d0 * (H - z) / (H - plane)``. Works on numbers and arrays; ``shape`` is height over diameter.
     """
     return optics[1] / (optics[1] - optics[2] + 0.25 * (1.0 + shape) * nominal_mm)
@@ -161,7 +167,10 @@ def route(row: Any, rule: int, rules: Rules, routes: Routes, books: OutletBooks,
         if not books.open[row.lane, outlet] or crowded or (interval and books.due_tick[outlet] - tick > BURST * interval):
             bits |= 1 << _FULL
             continue
-        if fire_tick(row.cup, routes.station_milli[row.lane, outlet], routes.num, routes.den, offset) - head_tick < routes.lead_ticks:
+        if (
+            fire_tick(row.cup, routes.station_milli[row.lane, outlet], routes.num, routes.den, offset) - head_tick
+            < routes.lead_ticks
+        ):
             bits |= 1 << _LATE
             continue
         if best < 0 or books.due_tick[outlet] < books.due_tick[best]:
@@ -176,8 +185,19 @@ def route(row: Any, rule: int, rules: Rules, routes: Routes, books: OutletBooks,
 
 
 @njit(cache=True, nogil=True)
-def decide(rows: Any, status: NDArray[np.uint8], lane_on: NDArray[np.bool_], least_views: int, scale: Scale, rules: Rules, routes: Routes,
-           books: OutletBooks, tick: int, head_tick: int, offset: int) -> int:  # fmt: skip
+def decide(
+    rows: Any,
+    status: NDArray[np.uint8],
+    lane_on: NDArray[np.bool_],
+    least_views: int,
+    scale: Scale,
+    rules: Rules,
+    routes: Routes,
+    books: OutletBooks,
+    tick: int,
+    head_tick: int,
+    offset: int,
+) -> int:
     """Decide a batch: fill each `tables.DECISION` in lane order, keep the outlets' books; return how many are ejected.
 
     ``status`` (n,) is `traits.TRAITS`'s: 0 good, 1 missing, 2 saturated, 3 out of domain.

@@ -1,7 +1,7 @@
 """``plan.toml``: the sort plan, an ordered list of rules; the first whose every condition holds wins.
 
-Size codes of standards overlap, so a plan is a list, not a partition. A guard band moves a cut so that a fruit must clear it by that
-much; what no rule takes goes to the default outlet.
+Size codes of standards overlap, so a plan is a list, not a partition. A guard band moves a cut so that a fruit must clear it
+by that much; what no rule takes goes to the default outlet.
 """
 
 import difflib
@@ -49,8 +49,8 @@ _BOUND = TypeAdapter(_Bound)
 class Plan:
     """A sort plan compiled against the names of a line's features and outlets.
 
-    ``low``, ``high`` (n_rules, n_features): half-open, guard bands folded in; ``allowed`` (n_rules, n_outlets): where a rule's fruit
-    may go; ``needs_spectrum``: whether any rule asks for a spectral trait.
+    ``low``, ``high`` (n_rules, n_features): half-open, guard bands folded in; ``allowed`` (n_rules, n_outlets): where a
+    rule's fruit may go; ``needs_spectrum``: whether any rule asks for a spectral trait.
     """
 
     id: str

@@ -12,7 +12,14 @@ BITS = 5
 """Bits kept of each channel: 32 kB, small enough to stay in the first cache."""
 
 # Upper hue limit in degrees of each chromatic colour of ripening satsuma skin, from red to green.
-_HUE_LIMITS_DEG = (("deep_orange", 27.0), ("orange", 36.0), ("yellow_orange", 45.0), ("yellow", 54.0), ("yellow_green", 70.0), ("green", 180.0))
+_HUE_LIMITS_DEG = (
+    ("deep_orange", 27.0),
+    ("orange", 36.0),
+    ("yellow_orange", 45.0),
+    ("yellow", 54.0),
+    ("yellow_green", 70.0),
+    ("green", 180.0),
+)
 _GREENISH = ("yellow_green", "green", "dark_green")
 GREEN_WEIGHT = np.array([name in _GREENISH for name in COLOURS], np.float64)
 """Which colours count as green skin."""

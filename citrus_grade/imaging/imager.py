@@ -60,9 +60,18 @@ class Imager:
         rows = fresh(self.blank)
         words = np.ascontiguousarray(frame.mosaic).view(np.uint16)
         n = measure_frame(
-            words, frame.tick, offset, self.station_milli, self.ruler.num, self.ruler.den, self.optics, self.lane_y_px, self.whole,
-            colour.table(), rows,
-        )  # fmt: skip
+            words,
+            frame.tick,
+            offset,
+            self.station_milli,
+            self.ruler.num,
+            self.ruler.den,
+            self.optics,
+            self.lane_y_px,
+            self.whole,
+            colour.table(),
+            rows,
+        )
         rows = rows[:n]
         rows.setflags(write=False)
         return Views(frame.camera, frame.seq, frame.tick, frame.t_ns, rows)

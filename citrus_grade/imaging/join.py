@@ -40,7 +40,8 @@ def _middle(values: NDArray[np.float64], n: int) -> tuple[float, float]:
 def join(views: Any, seen: NDArray[np.bool_], pitch_px: float, work: NDArray[np.float64], out: Any) -> None:
     """Join the views of one cup into ``out`` (one `tables.FRUIT`).
 
-    ``views`` (n_views,) `tables.VIEW` and ``seen`` (n_views,): which of them arrived. The equatorial diameter is the median of the
+    ``views`` (n_views,) `tables.VIEW` and ``seen`` (n_views,): which of them arrived. The equatorial diameter is the median
+    of the
     silhouettes' major axes, which an oblate fruit shows from every side; the height is the mean of the two smallest minor axes,
     seen when the stem axis lies in the picture's plane.
     """

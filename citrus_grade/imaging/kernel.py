@@ -1,7 +1,8 @@
 """The imaging kernel: every cup of a frame measured from the raw Bayer mosaic in one pass, tile by tile.
 
 No demosaicing, no masks of frame size, no contours: the encoder says where each cup is, so a tile of 16 to 64 kB is all that is
-touched, and it stays in the first caches. Every sum runs in a fixed order without fast-math, so the same bytes give the same bits.
+touched, and it stays in the first caches. Every sum runs in a fixed order without fast-math, so the same bytes give the same
+bits.
 """
 
 from typing import Any
@@ -11,8 +12,20 @@ from numba import njit
 from numpy.typing import NDArray
 
 from citrus_grade.geometry import locate
-from citrus_grade.imaging.fit import LOG, N_RAYS, N_SHADE, OUTLINE, OUTLINE_INVERSE, RAY_COS, RAY_SIN, SHADE, SHADE_INVERSE, SHADE_X, SHADE_Y
-from citrus_grade.tables import DOUBLE, EMPTY, FRUIT_SEEN, UNSEEN
+from citrus_grade.imaging.fit import (
+    LOG,
+    N_RAYS,
+    N_SHADE,
+    OUTLINE,
+    OUTLINE_INVERSE,
+    RAY_COS,
+    RAY_SIN,
+    SHADE,
+    SHADE_INVERSE,
+    SHADE_X,
+    SHADE_Y,
+)
+from citrus_grade.tables import DOUBLE, EMPTY, FRUIT_SEEN
 
 OUTLIER_SHARE = 0.30
 """A view with more of its rays off the ellipse than this does not show one round fruit."""
@@ -31,9 +44,9 @@ _SHADE_ROUNDS = 4
 def signal_strip(words: NDArray[np.uint16], y0: int, blue: tuple[int, int], strip: NDArray[np.int16]) -> None:
     """Fill ``strip`` (n, width / 2) with red + both greens - blue of each quad of one lane, from quad row ``y0`` on.
 
-    Belts and rollers are grey or bluish, citrus is not: the difference separates them better than brightness does. ``blue`` is the
-    row and the bit shift of the blue pixel in a quad. A whole lane is read row by row, as it lies in memory: the processor fetches
-    ahead, where tile by tile it would wait for each line of each tile; afterwards the lane is in the second cache.
+    Belts and rollers are grey or bluish, citrus is not: the difference separates them better than brightness does. ``blue``
+    is the row and the bit shift of the blue pixel in a quad. A whole lane is read row by row, as it lies in memory: the processor
+    fetches ahead, where tile by tile it would wait for each line of each tile; afterwards the lane is in the second cache.
     """
     width = strip.shape[1]
     for y in range(strip.shape[0]):
@@ -71,7 +84,7 @@ def _bilinear(plane: NDArray[np.int16], x: float, y: float) -> float:
     i, j = int(x), int(y)
     u, v = x - i, y - j
     top = plane[j, i] * (1 - u) + plane[j, i + 1] * u
-    return top * (1 - v) + (plane[j + 1, i] * (1 - u) + plane[j + 1, i + 1] * u) * v
+    return float(top * (1 - v) + (plane[j + 1, i] * (1 - u) + plane[j + 1, i + 1] * u) * v)
 
 
 @njit(cache=True, nogil=True)
@@ -87,7 +100,9 @@ def edge(plane: NDArray[np.int16], x: float, y: float, vx: float, vy: float, sta
     if t <= 2.0:
         return -1.0
     outside = _bilinear(plane, x + (t + 3.0) * vx, y + (t + 3.0) * vy)
-    inside = max(_bilinear(plane, x + (t - 2.0) * vx, y + (t - 2.0) * vy), _bilinear(plane, x + (t - 3.0) * vx, y + (t - 3.0) * vy))
+    inside = max(
+        _bilinear(plane, x + (t - 2.0) * vx, y + (t - 2.0) * vy), _bilinear(plane, x + (t - 3.0) * vx, y + (t - 3.0) * vy)
+    )
     half = 0.5 * (min(outside, float(threshold)) + inside)
     far = t + 2.0
     value_far = _bilinear(plane, x + far * vx, y + far * vy)
@@ -144,17 +159,23 @@ def _median(values: NDArray[np.float64], scratch: NDArray[np.float64]) -> float:
             scratch[j] = scratch[j - 1]
             j -= 1
         scratch[j] = v
-    return scratch[n // 2]
+    return float(scratch[n // 2])
 
 
 @njit(cache=True, nogil=True)
 def outline(
-    plane: NDArray[np.int16], x: float, y: float, reach: float, shape: NDArray[np.float64], threshold: int, work: NDArray[np.float64]
+    plane: NDArray[np.int16],
+    x: float,
+    y: float,
+    reach: float,
+    shape: NDArray[np.float64],
+    threshold: int,
+    work: NDArray[np.float64],
 ) -> tuple[float, float, float]:
     """Fit the outline around ``(x, y)``, recentring until it settles; return the centre and the share of outlying rays.
 
-    ``shape`` is ``(ex, ey, stretch)``: the direction away from the optical axis and how much the lens stretches along it, taken out of
-    the rays so that a sphere is a circle wherever it lies. ``work`` holds (3, n_rays): radii, values, coefficients.
+    ``shape`` is ``(ex, ey, stretch)``: the direction away from the optical axis and how much the lens stretches along it,
+    taken out of the rays so that a sphere is a circle wherever it lies. ``work`` holds (3, n_rays): radii, values, coefficients.
     """
     radius, value, coef = work[0], work[1], work[2]
     ex, ey, stretch = shape[0], shape[1], shape[2] - 1.0
@@ -176,8 +197,17 @@ def outline(
 
 
 @njit(cache=True, nogil=True)
-def shading(words: NDArray[np.uint16], at: tuple[int, int], n: int, x: float, y: float, ellipse: NDArray[np.float64],
-            blue: tuple[int, int], coef: NDArray[np.float64], work: NDArray[np.float64]) -> float:  # fmt: skip
+def shading(
+    words: NDArray[np.uint16],
+    at: tuple[int, int],
+    n: int,
+    x: float,
+    y: float,
+    ellipse: NDArray[np.float64],
+    blue: tuple[int, int],
+    coef: NDArray[np.float64],
+    work: NDArray[np.float64],
+) -> float:
     """Fit the fruit's own shading (log counts on the unit disc) robustly; return its median log blue against it.
 
     ``ellipse`` is ``(ax, ay, bx, by)``: the semi-axes as vectors in quads.
@@ -207,9 +237,20 @@ def shading(words: NDArray[np.uint16], at: tuple[int, int], n: int, x: float, y:
 
 
 @njit(cache=True, nogil=True)
-def skin(words: NDArray[np.uint16], at: tuple[int, int], n: int, x: float, y: float, ellipse: NDArray[np.float64],
-         blue_at: tuple[int, int], coef: NDArray[np.float64], blue_level: float, lut: NDArray[np.uint8], row: Any,
-         colour: NDArray[np.int32]) -> None:  # fmt: skip
+def skin(
+    words: NDArray[np.uint16],
+    at: tuple[int, int],
+    n: int,
+    x: float,
+    y: float,
+    ellipse: NDArray[np.float64],
+    blue_at: tuple[int, int],
+    coef: NDArray[np.float64],
+    blue_level: float,
+    lut: NDArray[np.uint8],
+    row: Any,
+    colour: NDArray[np.int32],
+) -> None:
     """Count colours and blemished quads of every second row inside the outline, against the fruit's own shading."""
     det = ellipse[0] * ellipse[3] - ellipse[1] * ellipse[2]
     pu, pv, qu, qv = ellipse[3] / det, -ellipse[2] / det, -ellipse[1] / det, ellipse[0] / det
@@ -253,9 +294,21 @@ def skin(words: NDArray[np.uint16], at: tuple[int, int], n: int, x: float, y: fl
 
 
 @njit(cache=True, nogil=True)
-def measure_tile(words: NDArray[np.uint16], at: tuple[int, int], centre: NDArray[np.float64], blue: tuple[int, int], threshold: int,
-                 least_quads: int, lut: NDArray[np.uint8], plane: NDArray[np.int16], work: NDArray[np.float64], colour: NDArray[np.int32], row: Any) -> None:  # fmt: skip
-    """Measure one tile into ``row`` (one `tables.VIEW`). ``centre`` is where the cup's centre lies, in quads, then the lens shape."""
+def measure_tile(
+    words: NDArray[np.uint16],
+    at: tuple[int, int],
+    centre: NDArray[np.float64],
+    blue: tuple[int, int],
+    threshold: int,
+    least_quads: int,
+    lut: NDArray[np.uint8],
+    plane: NDArray[np.int16],
+    work: NDArray[np.float64],
+    colour: NDArray[np.int32],
+    row: Any,
+) -> None:
+    """Measure one tile into ``row`` (one `tables.VIEW`). ``centre`` is where the cup's centre lies, in quads, then the lens
+    shape."""
     count, mean_x, mean_y = moments(plane, threshold)
     if count < least_quads:
         row.state = EMPTY
@@ -288,9 +341,19 @@ def measure_tile(words: NDArray[np.uint16], at: tuple[int, int], centre: NDArray
 
 
 @njit(cache=True, nogil=True)
-def measure_frame(words: NDArray[np.uint16], tick: int, offset: int, station_milli: NDArray[np.int64], num: int, den: int,
-                  optics: NDArray[np.float64], lane_y_px: NDArray[np.float64], whole: NDArray[np.int64], lut: NDArray[np.uint8],
-                  rows: Any) -> int:  # fmt: skip
+def measure_frame(
+    words: NDArray[np.uint16],
+    tick: int,
+    offset: int,
+    station_milli: NDArray[np.int64],
+    num: int,
+    den: int,
+    optics: NDArray[np.float64],
+    lane_y_px: NDArray[np.float64],
+    whole: NDArray[np.int64],
+    lut: NDArray[np.uint8],
+    rows: Any,
+) -> int:
     """Measure all cups of a frame that lie wholly inside it; fill ``rows`` and return how many.
 
     Parameters

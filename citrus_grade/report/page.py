@@ -50,7 +50,8 @@ def _write(run_dir: Path, summary: dict[str, Any] | None) -> tuple[Path, list[Pa
     run = read(run_dir, summary)
     album = _Album(run)
     text = Template((FOLDER / "report.html").read_text(encoding="utf-8")).substitute(
-        lang=_("en"), title=_e(f"{_('Run')} {run_dir.resolve().name}"), badge=_badge(run), body="\n".join(_sections(run, album)),
+        # The catalogue translates "en" with the code of its own language.
+        lang=_("en"), title=_e(_("Run {name}").format(name=run_dir.resolve().name)), badge=_badge(run), body="\n".join(_sections(run, album)),
         foot=_e(_("written by citrus-grade {version}").format(version=__version__)),
     )  # fmt: skip
     path = run_dir / "report.html"
@@ -156,7 +157,7 @@ def _sample(run: Run, album: _Album) -> str:
     seen = sample(run)
     if seen is None:
         return ""
-    kind = _("recorded") if run.start["profile"] == "full" else _("made again by the simulator, not recorded")
+    kind = _("as recorded") if run.start["profile"] == "full" else _("made again by the simulator, not recorded")
     caption = _("One frame ({kind}), camera 0, frame {seq}.").format(kind=kind, seq=seen.frame.seq)
     return _section(_("The line as the camera sees it"), album.photo("sample_frame", lambda: sample_picture(run, seen), caption))
 
@@ -194,9 +195,11 @@ def _accuracy(run: Run, album: _Album) -> str:
         rows.append((_("cups with two fruit that were caught, %"), f"{100 * facts['doubles_caught']:.2f}", ""))
     scatter = album.chart("truth", lambda: charts.truth_chart(run), _("Measured against true values; the line: equal."))
     confused = album.chart("size_classes", lambda: charts.confusion_chart(run), _("Size classes, in fruit."))
-    inside = scatter + f'<div class="two">{confused}{_table((_("what"), _("value"), _("n")), rows, left=1)}</div>'
+    table = _table((_("what"), _("value"), _("n")), rows, left=1)
+    title = _("Accuracy")
     note = _paragraph(_("The fruit, the light and the sensors are computed. Real fruit will give other errors."))
-    return f'<section class="simulated"><h2>{_e(_("Accuracy"))} <span class="badge">{BADGE}</span></h2>{note}{inside}</section>'
+    head = f'<h2>{_e(title)} <span class="badge">{BADGE}</span></h2>'
+    return f'<section class="simulated">{head}{note}{scatter}<div class="two">{confused}{table}</div></section>'
 
 
 def _alarms(run: Run) -> str:

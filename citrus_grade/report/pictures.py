@@ -48,9 +48,7 @@ def contact_sheet(seen: Seen, loaded: Loaded) -> Figure:
     if loaded.config.source.get("driver", "sim") == "sim":
         drawn.suptitle(style.SIMULATED, color=style.WARNING, weight="bold", fontsize=8.5)
     heights = [1.6 * rows, 2.5] if rows else [1.0]
-    parts = drawn.subfigures(1 + bool(rows), 1, height_ratios=[1.6 * rows, 2.5][-1 - bool(rows) :], hspace=0.02, squeeze=False)[
-        :, 0
-    ]
+    parts = drawn.subfigures(len(heights), 1, height_ratios=heights, hspace=0.02, squeeze=False)[:, 0]
     if rows:
         _views(parts[0].subplots(rows, 4, squeeze=False).ravel().tolist(), seen)
     table, spectrum = parts[-1].subplots(1, 2, width_ratios=[1, 1.15])
@@ -116,11 +114,8 @@ def _spectrum(axes: Axes, spectra: Spectra | None) -> None:
 
 def example(run: Run) -> tuple[int, int] | None:
     """Return lane and cup of an early fruit that was fully seen and graded, the best grade first; None if there is none."""
-    good = (
-        (run.fruit["reason"] == "graded")
-        & (run.fruit["fruit_views"] == run.fruit["fruit_views"].max())
-        & (run.fruit["cup"] < 200)
-    )
+    seen = run.fruit["fruit_views"] == run.fruit["fruit_views"].max()
+    good = seen & (run.fruit["reason"] == GRADED) & (run.fruit["cup"] < 200)
     for grade in run.grades:
         at = np.flatnonzero(good & (run.fruit["grade"] == grade))
         if len(at):

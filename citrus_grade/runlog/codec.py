@@ -32,7 +32,7 @@ def encode(mosaic: NDArray[np.uint8]) -> bytes:
     """Return the compressed bytes of a (height, width) uint8 mosaic at least two pixels wide."""
     residue = np.empty_like(mosaic)
     _delta(mosaic, residue)
-    return zstandard.ZstdCompressor(level=1).compress(residue)
+    return zstandard.ZstdCompressor(level=1).compress(residue.data)
 
 
 def decode(data: bytes, height: int, width: int) -> NDArray[np.uint8]:

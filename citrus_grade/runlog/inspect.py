@@ -30,7 +30,9 @@ def info(run_dir: Path) -> dict[str, Any]:
             elif isinstance(entry, Alarm):
                 report["alarms"][entry.kind] = report["alarms"].get(entry.kind, 0) + entry.count
         size = path.stat().st_size
-        report["files"].append({"file": path.name, "bytes": size, "profile": reader.profile, "decisions": decisions, "truncated": reader.truncated})
+        report["files"].append(
+            {"file": path.name, "bytes": size, "profile": reader.profile, "decisions": decisions, "truncated": reader.truncated}
+        )
         report["decisions"] += decisions
         report["messages"] += messages
         report["truncated"] |= reader.truncated
@@ -77,7 +79,9 @@ def _copy(path: Path, target: Path) -> tuple[int, str]:
                         schemas[record.id] = writer.register_schema(record.name, record.encoding, record.data)
                 elif isinstance(record, Channel):
                     if record.id not in channels:
-                        channels[record.id] = writer.register_channel(record.topic, record.message_encoding, schemas[record.schema_id])
+                        channels[record.id] = writer.register_channel(
+                            record.topic, record.message_encoding, schemas[record.schema_id]
+                        )
                 elif isinstance(record, Metadata):
                     writer.add_metadata(record.name, record.metadata)
                 elif isinstance(record, Record):
@@ -87,5 +91,5 @@ def _copy(path: Path, target: Path) -> tuple[int, str]:
                     continue
         except _DAMAGE as error:
             damage = f"{type(error).__name__}: {error}"
-        writer.finish()
+        writer.finish()  # type: ignore[no-untyped-call]  # mcap
     return records, damage

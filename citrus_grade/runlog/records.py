@@ -1,7 +1,7 @@
 """What a log record looks like: packed NumPy records, described to other programs as ROS 1 messages.
 
-A packed little-endian record array behind a length is exactly how ROS 1 serialises an array of messages. So what the line writes costs
-it one copy, and Foxglove or Lichtblick plots the same bytes without a converter.
+A packed little-endian record array behind a length is exactly how ROS 1 serialises an array of messages. So what the line
+writes costs it one copy, and Foxglove or Lichtblick plots the same bytes without a converter.
 """
 
 import json
@@ -12,13 +12,23 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from citrus_grade.messages import Command, Joined, Message, OutletReport, OutletState, Pulse, Reading, Scans, Views
+from citrus_grade.messages import Command, Joined, Message, OutletReport, OutletState, Pulse, Reading, ReadingKind, Scans, Views
 from citrus_grade.tables import DECISION, FRUIT, VIEW, Table, stack
 
-_ROS = {"i1": "int8", "i2": "int16", "i4": "int32", "i8": "int64", "u1": "uint8", "u2": "uint16", "u4": "uint32", "u8": "uint64", "f4": "float32",
-        "f8": "float64"}  # fmt: skip
+_ROS = {
+    "i1": "int8",
+    "i2": "int16",
+    "i4": "int32",
+    "i8": "int64",
+    "u1": "uint8",
+    "u2": "uint16",
+    "u4": "uint32",
+    "u8": "uint64",
+    "f4": "float32",
+    "f8": "float64",
+}
 _STATES: tuple[OutletState, ...] = get_args(OutletState)
-_READINGS = ("cup_index", "pulp_temperature_c", "mass_g")
+_READINGS: tuple[ReadingKind, ...] = get_args(ReadingKind)
 
 _VIEWS_HEAD = np.dtype([("camera", "<i4"), ("seq", "<i8"), ("tick", "<i8"), ("t_ns", "<i8"), ("n", "<i4")])
 _SCANS_HEAD = np.dtype([("t_ns", "<i8"), ("n", "<i4")])
@@ -57,11 +67,17 @@ def messages_schema(n_pixels: int) -> str:
     """Return the ROS 1 description of `pack`'s bytes."""
     return "uint8[] order\n" + _ros_tables(
         [
-            ("views_heads", "ViewsHead", _VIEWS_HEAD), ("views", "View", VIEW), ("joined_counts", "Count", _COUNT), ("joined", "Fruit", FRUIT),
-            ("scans_heads", "ScansHead", _SCANS_HEAD), ("scans", "Scan", scan_dtype(n_pixels)), ("pulses", "Pulse", _PULSE),
-            ("reports", "OutletReport", _REPORT), ("readings", "Reading", _READING),
+            ("views_heads", "ViewsHead", _VIEWS_HEAD),
+            ("views", "View", VIEW),
+            ("joined_counts", "Count", _COUNT),
+            ("joined", "Fruit", FRUIT),
+            ("scans_heads", "ScansHead", _SCANS_HEAD),
+            ("scans", "Scan", scan_dtype(n_pixels)),
+            ("pulses", "Pulse", _PULSE),
+            ("reports", "OutletReport", _REPORT),
+            ("readings", "Reading", _READING),
         ]
-    ).replace("Reading[] readings", "Reading[] readings\nstring commands", 1)  # fmt: skip
+    ).replace("Reading[] readings", "Reading[] readings\nstring commands", 1)
 
 
 _COUNT = np.dtype([("n", "<i4")])
@@ -117,11 +133,21 @@ class Batch:
                 _records(_SCANS_HEAD, [(m.t_ns, len(m.lane)) for m in scans]),
                 self._scans(scans),
                 _records(_PULSE, [(m.tick, m.head_tick, m.t_ns) for m in messages if isinstance(m, Pulse)]),
-                _records(_REPORT, [(m.tick, m.t_ns, m.lane, m.outlet, _STATES.index(m.state), m.cup) for m in messages if isinstance(m, OutletReport)]),
-                _records(_READING, [(m.tick, m.t_ns, m.lane, _READINGS.index(m.kind), m.value) for m in messages if isinstance(m, Reading)]),
+                _records(
+                    _REPORT,
+                    [
+                        (m.tick, m.t_ns, m.lane, m.outlet, _STATES.index(m.state), m.cup)
+                        for m in messages
+                        if isinstance(m, OutletReport)
+                    ],
+                ),
+                _records(
+                    _READING,
+                    [(m.tick, m.t_ns, m.lane, _READINGS.index(m.kind), m.value) for m in messages if isinstance(m, Reading)],
+                ),
                 struct.pack("<I", len(text)) + text,
             )
-        )  # fmt: skip
+        )
 
     def _scans(self, scans: list[Scans]) -> bytes:
         rows = np.empty(sum(len(m.lane) for m in scans), self._scan)
@@ -134,8 +160,14 @@ class Batch:
 
 
 _KIND: dict[type, int] = {
-    Views: _VIEWS, Joined: _JOINED, Scans: _SCANS, Pulse: _PULSES, OutletReport: _REPORTS, Reading: _READINGS_KIND, Command: _COMMANDS,
-}  # fmt: skip
+    Views: _VIEWS,
+    Joined: _JOINED,
+    Scans: _SCANS,
+    Pulse: _PULSES,
+    OutletReport: _REPORTS,
+    Reading: _READINGS_KIND,
+    Command: _COMMANDS,
+}
 
 
 def _take(data: bytes, at: int, dtype: np.dtype[Any]) -> tuple[NDArray[Any], int]:
@@ -152,18 +184,25 @@ def unpack(data: bytes, n_pixels: int) -> Iterator[Message]:
         rows, at = _take(data, at, dtype)
         tables.append(rows)
     text = data[at + 4 :]
-    sources = (
+    sources: tuple[Iterator[Message], ...] = (
         _views(tables[0], tables[1]),
         (Joined(rows) for rows in _split(tables[2]["n"], tables[3])),
         _scans_messages(tables[4], tables[5]),
         (Pulse(*row.tolist()) for row in tables[6]),
-        (OutletReport(r["tick"].item(), r["t_ns"].item(), r["lane"].item(), r["outlet"].item(), _STATES[r["state"]], r["cup"].item())
-         for r in tables[7]),
-        (Reading(r["tick"].item(), r["t_ns"].item(), r["lane"].item(), _READINGS[r["kind"]], r["value"].item()) for r in tables[8]),
+        (
+            OutletReport(
+                r["tick"].item(), r["t_ns"].item(), r["lane"].item(), r["outlet"].item(), _STATES[r["state"]], r["cup"].item()
+            )
+            for r in tables[7]
+        ),
+        (
+            Reading(r["tick"].item(), r["t_ns"].item(), r["lane"].item(), _READINGS[r["kind"]], r["value"].item())
+            for r in tables[8]
+        ),
         (Command(*fields) for fields in (json.loads(text) if text else [])),
-    )  # fmt: skip
+    )
     for kind in order:
-        yield next(sources[kind])  # type: ignore[call-overload]  # the tuple's members yield different messages
+        yield next(sources[kind])
 
 
 def _split(counts: NDArray[Any], rows: Table) -> Iterator[Table]:
@@ -175,7 +214,8 @@ def _split(counts: NDArray[Any], rows: Table) -> Iterator[Table]:
 
 def _views(heads: Table, rows: Table) -> Iterator[Views]:
     for head, part in zip(heads, _split(heads["n"], rows), strict=True):
-        yield Views(*head.tolist()[:4], part)
+        camera, seq, tick, t_ns, _ = head.tolist()
+        yield Views(camera, seq, tick, t_ns, part)
 
 
 def _scans_messages(heads: Table, rows: Table) -> Iterator[Scans]:

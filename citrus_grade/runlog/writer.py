@@ -55,7 +55,12 @@ class LogWriter:
 
     def _channels(self) -> None:
         writer = self._writer
-        versions = {"citrus_grade": __version__, "numpy": np.__version__, "numba": numba.__version__, "machine": platform.machine()}
+        versions = {
+            "citrus_grade": __version__,
+            "numpy": np.__version__,
+            "numba": numba.__version__,
+            "machine": platform.machine(),
+        }
         writer.add_metadata("run", {"profile": self.profile, "n_pixels": str(self._pixels), **versions})
         ros = {
             "messages": ("citrus/Messages", messages_schema(self._pixels)),
@@ -101,13 +106,13 @@ class LogWriter:
     def sync(self) -> None:
         """Make what was recorded so far safe against a crash of the machine: call it once a second."""
         self._flush()
-        self._writer.flush()
+        self._writer.flush()  # type: ignore[no-untyped-call]  # mcap
         os.fdatasync(self._file.fileno())
 
     def close(self) -> None:
         """Finish the file and give it its name."""
         self._flush()
-        self._writer.finish()
+        self._writer.finish()  # type: ignore[no-untyped-call]  # mcap
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()

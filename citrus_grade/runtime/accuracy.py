@@ -21,7 +21,11 @@ def against_truth(decisions: Table, truth: Table, targets: tuple[str, ...]) -> d
     truth : one row a cup with ``lane``, ``cup``, ``load``, ``fell`` and ``fruit`` (the simulator's).
     """
     order = {key: at for at, key in enumerate(zip(truth["lane"].tolist(), truth["cup"].tolist(), strict=True))}
-    pairs = [(i, order[key]) for i, key in enumerate(zip(decisions["lane"].tolist(), decisions["cup"].tolist(), strict=True)) if key in order]
+    pairs = [
+        (i, order[key])
+        for i, key in enumerate(zip(decisions["lane"].tolist(), decisions["cup"].tolist(), strict=True))
+        if key in order
+    ]
     at = np.array(pairs, np.int64).reshape(-1, 2)
     said, true = decisions[at[:, 0]], truth[at[:, 1]]
     one = (true["load"] == _SINGLE) & (said["fruit_views"] > 0)
@@ -40,7 +44,11 @@ def against_truth(decisions: Table, truth: Table, targets: tuple[str, ...]) -> d
         "delivery": float(np.mean(ordered[full] == true["fell"][full])),
         "empties_exact": float(np.mean(((said["reason"] == Reason.EMPTY) == ~full)[~shared])),
         "doubles_caught": _share(said["reason"][true["load"] == _DOUBLE] == Reason.DOUBLE),
-        "traits": {name: _trait(said["trait"][one, k], true["fruit"][name][one]) for k, name in enumerate(targets) if name in _names(true)},
+        "traits": {
+            name: _trait(said["trait"][one, k], true["fruit"][name][one])
+            for k, name in enumerate(targets)
+            if name in _names(true)
+        },
     }
 
 

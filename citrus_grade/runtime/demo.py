@@ -1,4 +1,5 @@
-"""A first line from nothing: a model and a calibration from simulated batches, then a simulated minute. All figures are SIMULATED."""
+"""A first line from nothing: a model and a calibration from simulated batches, then a simulated minute. All figures are
+SIMULATED."""
 
 import shutil
 import tempfile
@@ -32,12 +33,9 @@ NEW_SEASON = 4
 
 def run_demo(run_dir: Path, *, seed: int = 1, seconds: float = 60.0, progress: Progress | None = None) -> RunSummary:
     """Fit a first model, calibrate, run ``seconds`` of the simulated line and keep it all in ``run_dir``."""
-    from citrus_grade.report import page
-
     with tempfile.TemporaryDirectory() as folder:
         line_toml = set_up(Path(folder), seed)
-        summary = run_line(line_toml, run_dir, seconds=seconds, progress=progress)
-    return page.with_report(summary)
+        return run_line(line_toml, run_dir, seconds=seconds, progress=progress)
 
 
 def set_up(folder: Path, seed: int) -> Path:
@@ -46,8 +44,7 @@ def set_up(folder: Path, seed: int) -> Path:
     shutil.copy(LINE, folder / "line.toml")
     config = load(folder / "line.toml")
     assert config.spectrometer is not None
-    wavelength_nm = np.linspace(*config.spectrometer.wavelength_nm, config.spectrometer.pixels)
-    model, _ = fit_demo(seed, wavelength_nm, config.line.lanes)
+    model, _ = fit_demo(seed, config.spectrometer.axis_nm, config.line.lanes)
     artefacts.save(folder / "model", models.KIND, *models.to_artefact(model))
     calibrated = calibrate(config, seed)
     card = {"gauge_mm": list(GAUGE_MM), "simulated": True}

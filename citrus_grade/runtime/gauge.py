@@ -1,7 +1,6 @@
 """A line's scale from objects of known diameter, measured by the line itself."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from citrus_grade.config import LineConfig
 from citrus_grade.grading import plan as plans
 from citrus_grade.line import Artefacts, Line
 from citrus_grade.messages import Decisions, Message, Scans
+from citrus_grade.tables import DECISION, Table, stack
 
 Floats = NDArray[np.float64]
 
@@ -38,11 +38,11 @@ def gauge(config: LineConfig, messages: Iterable[Message], known_mm: Floats) -> 
     return fit_scale(rows["diameter_mm"], known, rows["lane"], config.line.lanes)
 
 
-def _measure(config: LineConfig, messages: Iterable[Message]) -> NDArray[Any]:
+def _measure(config: LineConfig, messages: Iterable[Message]) -> Table:
     """Return decisions made by the cameras alone, under the nominal calibration."""
     nominal = CalibrationSet.nominal(config)
     text = f'name = "measure only"\n[[rule]]\ngrade = "measured"\noutlets = ["{config.outlet_names[0]}"]\n'
     plan = plans.parse(text, (), config.outlet_names[:-1], "measure only")
     line = Line(config, Artefacts({plan.id: plan}, {}, {nominal.id: nominal}), plan=plan.id, calibration=nominal.id)
     outputs = (output for message in messages if not isinstance(message, Scans) for output in line.feed(message))
-    return np.concatenate([output.rows for output in outputs if isinstance(output, Decisions)])
+    return stack([output.rows for output in outputs if isinstance(output, Decisions)], DECISION)

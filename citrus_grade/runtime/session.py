@@ -56,7 +56,9 @@ def open_plant(config: LineConfig, *, seed: int | None = None, seconds: float | 
     name = config.source.get("driver", "sim")
     found = {entry.name: entry for entry in entry_points(group=DRIVERS)}
     if name not in found:
-        raise ConfigError("line.toml", [f"source.driver: {name!r} is not installed; there are {', '.join(sorted(found)) or 'none'}"])
+        raise ConfigError(
+            "line.toml", [f"source.driver: {name!r} is not installed; there are {', '.join(sorted(found)) or 'none'}"]
+        )
     plant: Plant = found[name].load()(config, seed=seed, seconds=seconds)
     return plant
 

@@ -26,7 +26,8 @@ LOAD = np.dtype(
         ("fell", "<i4"),
     ]
 )
-"""What lies in one cup. Index 1 of the pairs is the second fruit of a double; ``fell`` is the outlet it dropped at (-1: end of belt)."""
+"""What lies in one cup. Index 1 of the pairs is the second fruit of a double; ``fell`` is the outlet it dropped at (-1: end
+of belt)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,9 @@ class Loading:
     gauge_mm: tuple[float, ...] = ()
 
 
-def load(seed: int, lanes: int, cups: int, loading: Loading, *, pitch_mm: float, roller_ratio: float, season: int) -> NDArray[Any]:
+def load(
+    seed: int, lanes: int, cups: int, loading: Loading, *, pitch_mm: float, roller_ratio: float, season: int
+) -> NDArray[Any]:
     """Fill ``cups`` cups of every lane; return (lanes, cups) of `LOAD`.
 
     With ``gauge_mm`` every cup holds a sphere of one of these diameters in turn, as at a calibration.
@@ -101,11 +104,16 @@ def _rotations(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
 
 
 def poses(load: NDArray[Any], index: int, travelled_cups: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the pose (n, 3, 3) of fruit ``index`` of each cup after the belt has carried it that far: rollers turn it about y."""
+    """Return the pose (n, 3, 3) of fruit ``index`` of each cup after the belt has carried it that far: rollers turn it about
+    y."""
     turn, yaw = load["turn_rad_per_cup"][:, index] * travelled_cups, load["yaw_rad_per_cup"][:, index] * travelled_cups
     zero, one = np.zeros_like(turn), np.ones_like(turn)
-    about_y = np.moveaxis(np.array([[np.cos(turn), zero, np.sin(turn)], [zero, one, zero], [-np.sin(turn), zero, np.cos(turn)]]), 2, 0)
-    about_z = np.moveaxis(np.array([[np.cos(yaw), -np.sin(yaw), zero], [np.sin(yaw), np.cos(yaw), zero], [zero, zero, one]]), 2, 0)
+    about_y = np.moveaxis(
+        np.array([[np.cos(turn), zero, np.sin(turn)], [zero, one, zero], [-np.sin(turn), zero, np.cos(turn)]]), 2, 0
+    )
+    about_z = np.moveaxis(
+        np.array([[np.cos(yaw), -np.sin(yaw), zero], [np.sin(yaw), np.cos(yaw), zero], [zero, zero, one]]), 2, 0
+    )
     return np.asarray(about_z @ about_y @ load["start_pose"][:, index])
 
 

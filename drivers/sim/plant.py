@@ -58,7 +58,13 @@ class SimPlant:
         self._cups = max(int(options.seconds * line.cups_per_s), 1)
         loading = Loading(options.fill, options.doubles, options.bridging, gauge_mm=options.gauge_mm)
         self.table = load(
-            options.seed, line.lanes, self._cups, loading, pitch_mm=line.pitch_mm, roller_ratio=line.roller_ratio, season=options.season
+            options.seed,
+            line.lanes,
+            self._cups,
+            loading,
+            pitch_mm=line.pitch_mm,
+            roller_ratio=line.roller_ratio,
+            season=options.season,
         )
         self._rng = np.random.default_rng([options.seed, 4])
         self._encoder = SimEncoder(ratio, config.encoder.bits, self._rng)
@@ -69,9 +75,7 @@ class SimPlant:
         self._cameras = [SimCamera(optics(c), options.seed + i, c.lane_y_px) for i, c in enumerate(config.camera)]
         spectrometer = config.spectrometer
         if spectrometer:
-            first, last = spectrometer.wavelength_nm
-            wavelength_nm = np.linspace(first, last, spectrometer.pixels)
-            self.spectrometer = SimSpectrometer(options.seed, line.lanes, wavelength_nm, spectrometer.full_scale)
+            self.spectrometer = SimSpectrometer(options.seed, line.lanes, spectrometer.axis_nm, spectrometer.full_scale)
 
     @property
     def line_s(self) -> float:
@@ -83,8 +87,7 @@ class SimPlant:
         """Yield everything the line senses, in order of arrival."""
         arriving: list[tuple[int, int, Message]] = []
         serial, last = 0, {Frame: 0, Scans: 0, Pulse: 0}
-        for lot in self._lots():
-            yield lot
+        yield from self._lots()
         pitches = int(self.line_s * self.config.line.cups_per_s)
         for pitch in range(pitches):
             for arrival_ns, message in self._sense(pitch):
@@ -143,8 +146,6 @@ class SimPlant:
         rows = np.concatenate([part for part, _ in drawn])
         which = np.concatenate([np.full(len(part), i) for i, (part, _) in enumerate(drawn)])
         fruit = np.concatenate([chosen for _, chosen in drawn])
-        if not len(rows):
-            return self._cameras[index].expose(int(belt), float(belt) * self.config.line.pitch_mm, fruit, *(np.zeros(0),) * 2, np.zeros((0, 3, 3)))
         pick = np.arange(len(rows)), which
         phase = np.array(self.config.phases)[rows["lane"]]
         window = float(belt) - rows["cup"] - camera.station - phase

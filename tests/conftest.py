@@ -1,0 +1,61 @@
+"""What many tests share: one calibrated simulated line a worker, and short runs of it."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from citrus_grade.config import LineConfig
+from citrus_grade.rundir import Loaded, load_line
+from citrus_grade.runtime.demo import set_up
+from citrus_grade.runtime.session import RunSummary, run_line
+
+SEED = 3
+RUN_S = 2.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """A recorded run and what it came to. Copy the folder before changing anything in it."""
+
+    folder: Path
+    summary: RunSummary
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log" / "000000.mcap"
+
+    def copy(self, to: Path) -> Path:
+        return Path(shutil.copytree(self.folder, to))
+
+
+@pytest.fixture(scope="session")
+def line_toml(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A calibrated simulated line with a first model: its ``line.toml``."""
+    return set_up(tmp_path_factory.mktemp("line"), SEED)
+
+
+@pytest.fixture(scope="session")
+def loaded(line_toml: Path) -> Loaded:
+    return load_line(line_toml)
+
+
+@pytest.fixture(scope="session")
+def config(loaded: Loaded) -> LineConfig:
+    return loaded.config
+
+
+def _run(line_toml: Path, factory: pytest.TempPathFactory, profile: str) -> Run:
+    folder = factory.mktemp(profile) / "run"
+    return Run(folder, run_line(line_toml, folder, profile=profile, seconds=RUN_S))
+
+
+@pytest.fixture(scope="session")
+def normal_run(line_toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return _run(line_toml, tmp_path_factory, "normal")
+
+
+@pytest.fixture(scope="session")
+def full_run(line_toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return _run(line_toml, tmp_path_factory, "full")
