@@ -4,23 +4,20 @@ What comes out depends only on the initial state and the messages: no clock, fil
 Live, simulated and replayed runs differ only in who calls it.
 """
 
-import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from citrus_grade import __version__
 from citrus_grade.calibration_set import CalibrationSet
 from citrus_grade.config import LineConfig
-from citrus_grade.geometry import MILLI, Ruler, locate, milli
+from citrus_grade.geometry import MILLI, Ruler, milli
 from citrus_grade.grading.decide import OutletBooks, Routes, Rules, Scale, decide
 from citrus_grade.grading.plan import Plan
 from citrus_grade.imaging.imager import Imager
-from citrus_grade.imaging.join import join
 from citrus_grade.messages import (
     Alarm,
     Command,
@@ -36,14 +33,14 @@ from citrus_grade.messages import (
     Scans,
     Views,
 )
+from citrus_grade.rings import join_lanes, place_scans, place_views
 from citrus_grade.spectra.model import SpectralModel, predict
 from citrus_grade.spectra.traits import TRAITS
-from citrus_grade.tables import DECISION, FRUIT, VIEW, empty, fresh, stack
+from citrus_grade.state import initial, of_bytes, to_bytes
+from citrus_grade.tables import DECISION, FRUIT, empty, fresh, stack
 
 SOFTWARE = sum(int(part) << shift for part, shift in zip(__version__.split(".")[:3], (16, 8, 0), strict=True))
 """The software version as every decision names it: major, minor and patch in one number."""
-_LOTS = 16
-_NO_SPECTRUM = np.dtype([("status", "u1")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,144 +50,6 @@ class Artefacts:
     plans: Mapping[str, Plan]
     models: Mapping[str, SpectralModel]
     calibrations: Mapping[str, CalibrationSet]
-
-
-@dataclass(slots=True)
-class State:
-    """All that `feed` remembers. Rings lead with ``cup % ring``, so the lanes of one cup are one contiguous batch."""
-
-    plan_id: str
-    model_id: str
-    calibration_id: str
-    next_cup: int
-    offset: int
-    views: NDArray[Any]
-    views_seen: NDArray[np.bool_]
-    fruit: NDArray[Any]
-    joined: NDArray[np.bool_]
-    counts: NDArray[np.uint16]
-    scans_seen: NDArray[np.bool_]
-    due_tick: NDArray[np.int64]
-    outlet_open: NDArray[np.bool_]
-    outlet_sound: NDArray[np.bool_]
-    last_cup: NDArray[np.int64]
-    lane_on: NDArray[np.bool_]
-    frame_seq: NDArray[np.int64]
-    scan_seq: NDArray[np.int64]
-    lot_from: NDArray[np.int64]
-    lot: NDArray[np.int32]
-
-
-def _initial(config: LineConfig, plan: str, model: str, calibration: str) -> State:
-    lanes, outlets = config.line.lanes, len(config.outlet)
-    ring = 1 << (config.line.decision_station + 8).bit_length()
-    spectrometer = config.spectrometer
-    bins, pixels = (spectrometer.bins, spectrometer.pixels) if spectrometer else (0, 0)
-    return State(
-        plan_id=plan,
-        model_id=model,
-        calibration_id=calibration,
-        next_cup=0,
-        offset=0,
-        views=empty(VIEW, ring * lanes * config.n_views).reshape(ring, lanes, config.n_views),
-        views_seen=np.zeros((ring, lanes, config.n_views), np.bool_),
-        fruit=empty(FRUIT, ring * lanes).reshape(ring, lanes),
-        joined=np.zeros((ring, lanes), np.bool_),
-        counts=np.zeros((ring, lanes, bins, pixels), np.uint16),
-        scans_seen=np.zeros((ring, lanes, bins), np.bool_),
-        due_tick=np.zeros(outlets, np.int64),
-        outlet_open=np.ones((lanes, outlets), np.bool_),
-        outlet_sound=np.ones((lanes, outlets), np.bool_),
-        last_cup=np.full((lanes, outlets), -(1 << 40), np.int64),
-        lane_on=np.ones(lanes, np.bool_),
-        frame_seq=np.full(len(config.camera), -1, np.int64),
-        scan_seq=np.full(lanes, -1, np.int64),
-        lot_from=np.zeros(_LOTS, np.int64),
-        lot=np.zeros(_LOTS, np.int32),
-    )
-
-
-@njit(cache=True, nogil=True)
-def place_views(rows: Any, next_cup: int, views: Any, seen: NDArray[np.bool_]) -> int:
-    """Put views into the ring, the first of a kind wins; return how many came too late or too early."""
-    ring, missed = len(seen), 0
-    for i in range(len(rows)):
-        row = rows[i]
-        if not 0 <= row.lane < seen.shape[1] or not 0 <= row.view_index < seen.shape[2]:
-            missed += 1
-            continue
-        if row.cup < next_cup or row.cup >= next_cup + ring:
-            missed += row.cup >= 0
-            continue
-        slot = row.cup & (ring - 1)
-        if not seen[slot, row.lane, row.view_index]:
-            views[slot, row.lane, row.view_index] = row
-            seen[slot, row.lane, row.view_index] = True
-    return missed
-
-
-@njit(cache=True, nogil=True)
-def place_scans(
-    lane: NDArray[np.int32],
-    seq: NDArray[np.int32],
-    tick: NDArray[np.int64],
-    counts: NDArray[np.uint16],
-    next_cup: int,
-    offset: int,
-    station_milli: NDArray[np.int64],
-    chord_milli: int,
-    num: int,
-    den: int,
-    last_seq: NDArray[np.int64],
-    ring_counts: NDArray[np.uint16],
-    seen: NDArray[np.bool_],
-) -> tuple[int, int]:
-    """Put scans into the ring by their place in the passage, the first of a bin wins.
-
-    A scan outside the chord sees the gap between two cups and is passed over. Returns how many came too late or too early,
-    and how many numbers the lanes' counters have skipped.
-    """
-    ring, bins, missed, gap = len(seen), seen.shape[2], 0, 0
-    for i in range(len(lane)):
-        if not 0 <= lane[i] < len(last_seq) or counts.shape[1] != ring_counts.shape[3]:
-            missed += 1
-            continue
-        last = last_seq[lane[i]]
-        if last >= 0 and seq[i] > last + 1:
-            gap += seq[i] - last - 1
-        last_seq[lane[i]] = max(last, seq[i])
-        cup, ahead, unit = locate(tick[i], offset, station_milli[lane[i]], num, den)
-        inside, whole = 2 * MILLI * ahead + chord_milli * unit, 2 * chord_milli * unit
-        if inside < 0 or inside >= whole or cup < 0:
-            continue
-        if cup < next_cup or cup >= next_cup + ring:
-            missed += 1
-            continue
-        slot, place = cup & (ring - 1), inside * bins // whole
-        if not seen[slot, lane[i], place]:
-            ring_counts[slot, lane[i], place] = counts[i]
-            seen[slot, lane[i], place] = True
-    return missed, gap
-
-
-@njit(cache=True, nogil=True)
-def join_lanes(
-    views: Any,
-    seen: NDArray[np.bool_],
-    fruit: Any,
-    joined: NDArray[np.bool_],
-    pitch_px: float,
-    cup: int,
-    work: NDArray[np.float64],
-    out: Any,
-) -> None:
-    """Join the views of one cup on every lane, or take the ``fruit`` that was fed joined."""
-    for lane in range(len(out)):
-        if joined[lane]:
-            out[lane] = fruit[lane]
-        else:
-            out[lane].lane, out[lane].cup = lane, cup
-            join(views[lane], seen[lane], pitch_px, work, out[lane])
 
 
 class Line:
@@ -205,7 +64,7 @@ class Line:
     def __init__(self, config: LineConfig, artefacts: Artefacts, *, plan: str, calibration: str, model: str = "") -> None:
         self.config = config
         self.artefacts = artefacts
-        self.state = _initial(config, plan, model, calibration)
+        self.state = initial(config, plan, model, calibration)
         self._ruler = Ruler.of(config.encoder.ratio)
         self._imagers = [Imager.of(config, camera) for camera in config.camera]
         self._least_views = config.line.min_views or config.n_views
@@ -235,17 +94,11 @@ class Line:
 
     def snapshot(self) -> bytes:
         """Return the whole state as bytes; `restore` takes them back."""
-        buffer = io.BytesIO()
-        arrays: dict[str, Any] = {item.name: np.asarray(getattr(self.state, item.name)) for item in fields(State)}
-        np.savez(buffer, **arrays)
-        return buffer.getvalue()
+        return to_bytes(self.state)
 
     def restore(self, snapshot: bytes) -> None:
         """Become the line that `snapshot` described; the artefacts it names must be loaded."""
-        with np.load(io.BytesIO(snapshot), allow_pickle=False) as stored:
-            for item in fields(State):
-                value = stored[item.name]
-                setattr(self.state, item.name, value if value.ndim else value.item())
+        self.state = of_bytes(snapshot)
         self._bind_artefacts()
 
     def _bind_stations(self) -> None:

@@ -50,10 +50,12 @@ def _write(run_dir: Path, summary: dict[str, Any] | None) -> tuple[Path, list[Pa
     run = read(run_dir, summary)
     album = _Album(run)
     text = Template((FOLDER / "report.html").read_text(encoding="utf-8")).substitute(
-        # The catalogue translates "en" with the code of its own language.
-        lang=_("en"), title=_e(_("Run {name}").format(name=run_dir.resolve().name)), badge=_badge(run), body="\n".join(_sections(run, album)),
+        lang=_("en"),  # the catalogue translates it with its own language's code
+        title=_e(_("Run {name}").format(name=run_dir.resolve().name)),
+        badge=_badge(run),
+        body="\n".join(_sections(run, album)),
         foot=_e(_("written by citrus-grade {version}").format(version=__version__)),
-    )  # fmt: skip
+    )
     path = run_dir / "report.html"
     partial = path.with_name(path.name + ".part")
     partial.write_text(text, encoding="utf-8")

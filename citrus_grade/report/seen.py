@@ -136,6 +136,5 @@ def absorbance(seen: Seen, loaded: Loaded) -> Spectra | None:
     used = np.empty((1, stop - start))
     received = np.ones((1, len(counts)), np.bool_)
     kernel.gate(counts[None], received, dark[None], white[None], start, spectrometer.full_scale, used, empty_traits(1))
-    first_nm, last_nm = spectrometer.wavelength_nm
     clipped = np.asarray((counts[:, start:stop] >= spectrometer.full_scale).any(1))
-    return Spectra(np.linspace(first_nm, last_nm, spectrometer.pixels)[start:stop], single, clipped, used[0])
+    return Spectra(spectrometer.axis_nm[start:stop], single, clipped, used[0])

@@ -1,0 +1,84 @@
+"""What a line remembers between messages: a frozen list of arrays that a snapshot holds whole."""
+
+import io
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from citrus_grade.config import LineConfig
+from citrus_grade.tables import FRUIT, VIEW, empty
+
+_LOTS = 16
+"""Lots that may lie on the belt at once."""
+
+
+@dataclass(slots=True)
+class State:
+    """All that `feed` remembers. Rings lead with ``cup % ring``, so the lanes of one cup are one contiguous batch."""
+
+    plan_id: str
+    model_id: str
+    calibration_id: str
+    next_cup: int
+    offset: int
+    views: NDArray[Any]
+    views_seen: NDArray[np.bool_]
+    fruit: NDArray[Any]
+    joined: NDArray[np.bool_]
+    counts: NDArray[np.uint16]
+    scans_seen: NDArray[np.bool_]
+    due_tick: NDArray[np.int64]
+    outlet_open: NDArray[np.bool_]
+    outlet_sound: NDArray[np.bool_]
+    last_cup: NDArray[np.int64]
+    lane_on: NDArray[np.bool_]
+    frame_seq: NDArray[np.int64]
+    scan_seq: NDArray[np.int64]
+    lot_from: NDArray[np.int64]
+    lot: NDArray[np.int32]
+
+
+def initial(config: LineConfig, plan: str, model: str, calibration: str) -> State:
+    lanes, outlets = config.line.lanes, len(config.outlet)
+    ring = 1 << (config.line.decision_station + 8).bit_length()
+    spectrometer = config.spectrometer
+    bins, pixels = (spectrometer.bins, spectrometer.pixels) if spectrometer else (0, 0)
+    return State(
+        plan_id=plan,
+        model_id=model,
+        calibration_id=calibration,
+        next_cup=0,
+        offset=0,
+        views=empty(VIEW, ring * lanes * config.n_views).reshape(ring, lanes, config.n_views),
+        views_seen=np.zeros((ring, lanes, config.n_views), np.bool_),
+        fruit=empty(FRUIT, ring * lanes).reshape(ring, lanes),
+        joined=np.zeros((ring, lanes), np.bool_),
+        counts=np.zeros((ring, lanes, bins, pixels), np.uint16),
+        scans_seen=np.zeros((ring, lanes, bins), np.bool_),
+        due_tick=np.zeros(outlets, np.int64),
+        outlet_open=np.ones((lanes, outlets), np.bool_),
+        outlet_sound=np.ones((lanes, outlets), np.bool_),
+        last_cup=np.full((lanes, outlets), -(1 << 40), np.int64),
+        lane_on=np.ones(lanes, np.bool_),
+        frame_seq=np.full(len(config.camera), -1, np.int64),
+        scan_seq=np.full(lanes, -1, np.int64),
+        lot_from=np.zeros(_LOTS, np.int64),
+        lot=np.zeros(_LOTS, np.int32),
+    )
+
+
+def to_bytes(state: State) -> bytes:
+    """Return the whole state as bytes."""
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {item.name: np.asarray(getattr(state, item.name)) for item in fields(State)}
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def of_bytes(snapshot: bytes) -> State:
+    """Return the state that `to_bytes` took apart."""
+    with np.load(io.BytesIO(snapshot), allow_pickle=False) as stored:
+        values = {item.name: stored[item.name] for item in fields(State)}
+    return State(**{name: value if value.ndim else value.item() for name, value in values.items()})
