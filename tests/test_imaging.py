@@ -152,7 +152,7 @@ def test_what_lies_in_other_cups_changes_no_bit_of_a_fruit(seed):
 @given(st.permutations(range(6)))
 def test_lanes_permuted_give_permuted_views(order):
     rgb = picture(*(fruit(lane, window, major=60 + 5 * lane, minor=58 + 4 * lane) for lane in range(6) for window in (1, 5)))
-    whole = imager(optics="").__call__(frame(rgb)).rows
+    whole = imager(optics="")(frame(rgb)).rows
     permuted = imager(optics="", lanes=[64 + 128 * lane for lane in order])(frame(rgb)).rows.copy()
     permuted["lane"] = np.array(order)[permuted["lane"]]
     by_lane = np.concatenate([permuted[permuted["lane"] == lane] for lane in range(6)])
@@ -175,8 +175,11 @@ def test_a_black_frame_is_a_line_of_empty_cups():
     assert set(rows["state"].tolist()) == {EMPTY}
 
 
+KINDS = ("white", "noise", "stripes", "red", "blue", "half")
+
+
 @settings(deadline=None, max_examples=20)
-@given(st.sampled_from(("white", "noise", "stripes", "red", "blue", "half")), st.integers(0, 2**32 - 1), st.integers(-TICKS, 10**9))
+@given(st.sampled_from(KINDS), st.integers(0, 2**32 - 1), st.integers(-TICKS, 10**9))
 def test_no_picture_makes_a_camera_fail(kind, seed, tick):
     rng = np.random.default_rng(seed)
     rgb = np.full((384, 512, 3), 255, np.uint8)
@@ -204,7 +207,7 @@ def test_a_mosaic_of_another_depth_is_not_accepted():
 
 
 @settings(deadline=None, max_examples=20)
-@given(st.floats(0, 2 * math.pi), st.floats(26, 38))
+@given(st.floats(0, 2 * math.pi), st.floats(16, 28))
 def test_a_big_dark_blemish_at_the_limb_does_not_break_the_diameter(where, size):
     x, y = at(2, 3)
     whole = Ellipse(x, y, 80, 80)
@@ -220,8 +223,9 @@ def test_a_big_dark_blemish_at_the_limb_does_not_break_the_diameter(where, size)
 def spots(rng, n, radius_px):
     """Spots well inside a fruit of 84 px in lane 2, window 3, none on another."""
     x, y = at(2, 3)
-    centres = [(x - 18, y - 14), (x + 16, y + 15), (x + 3, y - 22), (x - 12, y + 18), (x + 20, y - 12)][:n]
-    return [Ellipse(cx + rng.uniform(-2, 2), cy + rng.uniform(-2, 2), 2 * radius_px, 2 * radius_px, 0.0, (92.0, 52.0, 16.0)) for cx, cy in centres]
+    centres = [(-18, -14), (16, 15), (3, -22), (-12, 18), (20, -12)][:n]
+    places = np.array(centres) + (x, y) + rng.uniform(-2, 2, (n, 2))
+    return [Ellipse(cx, cy, 2 * radius_px, 2 * radius_px, 0.0, (92.0, 52.0, 16.0)) for cx, cy in places.tolist()]
 
 
 @settings(deadline=None, max_examples=15)
@@ -261,8 +265,8 @@ def test_a_cup_with_less_than_the_smallest_fruit_is_empty():
 
 @pytest.mark.parametrize(
     ("rgb", "name"),
-    [((0.8, 0.3, 0.05), "deep_orange"), ((0.8, 0.45, 0.1), "orange"), ((0.3, 0.6, 0.1), "green"), ((0.1, 0.25, 0.05), "dark_green"),
-     ((0.02, 0.02, 0.02), "black"), ((0.5, 0.5, 0.5), "grey"), ((0.8, 0.7, 0.1), "yellow"), ((0.25, 0.1, 0.02), "brown")],
+    [((0.8, 0.3, 0.05), "deep_orange"), ((0.8, 0.45, 0.1), "orange"), ((0.8, 0.7, 0.1), "yellow"), ((0.3, 0.6, 0.1), "green"),
+     ((0.1, 0.25, 0.05), "dark_green"), ((0.25, 0.1, 0.02), "brown"), ((0.5, 0.5, 0.5), "grey"), ((0.02, 0.02, 0.02), "black")],
 )  # fmt: skip
 def test_colours_have_the_names_people_give_them(rgb, name):
     red, green, blue = (int(v * 32) for v in rgb)

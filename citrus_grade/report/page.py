@@ -71,7 +71,7 @@ class _Album:
     made: list[Path] = dataclasses.field(default_factory=list)
 
     def chart(self, name: str, draw: Callable[[], Figure], caption: str) -> str:
-        svg = style.save(draw, self._path(name))
+        svg = style.save_as_svg_too(draw, self._path(name))
         return _figure("data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode(), caption)
 
     def photo(self, name: str, draw: Callable[[], Figure], caption: str) -> str:

@@ -26,7 +26,7 @@ SKIN = {
     "deep_orange": "#d9480f", "orange": "#ee7c1b", "yellow_orange": "#f5a623", "yellow": "#f5d33f", "yellow_green": "#c3cf4a",
     "green": "#7a9a3a", "dark_green": "#3f5d2a", "brown": "#7a4a21", "grey": "#9a968f", "black": "#2a2724",
 }  # fmt: skip
-FULL_INCH, HALF_INCH = 7.2, 3.55
+FULL_INCH, HALF_INCH, DPI = 7.2, 3.55, 200
 _CJK = (
     "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei",
     "Microsoft YaHei", "SimHei", "PingFang SC", "Hiragino Sans GB", "Noto Sans CJK JP", "Droid Sans Fallback", "AR PL UMing CN",
@@ -102,17 +102,28 @@ def figure(width_inch: float, height_inch: float) -> Figure:
     return made
 
 
-def save(draw: Callable[[], Figure], png: Path) -> str:
+def save(draw: Callable[[], Figure], png: Path) -> None:
+    """Draw a picture and write it as PNG."""
+    with drawing():
+        _write(draw(), png)
+
+
+def save_as_svg_too(draw: Callable[[], Figure], png: Path) -> str:
     """Draw a picture, write it as PNG and return it as SVG."""
+    svg = io.StringIO()
     with drawing():
         drawn = draw()
-        svg = io.StringIO()
-        drawn.savefig(svg, format="svg", metadata={"Date": None}, dpi=200)
-        png.parent.mkdir(parents=True, exist_ok=True)
-        partial = png.with_name(png.name + ".part")
-        drawn.savefig(partial, format="png", dpi=200)
-        partial.replace(png)
+        _write(drawn, png)
+        drawn.set_layout_engine("none")  # both lie alike, and laying out takes longest
+        drawn.savefig(svg, format="svg", metadata={"Date": None}, dpi=DPI)
     return svg.getvalue()
+
+
+def _write(drawn: Figure, png: Path) -> None:
+    png.parent.mkdir(parents=True, exist_ok=True)
+    partial = png.with_name(png.name + ".part")
+    drawn.savefig(partial, format="png", dpi=DPI, pil_kwargs={"compress_level": 3})
+    partial.replace(png)
 
 
 def grid(axes: Axes, axis: str = "y") -> None:

@@ -73,7 +73,7 @@ class SimPlant:
         station = np.array([[o.station + phase for o in config.outlet] for phase in config.phases]).reshape(line.lanes, -1)
         self._plc = SimPlc(self.table, station, ratio, Ruler.of(ratio).ticks(line.lead_ms / 1000 * line.cups_per_s))
         self._cameras = [SimCamera(optics(c), options.seed + i, c.lane_y_px) for i, c in enumerate(config.camera)]
-        spectrometer = config.spectrometer
+        spectrometer, self._triggers = config.spectrometer, _triggers(config)
         if spectrometer:
             self.spectrometer = SimSpectrometer(options.seed, line.lanes, spectrometer.axis_nm, spectrometer.full_scale)
 
@@ -160,26 +160,36 @@ class SimPlant:
         return self._cameras[index].expose(int(belt), float(belt) * self.config.line.pitch_mm, fruit, x_px, y_px, pose)
 
     def _scan(self, pitch: int) -> Iterator[tuple[int, Message]]:
-        """Yield the scans of the cups that pass the spectrometers in this pitch, all lanes of one phase at a time."""
+        """Yield the scans of this pitch as they happen, all lanes of one phase at a time."""
         spectrometer = self.config.spectrometer
         assert spectrometer is not None
-        for phase in sorted(set(self.config.phases)):
+        for after, phase, j, ahead in self._triggers:
             lanes = np.flatnonzero(np.array(self.config.phases) == phase)
-            for j in range(spectrometer.scans):
-                ahead = spectrometer.chord_cups * ((j + 0.5) / spectrometer.scans - 0.5)
-                belt = Fraction(pitch) + _exact(spectrometer.station + phase + ahead) % 1
-                cup = round(float(belt) - spectrometer.station - phase - ahead)
-                if not 0 <= cup < self._cups:
-                    continue
-                rows = self.table[lanes, cup]
-                seq = np.full(len(lanes), cup * spectrometer.scans + j, np.int32)
-                offset = (rows["x_mm"][:, 0] + ahead * self.config.line.pitch_mm) / (0.5 * rows["fruit"]["diameter_mm"])
-                hours = float(belt) / self.config.line.cups_per_s / 3600
-                counts = self.spectrometer.scan(int(seq[0]), lanes, rows["fruit"], offset, rows["load"] != CUP_EMPTY, hours)
-                tick = np.full(len(lanes), Unwrapper(self.config.encoder.bits, self._tick)(self._encoder.raw(belt)), np.int64)
-                t_ns = self._t_ns(belt)
-                arrival = t_ns + int(self._rng.uniform(0.5, 0.95) * spectrometer.latency_ms * 1e6)
-                yield arrival, Scans(t_ns, lanes.astype(np.int32), seq, tick, counts)
+            belt = Fraction(pitch) + after
+            cup = round(float(belt) - spectrometer.station - phase - ahead)
+            if not 0 <= cup < self._cups:
+                continue
+            rows = self.table[lanes, cup]
+            seq = np.full(len(lanes), cup * spectrometer.scans + j, np.int32)
+            offset = (rows["x_mm"][:, 0] + ahead * self.config.line.pitch_mm) / (0.5 * rows["fruit"]["diameter_mm"])
+            hours = float(belt) / self.config.line.cups_per_s / 3600
+            counts = self.spectrometer.scan(int(seq[0]), lanes, rows["fruit"], offset, rows["load"] != CUP_EMPTY, hours)
+            tick = np.full(len(lanes), Unwrapper(self.config.encoder.bits, self._tick)(self._encoder.raw(belt)), np.int64)
+            t_ns = self._t_ns(belt)
+            arrival = t_ns + int(self._rng.uniform(0.5, 0.95) * spectrometer.latency_ms * 1e6)
+            yield arrival, Scans(t_ns, lanes.astype(np.int32), seq, tick, counts)
+
+
+def _triggers(config: LineConfig) -> list[tuple[Fraction, float, int, float]]:
+    """Return when in a pitch the spectrometers are triggered: after how much of it, lanes of which phase, scan, place in the chord."""
+    spectrometer = config.spectrometer
+    if spectrometer is None:
+        return []
+    places = [spectrometer.chord_cups * ((j + 0.5) / spectrometer.scans - 0.5) for j in range(spectrometer.scans)]
+    phases = sorted(set(config.phases))
+    return sorted(
+        (_exact(spectrometer.station + phase + ahead) % 1, phase, j, ahead) for phase in phases for j, ahead in enumerate(places)
+    )
 
 
 def _exact(cups: float) -> Fraction:
