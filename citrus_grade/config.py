@@ -6,11 +6,11 @@ import tomllib
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 
 class ConfigError(ValueError):
@@ -172,13 +172,6 @@ class LineConfig(_Section):
         """Phase of each lane, in pitches."""
         return self.line.lane_phase_cups or (0.0,) * self.line.lanes
 
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        problems = [*_lanes(self), *_cameras(self), *_stations(self), *_outlets(self)]
-        if problems:
-            raise ConfigError("geometry", problems)
-        return self
-
 
 def _lanes(config: LineConfig) -> list[str]:
     phases, lanes = config.line.lane_phase_cups, config.line.lanes
@@ -288,11 +281,12 @@ def parse(text: str, path: str = "line.toml") -> LineConfig:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(path, [f"not valid TOML: {error}"]) from error
     try:
-        return LineConfig.model_validate(data)
-    except ConfigError as error:
-        raise ConfigError(path, error.problems) from None
+        config = LineConfig.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(path, [_explain(dict(problem)) for problem in error.errors()]) from None
+        raise ConfigError(path, explain(error)) from None
+    if problems := [*_lanes(config), *_cameras(config), *_stations(config), *_outlets(config)]:
+        raise ConfigError(path, problems)
+    return config
 
 
 def load(path: Path) -> LineConfig:

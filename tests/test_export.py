@@ -1,6 +1,5 @@
 """A run's way out: tables, pictures, and a file that other programs open."""
 
-import io
 import json
 import struct
 from collections import Counter
@@ -9,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mcap.reader import make_reader
@@ -32,6 +32,12 @@ def cut(run: Run, to: Path, share: float) -> Path:
     log.unlink()
     (folder / "log" / "000000.mcap.active").write_bytes(data[: int(len(data) * share)])
     return folder
+
+
+def same(a: pa.Table, b: pa.Table) -> bool:
+    """Compare two tables; what is not known equals what is not known."""
+    columns = ((a[name].to_numpy(), b[name].to_numpy()) for name in a.column_names)
+    return a.schema == b.schema and all(np.array_equal(x, y, equal_nan=x.dtype.kind == "f") for x, y in columns)
 
 
 def frames_of(run: Run) -> list[Frame]:
@@ -63,7 +69,7 @@ def test_parquet_holds_the_same_fruit_table_as_the_run_and_every_scan(
     normal_run: Run, config: LineConfig, tmp_path: Path
 ) -> None:
     report = export(normal_run.folder, tmp_path / "out", "parquet")
-    assert pq.read_table(tmp_path / "out" / "fruit.parquet").equals(pq.read_table(normal_run.folder / "fruit.parquet"))
+    assert same(pq.read_table(tmp_path / "out" / "fruit.parquet"), pq.read_table(normal_run.folder / "fruit.parquet"))
     scans = pq.read_table(tmp_path / "out" / "scans.parquet")
     assert report["decisions"] == normal_run.summary.cups
     assert report["scans"] == len(scans) > 0
@@ -148,7 +154,7 @@ def test_foxglove_shows_alarms_as_log_lines(normal_run: Run, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_that_was_cut_short_is_exported_up_to_the_cut(full_run: Run, tmp_path: Path, kind: str) -> None:
-    run = cut(full_run, tmp_path / "cut", 0.8)
+    run = cut(full_run, tmp_path / "cut", 0.5)
     out = tmp_path / "out.mcap"
     report = export(run, out, kind)
     assert report["truncated"] is True
@@ -159,7 +165,7 @@ def test_a_run_that_was_cut_short_is_exported_up_to_the_cut(full_run: Run, tmp_p
         whole = pq.read_table(full_run.folder / "fruit.parquet")
         part = pq.read_table(out / "fruit.parquet")
         assert 0 < part.num_rows < whole.num_rows
-        assert part.equals(whole.slice(0, part.num_rows))
+        assert same(part, whole.slice(0, part.num_rows))
     else:
         assert 0 < len(list(out.iterdir())) == report["frames"]
 
@@ -214,9 +220,3 @@ def test_the_belt_follows_the_index_sensor_as_the_line_does(normal_run: Run, con
     assert next_cup(snapshot) == 0
     belt.follow(snapshot)
     assert belt.offset == 0
-
-
-def test_a_png_is_a_png(full_run: Run, tmp_path: Path) -> None:
-    export(full_run.folder, tmp_path / "out", "pictures")
-    first = min((tmp_path / "out").iterdir())
-    assert io.BytesIO(first.read_bytes()).read(8) == b"\x89PNG\r\n\x1a\n"

@@ -66,8 +66,6 @@ def run(toml: Path, path: Path, profile: str) -> Run:
     return Run(path, summary, said, true)
 
 
-# --- pictures and spectra made here ---------------------------------------------------------------------------------------------
-
 AXIS_NM = np.arange(600.0, 1101.0, 5.0)
 
 
@@ -347,9 +345,6 @@ def test_too_few_spectra_make_no_model(made: Path, tmp_path: Path) -> None:
     pyarrow.csv.write_csv(table.take([0, 88, 89]), data / "spectra.csv")
     with pytest.raises(ConfigError, match=r"no model can be fitted to 'first' of spectra\.csv"):
         real.prepare(parse(two_lanes(data)), tmp_path)
-
-
-# --- the published pictures and spectra -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

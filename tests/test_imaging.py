@@ -46,25 +46,46 @@ class Ellipse:
     angle: float = 0.0
     colour: tuple = SKIN
 
-    def coverage(self, shape=(768, 1024)):
-        """Share of each Bayer quad that it covers; `rho` is the distance from its centre in radii."""
-        rho = self.rho(shape)
-        return np.clip(0.5 + (1 - rho) * 0.25 * self.minor, 0, 1)
+    @property
+    def box(self):
+        """Rows and columns of the quads that it may touch."""
+        reach = self.major / 4 + 3
+        return tuple(slice(max(int(c / 2 - reach), 0), max(int(c / 2 + reach), 0)) for c in (self.y, self.x))
 
-    def rho(self, shape=(768, 1024)):
-        y, x = np.mgrid[0 : shape[0] // 2, 0 : shape[1] // 2] * 2.0 + 0.5
+    def rho(self):
+        """Distance of each quad of its box from its centre, in radii."""
+        rows, columns = self.box
+        y, x = np.mgrid[rows, columns] * 2.0 + 0.5
         dx, dy = x - self.x, y - self.y
         ca, sa = math.cos(self.angle), math.sin(self.angle)
         return np.hypot((dx * ca + dy * sa) / (self.major / 2), (dy * ca - dx * sa) / (self.minor / 2))
 
+    def coverage(self):
+        """Share of each quad of its box that it covers."""
+        return np.clip(0.5 + (1 - self.rho()) * 0.25 * self.minor, 0, 1)[..., None]
 
-def picture(*ellipses, light=1.0):
-    """Quads of red, green and blue of these silhouettes on the belt, the later ones on top."""
+
+def blend(rgb, ellipse, light=1.0, inside=None):
+    """Put a silhouette on top of what is there."""
+    part = rgb[ellipse.box]
+    height, width = part.shape[:2]
+    cover = ellipse.coverage()[:height, :width]
+    if inside is not None:
+        cover = cover * np.clip((inside.major / 2 - np.hypot(*_from(inside, ellipse.box)))[:height, :width, None] / 2 + 0.5, 0, 1)
+    part += cover * (np.array(ellipse.colour) * light - part)
+
+
+def _from(ellipse, box):
+    y, x = np.mgrid[box] * 2.0 + 0.5
+    return y - ellipse.y, x - ellipse.x
+
+
+def picture(*ellipses, light=1.0, inside=None):
+    """Quads of red, green and blue of these silhouettes on the belt, the later ones on top; the last one only ``inside`` another."""
     rgb = np.ones((384, 512, 3)) * BELT
     for e in ellipses:
-        cover = e.coverage()[..., None]
-        rgb = rgb * (1 - cover) + cover * np.array(e.colour)
-    return np.clip(rgb * light + 0.5, 0, 255).astype(np.uint8)
+        blend(rgb, e, light, inside if e is ellipses[-1] else None)
+    return np.clip(rgb + 0.5, 0, 255).astype(np.uint8)
 
 
 def frame(rgb, tick=11 * TICKS, bayer="RGGB"):
@@ -211,11 +232,8 @@ def test_a_mosaic_of_another_depth_is_not_accepted():
 def test_a_big_dark_blemish_at_the_limb_does_not_break_the_diameter(where, size):
     x, y = at(2, 3)
     whole = Ellipse(x, y, 80, 80)
-    rgb = picture(whole).astype(np.float64)
     blot = Ellipse(x + 34 * math.cos(where), y + 34 * math.sin(where), size, size, 0.0, DARK)
-    cover = (blot.coverage() * whole.coverage())[..., None]
-    rgb = rgb * (1 - cover) + cover * np.array(DARK)
-    row = row_of(IMAGER(frame(rgb.astype(np.uint8))), 2, 3)
+    row = row_of(IMAGER(frame(picture(whole, blot, inside=whole))), 2, 3)
     assert row["state"] == FRUIT_SEEN
     assert row["major_px"] == pytest.approx(80, rel=0.015)
 
@@ -224,7 +242,7 @@ def spots(rng, n, radius_px):
     """Spots well inside a fruit of 84 px in lane 2, window 3, none on another."""
     x, y = at(2, 3)
     centres = [(-18, -14), (16, 15), (3, -22), (-12, 18), (20, -12)][:n]
-    places = np.array(centres) + (x, y) + rng.uniform(-2, 2, (n, 2))
+    places = np.array(centres) + np.array([x, y]) + rng.uniform(-2, 2, (n, 2))
     return [Ellipse(cx, cy, 2 * radius_px, 2 * radius_px, 0.0, (92.0, 52.0, 16.0)) for cx, cy in places.tolist()]
 
 
@@ -242,8 +260,8 @@ def test_dark_spots_are_counted_as_blemish_by_their_area(n, radius_px, seed):
 def test_shading_of_the_whole_fruit_is_no_blemish(limb, tilt):
     x, y = at(2, 3)
     ball = Ellipse(x, y, 84, 84)
-    columns = (np.arange(512) * 2 + 0.5 - x) / 42
-    light = (1 - limb * np.minimum(ball.rho(), 1.1) ** 4) * (1 + tilt * np.clip(columns, -1.2, 1.2))[None, :]
+    right = np.clip(_from(ball, ball.box)[1] / 42, -1.1, 1.1)
+    light = (1 - limb * np.minimum(ball.rho(), 1.1) ** 4) * (1 + tilt * right)
     row = row_of(IMAGER(frame(picture(ball, light=light[..., None]))), 2, 3)
     assert row["state"] == FRUIT_SEEN
     assert row["blemish_quads"] <= 0.01 * row["skin_quads"]

@@ -61,8 +61,7 @@ def diameter_chart(run: Run) -> Figure:
     for k, (low, high) in enumerate(itertools.pairwise(bounds)):
         axes.text((low + high) / 2, top * 0.99, SIZES[k], ha="center", va="top", weight="bold", fontsize=8.5)
         axes.text((low + high) / 2, top * 0.90, f"{share[k]:.1f} %", ha="center", va="top", fontsize=7)
-    for limit in SIZE_LIMITS_MM:
-        style.mark(axes, limit)
+    style.mark(axes, SIZE_LIMITS_MM)
     axes.set(xlim=(edges[0], edges[-1]), ylim=(0, top), xlabel=style.name("diameter_mm"), ylabel=style.say(N_("fruit a mm")))
     axes.set_xticks([bounds[0], *SIZE_LIMITS_MM, bounds[-1]])
     axes.set_title(style.say(N_("Size, with the Japanese size classes, n = {n:,}")).format(n=len(values)))
@@ -79,8 +78,7 @@ def trait_chart(run: Run) -> Figure:
         values = _known(run, target)
         low, high = np.percentile(values, [0.2, 99.8])
         at.hist(values, np.linspace(low, high, 32).tolist(), color=style.ACCENT, alpha=0.85)
-        for cut in _cuts(run, target):
-            style.mark(at, cut, f"{cut:g}")
+        style.mark(at, _cuts(run, target), named=True)
         at.set(xlabel=style.name(target), ylabel=style.say(N_("fruit")))
         at.set_title(_middle(values), pad=14)
     if len(targets) > 1:
@@ -96,8 +94,7 @@ def _trait_scatter(run: Run, axes: Axes, targets: tuple[str, ...]) -> None:
             few = chosen[:: 1 + len(x) // MOST_POINTS]
             label = f"{style.name(grade)}, {len(chosen):,}"
             axes.scatter(x[few], y[few], s=6, color=colour, alpha=0.75, linewidths=0, rasterized=True, label=label)
-    for cut in _cuts(run, targets[0]):
-        axes.axvline(cut, color=style.INK, linewidth=0.8, linestyle=(0, (4, 3)))
+    style.mark(axes, _cuts(run, targets[0]))
     for cut in _cuts(run, targets[1]):
         axes.axhline(cut, color=style.INK, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set(xlabel=style.name(targets[0]), ylabel=style.name(targets[1]))
@@ -155,9 +152,7 @@ def skin_chart(run: Run) -> Figure:
 def _shares(run: Run, axes: Axes, name: str, top: float, colour: str) -> None:
     values = _known(run, name)
     axes.hist(np.clip(values, 0, top), np.linspace(0, top, 26).tolist(), color=colour)
-    for cut in _cuts(run, name):
-        if cut < top:
-            style.mark(axes, cut, f"{cut:g}")
+    style.mark(axes, [cut for cut in _cuts(run, name) if cut < top], named=True)
     axes.set(xlabel=style.name(name), ylabel=style.say(N_("fruit")), xlim=(0, top))
     axes.set_title(_middle(values), pad=14)
 

@@ -142,7 +142,7 @@ def _packout(run: Run, album: _Album) -> str:
     cells = [(label(r["grade"]), label(r["outlet"]), f"{r['n']:,}", f"{r['pct']:.2f}", f"{r['kg']:,.2f}") for r in rows]
     total = (_("total"), "", f"{sum(r['n'] for r in rows):,}", "100.00", f"{sum(r['kg'] for r in rows):,.2f}")
     caption = _("Share of all fruit by grade and outlet. Masses are estimated from size and the variety's density.")
-    table = _table((_("grade"), _("outlet"), _("n"), _("% of fruit"), "kg"), cells, left=2, total=total)
+    table = _table((_("grade"), _("outlet"), _("n"), _("fruit, %"), "kg"), cells, left=2, total=total)
     return _section(_("Packout"), album.chart("packout", lambda: charts.packout_chart(run), caption) + table)
 
 
@@ -152,7 +152,7 @@ def _reasons(run: Run) -> str:
         return _paragraph(_("Every fruit was graded."))
     cells = [(label(reason), f"{count:,}", f"{100 * count / n:.2f}") for reason, count in reasons.items()]
     total = (_("total"), f"{sum(reasons.values()):,}", f"{100 * sum(reasons.values()) / n:.2f}")
-    return _table((_("reason"), _("n"), _("% of fruit")), cells, left=1, total=total)
+    return _table((_("reason"), _("n"), _("fruit, %")), cells, left=1, total=total)
 
 
 def _sample(run: Run, album: _Album) -> str:
@@ -165,7 +165,7 @@ def _sample(run: Run, album: _Album) -> str:
 
 
 def _lanes(run: Run, album: _Album) -> str:
-    caption = _("Median of each lane with its 95 % interval; grey: all lanes. Lanes get the same fruit, so they must agree.")
+    caption = _("Median of each lane with its interval of 95 %; grey: all lanes. Lanes get the same fruit, so they must agree.")
     names = ("diameter_mm", *run.targets)
     by_lane: dict[int, list[str]] = {}
     for name in names:

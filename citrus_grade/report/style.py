@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -131,9 +131,11 @@ def grid(axes: Axes, axis: str = "y") -> None:
     axes.grid(True, axis="y" if axis == "y" else "x")
 
 
-def mark(axes: Axes, at: float, text: str = "", colour: str = INK) -> None:
-    """Mark a limit with a dashed line."""
-    axes.axvline(at, color=colour, linewidth=0.9, linestyle=(0, (4, 3)))
-    if text:
-        axes.annotate(text, (at, 1), xycoords=("data", "axes fraction"), xytext=(0, 1), textcoords="offset points", va="bottom",
-                      ha="center", fontsize=7)  # fmt: skip
+def mark(axes: Axes, limits: Sequence[float], *, named: bool = False) -> None:
+    """Mark limits with dashed lines and, if ``named``, their numbers above; neighbours give way to one another."""
+    for k, limit in enumerate(limits):
+        axes.axvline(limit, color=INK, linewidth=0.9, linestyle=(0, (4, 3)))
+        if named:
+            side = "center" if len(limits) == 1 else ("right", "left")[k % 2]
+            at = (limit, 1)
+            axes.annotate(f"{limit:g}", at, (0, 1), ("data", "axes fraction"), "offset points", va="bottom", ha=side, fontsize=7)

@@ -86,6 +86,7 @@ def run_line(
     recorder = Recorder(run_dir, loaded, line, kept)
     started = time.perf_counter()
     decisions: list[Table] = []
+    knows_truth = plant.truth() is not None
     t_ns, total_s = 0, float(getattr(plant, "line_s", 0.0))
     try:
         for message in plant.messages():
@@ -95,7 +96,8 @@ def run_line(
             ejections = [output for output in outputs if isinstance(output, Ejection)]
             if ejections:
                 plant.eject(ejections)
-            decisions += [output.rows for output in outputs if isinstance(output, Decisions)]
+            if knows_truth:
+                decisions += [output.rows for output in outputs if isinstance(output, Decisions)]
             if isinstance(message, Pulse):
                 t_ns = message.t_ns
                 if progress:

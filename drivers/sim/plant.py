@@ -181,7 +181,7 @@ class SimPlant:
 
 
 def _triggers(config: LineConfig) -> list[tuple[Fraction, float, int, float]]:
-    """Return when in a pitch the spectrometers are triggered: after how much of it, lanes of which phase, scan, place in the chord."""
+    """Return each trigger of a pitch in order: after how much of it, for lanes of which phase, which scan, where in the chord."""
     spectrometer = config.spectrometer
     if spectrometer is None:
         return []

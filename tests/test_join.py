@@ -1,0 +1,148 @@
+"""Views of one fruit joined: medians, what is missing, what is not one fruit."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from citrus_grade.imaging.join import BRIDGING_CUPS, join
+from citrus_grade.line import join_lanes
+from citrus_grade.tables import BRIDGING, COLOURS, DOUBLE, EMPTY, FRUIT, FRUIT_SEEN, UNSEEN, VIEW, empty
+
+N = 8
+PITCH_PX = 128.0
+SIZES = st.floats(50, 110)
+STATES = st.sampled_from((EMPTY, FRUIT_SEEN, DOUBLE))
+
+
+def views(states=(FRUIT_SEEN,) * N, major=80.0, minor=72.0, x=0.0, y=0.0, quads=1000, blemish=0):
+    rows = empty(VIEW, N)
+    rows["state"] = states
+    rows["major_px"], rows["minor_px"], rows["x_px"], rows["y_px"] = major, minor, x, y
+    rows["skin_quads"], rows["blemish_quads"] = quads, blemish
+    rows["red"], rows["green"], rows["blue"] = 200.0, 120.0, 30.0
+    rows["colour_quads"][:, COLOURS.index("orange")] = quads
+    return rows
+
+
+def joined(rows, seen=(True,) * N):
+    out = empty(FRUIT, 1)
+    join(rows, np.array(seen), PITCH_PX, np.empty((2, N)), out[0])
+    return out[0]
+
+
+def test_no_view_says_nothing():
+    fruit = joined(views(), (False,) * N)
+    assert (fruit["state"], fruit["views"], fruit["fruit_views"]) == (UNSEEN, 0, 0)
+    assert np.isnan(fruit["diameter_px"])
+    assert np.isnan(fruit["blemish_pct"])
+
+
+@given(st.lists(SIZES, min_size=N, max_size=N), st.lists(st.booleans(), min_size=N, max_size=N).filter(any))
+def test_the_diameter_is_the_median_of_the_views_that_arrived(major, seen):
+    seen = np.array(seen)
+    fruit = joined(views(major=major, minor=np.array(major) * 0.9), seen)
+    middle = np.median(np.array(major)[seen])
+    mad = np.median(np.abs(np.array(major)[seen] - middle))
+    assert fruit["diameter_px"] == middle
+    assert fruit["diameter_sigma_px"] == pytest.approx(1.2533 * 1.4826 * mad / np.sqrt(seen.sum()))
+    assert (fruit["views"], fruit["fruit_views"]) == (seen.sum(), seen.sum())
+
+
+@given(st.lists(st.floats(40, 80), min_size=N, max_size=N))
+def test_the_height_is_the_mean_of_the_two_flattest_views_and_never_more_than_the_diameter(minor):
+    fruit = joined(views(major=80, minor=minor))
+    assert fruit["height_px"] == min(np.mean(sorted(minor)[:2]), 80)
+
+
+@given(st.permutations(range(N)), st.lists(SIZES, min_size=N, max_size=N), st.lists(STATES, min_size=N, max_size=N))
+def test_the_order_of_the_views_changes_neither_size_nor_state(order, major, states):
+    rows = views(states, major=major, minor=np.array(major) * 0.8)
+    one, other = joined(rows), joined(rows[list(order)])
+    for name in ("state", "views", "fruit_views", "diameter_px", "height_px", "x_px"):
+        assert np.array_equal(one[name], other[name], equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("states", "state"),
+    [
+        ([FRUIT_SEEN] * 8, FRUIT_SEEN),
+        ([FRUIT_SEEN] * 5 + [EMPTY] * 3, FRUIT_SEEN),
+        ([FRUIT_SEEN] * 4 + [EMPTY] * 4, EMPTY),
+        ([EMPTY] * 8, EMPTY),
+        ([DOUBLE] * 5 + [FRUIT_SEEN] * 3, DOUBLE),
+        ([DOUBLE] * 4 + [FRUIT_SEEN] * 4, FRUIT_SEEN),
+        ([DOUBLE] * 8, DOUBLE),
+    ],
+)
+def test_most_views_decide_what_lies_in_the_cup(states, state):
+    assert joined(views(states))["state"] == state
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_fruit_far_from_its_cups_centre_rides_on_two(side):
+    at = side * BRIDGING_CUPS * PITCH_PX
+    assert joined(views(x=at * 1.01))["state"] == BRIDGING
+    assert joined(views(x=at * 0.99))["state"] == FRUIT_SEEN
+
+
+@given(st.lists(st.tuples(st.integers(1, 3000), st.floats(0, 1)), min_size=N, max_size=N))
+def test_the_surface_is_the_sum_of_all_skin_that_was_seen(parts):
+    quads = np.array([n for n, _ in parts])
+    bad = (quads * np.array([share for _, share in parts])).astype(int)
+    fruit = joined(views(quads=quads, blemish=bad))
+    assert fruit["blemish_pct"] == pytest.approx(100 * bad.sum() / quads.sum())
+    assert fruit["colour_pct"].sum() == pytest.approx(100)
+    assert fruit["colour_pct"][COLOURS.index("orange")] == 100
+    assert fruit["green_pct"] == 0
+    assert fruit["red"] == pytest.approx(200)
+
+
+def test_green_skin_is_the_sum_of_the_greenish_colours():
+    rows = views()
+    rows["colour_quads"] = 0
+    for name, quads in (("yellow_green", 200), ("green", 100), ("dark_green", 100), ("orange", 600)):
+        rows["colour_quads"][:, COLOURS.index(name)] = quads
+    assert joined(rows)["green_pct"] == pytest.approx(40)
+
+
+def test_views_without_skin_leave_the_surface_unknown():
+    fruit = joined(views(quads=0))
+    assert fruit["state"] == FRUIT_SEEN
+    assert np.isnan(fruit["blemish_pct"])
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**32 - 1), st.permutations(range(6)))
+def test_a_row_alone_equals_the_row_in_any_batch_to_the_bit(seed, order):
+    rng = np.random.default_rng(seed)
+    rows = empty(VIEW, 6 * N).reshape(6, N)
+    rows["state"] = rng.integers(EMPTY, DOUBLE + 1, (6, N))
+    for name in ("x_px", "y_px", "major_px", "minor_px", "red", "green", "blue"):
+        rows[name] = rng.uniform(1, 100, (6, N))
+    rows["skin_quads"] = rng.integers(0, 3000, (6, N))
+    rows["blemish_quads"] = rows["skin_quads"] // 7
+    rows["colour_quads"] = rng.integers(0, 300, (6, N, len(COLOURS)))
+    seen = rng.random((6, N)) < 0.8
+    order = np.array(order)
+    batch = batch_of(rows[order], seen[order])
+    for place, lane in enumerate(order):
+        alone = batch_of(rows[lane : lane + 1], seen[lane : lane + 1])[0]
+        alone["lane"] = place
+        assert alone.tobytes() == batch[place].tobytes()
+
+
+def batch_of(rows, seen):
+    out = empty(FRUIT, len(rows))
+    join_lanes(rows, seen, empty(FRUIT, len(rows)), np.zeros(len(rows), bool), PITCH_PX, 7, np.empty((2, N)), out)
+    return out
+
+
+def test_a_fruit_that_was_fed_joined_is_taken_as_it_is():
+    ready = empty(FRUIT, 2)
+    ready["lane"], ready["cup"], ready["diameter_px"], ready["state"] = (0, 1), 7, 77.0, FRUIT_SEEN
+    rows, seen = np.stack([views(), views()]), np.ones((2, N), bool)
+    out = empty(FRUIT, 2)
+    join_lanes(rows, seen, ready, np.array([True, False]), PITCH_PX, 7, np.empty((2, N)), out)
+    assert out["diameter_px"].tolist() == [77.0, 80.0]
+    assert out["lane"].tolist() == [0, 1]
