@@ -22,7 +22,7 @@ def columns(rows: Table, targets: tuple[str, ...], grades: tuple[str, ...], outl
     for name in rows.dtype.names or ():
         column = np.ascontiguousarray(rows[name])
         if name == "colour_pct":
-            named |= {f"{colour}_pct": column[:, k] for k, colour in enumerate(COLOURS)}
+            named |= {f"skin_{colour}_pct": column[:, k] for k, colour in enumerate(COLOURS)}
         elif name in ("trait", "trait_sigma"):
             named |= {target + name.removeprefix("trait"): column[:, k] for k, target in enumerate(targets)}
         elif name.endswith("_id"):

@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from citrus_grade.config import LineConfig
 from citrus_grade.rundir import Loaded, load_line
 from citrus_grade.runtime.demo import set_up
 from citrus_grade.runtime.session import RunSummary, run_line
+
+# No test measures time, and two runs of the suite see the same examples.
+settings.register_profile("line", deadline=None, derandomize=True)
+settings.load_profile("line")
 
 SEED = 3
 RUN_S = 2.0

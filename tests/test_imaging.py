@@ -81,7 +81,7 @@ def _from(ellipse, box):
 
 
 def picture(*ellipses, light=1.0, inside=None):
-    """Quads of red, green and blue of these silhouettes on the belt, the later ones on top; the last one only ``inside`` another."""
+    """Quads of red, green and blue of these silhouettes on the belt, later ones on top; the last only ``inside`` another."""
     rgb = np.ones((384, 512, 3)) * BELT
     for e in ellipses:
         blend(rgb, e, light, inside if e is ellipses[-1] else None)
@@ -110,7 +110,7 @@ def fruit(lane=2, window=3, dx=0.0, dy=0.0, major=84.0, minor=76.0, angle=0.4):
     return Ellipse(x + dx, y + dy, major, minor, angle)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.floats(60, 104), st.floats(0.76, 1), st.floats(0, math.pi), st.floats(-5, 5), st.floats(-5, 5))
 def test_an_ellipse_is_measured_to_a_fraction_of_a_pixel(major, aspect, angle, dx, dy):
     row = row_of(IMAGER(frame(picture(fruit(major=major, minor=major * aspect, angle=angle, dx=dx, dy=dy)))), 2, 3)
@@ -143,7 +143,7 @@ def test_four_orders_of_bayer_pixels_say_the_same_to_the_bit(bayer):
     assert imager(bayer)(frame(rgb, bayer=bayer)).rows.tobytes() == expected.tobytes()
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.floats(-0.4, 0.4), st.floats(-3, 3))
 def test_a_frame_need_not_be_aligned_to_a_pitch(ahead, dx):
     row = row_of(IMAGER(frame(picture(fruit(dx=dx + ahead * PITCH_PX)), tick=11 * TICKS + round(ahead * TICKS))), 2, 3)
@@ -158,7 +158,7 @@ def test_an_encoder_correction_moves_the_tiles_as_the_ticks_would():
     assert IMAGER(frame(rgb), offset=640).rows.tobytes() == moved.tobytes()
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1))
 def test_what_lies_in_other_cups_changes_no_bit_of_a_fruit(seed):
     x, y = (int(v) - 64 for v in at(2, 3))
@@ -169,7 +169,7 @@ def test_what_lies_in_other_cups_changes_no_bit_of_a_fruit(seed):
     assert row_of(IMAGER(Frame(0, 0, 11 * TICKS, 0, noise)), 2, 3).tobytes() == expected.tobytes()
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.permutations(range(6)))
 def test_lanes_permuted_give_permuted_views(order):
     rgb = picture(*(fruit(lane, window, major=60 + 5 * lane, minor=58 + 4 * lane) for lane in range(6) for window in (1, 5)))
@@ -199,7 +199,7 @@ def test_a_black_frame_is_a_line_of_empty_cups():
 KINDS = ("white", "noise", "stripes", "red", "blue", "half")
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.sampled_from(KINDS), st.integers(0, 2**32 - 1), st.integers(-TICKS, 10**9))
 def test_no_picture_makes_a_camera_fail(kind, seed, tick):
     rng = np.random.default_rng(seed)
@@ -227,15 +227,15 @@ def test_a_mosaic_of_another_depth_is_not_accepted():
     assert not IMAGER.accepts(np.zeros((768, 1024), np.uint16))
 
 
-@settings(deadline=None, max_examples=20)
-@given(st.floats(0, 2 * math.pi), st.floats(16, 28))
-def test_a_big_dark_blemish_at_the_limb_does_not_break_the_diameter(where, size):
+@pytest.mark.parametrize("size", [14, 20, 26, 30])
+def test_a_big_dark_blemish_at_the_limb_does_not_break_the_diameter(size):
     x, y = at(2, 3)
     whole = Ellipse(x, y, 80, 80)
-    blot = Ellipse(x + 34 * math.cos(where), y + 34 * math.sin(where), size, size, 0.0, DARK)
-    row = row_of(IMAGER(frame(picture(whole, blot, inside=whole))), 2, 3)
-    assert row["state"] == FRUIT_SEEN
-    assert row["major_px"] == pytest.approx(80, rel=0.015)
+    for where in np.arange(24) * math.pi / 12:
+        blot = Ellipse(x + 34 * math.cos(where), y + 34 * math.sin(where), size, size, 0.0, DARK)
+        row = row_of(IMAGER(frame(picture(whole, blot, inside=whole))), 2, 3)
+        assert row["state"] == FRUIT_SEEN
+        assert row["major_px"] == pytest.approx(80, rel=0.015)
 
 
 def spots(rng, n, radius_px):
@@ -246,7 +246,7 @@ def spots(rng, n, radius_px):
     return [Ellipse(cx, cy, 2 * radius_px, 2 * radius_px, 0.0, (92.0, 52.0, 16.0)) for cx, cy in places.tolist()]
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(1, 5), st.floats(4, 6), st.integers(0, 2**32 - 1))
 def test_dark_spots_are_counted_as_blemish_by_their_area(n, radius_px, seed):
     row = row_of(IMAGER(frame(picture(fruit(angle=0.0), *spots(np.random.default_rng(seed), n, radius_px)))), 2, 3)
@@ -267,7 +267,7 @@ def test_shading_of_the_whole_fruit_is_no_blemish(limb, tilt):
     assert row["blemish_quads"] <= 0.01 * row["skin_quads"]
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.floats(0, math.pi), st.floats(46, 54))
 def test_two_fruit_in_a_cup_are_a_double(angle, size):
     x, y = at(2, 3)

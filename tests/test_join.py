@@ -112,7 +112,7 @@ def test_views_without_skin_leave_the_surface_unknown():
     assert np.isnan(fruit["blemish_pct"])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.permutations(range(6)))
 def test_a_row_alone_equals_the_row_in_any_batch_to_the_bit(seed, order):
     rng = np.random.default_rng(seed)

@@ -16,8 +16,8 @@ _HUE_LIMITS_DEG = (
     ("deep_orange", 27.0),
     ("orange", 36.0),
     ("yellow_orange", 45.0),
-    ("yellow", 54.0),
-    ("yellow_green", 70.0),
+    ("yellow", 48.0),
+    ("yellow_green", 64.0),
     ("green", 180.0),
 )
 _GREENISH = ("yellow_green", "green", "dark_green")

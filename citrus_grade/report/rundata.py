@@ -110,7 +110,7 @@ def colour_pct(run: Run, colour: str) -> NDArray[np.float64]:
 
     The table's ``green_pct`` is all greenish skin: the two other greens are taken off.
     """
-    share = run.fruit[f"{colour}_pct"]
+    share = run.fruit[f"skin_{colour}_pct"]
     if colour == "green":
         share = share - run.fruit["yellow_green_pct"] - run.fruit["dark_green_pct"]
     return np.asarray(share, np.float64)
