@@ -53,14 +53,23 @@ class Loaded:
         return Artefacts({self.plan.id: self.plan}, models, {self.calibration.id: self.calibration})
 
 
-def load_line(path: Path, *, plan: Path | None = None, model: Path | None = None, calibration: Path | None = None) -> Loaded:
-    """Load ``line.toml`` and the artefacts beside it; ``plan``, ``model`` and ``calibration`` take their place if given.
+def load_line(
+    path: Path,
+    *,
+    text: str | None = None,
+    plan: Path | None = None,
+    model: Path | None = None,
+    calibration: Path | None = None,
+) -> Loaded:
+    """Load ``line.toml`` and the artefacts beside it.
+
+    ``text`` takes the place of the file's own; ``plan``, ``model`` and ``calibration`` that of the artefacts it names.
 
     Raises
     ------
     ConfigError, ArtefactError : naming what is wrong, where, and what to do.
     """
-    line = config.load(path)
+    line = config.parse(text, str(path)) if text is not None else config.load(path)
     model_path = model or (path.parent / line.files.model if line.files.model else None)
     calibration_path = calibration or (path.parent / line.files.calibration if line.files.calibration else None)
     spectral, model_id = load_model(model_path, line) if model_path else (None, "")
@@ -161,3 +170,12 @@ def with_section(text: str, name: str, values: Mapping[str, str | int]) -> str:
     lines = [f"[{name}]", *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items())]
     without = re.sub(rf"(?ms)^\[{name}\].*?(?=^\[|\Z)", "", text).rstrip()
     return "\n".join([without, "", *lines, ""])
+
+
+def with_value(text: str, section: str, key: str, value: str) -> str:
+    """Return a TOML text with one text value of one section set, everything else kept."""
+    head, found, rest = text.partition(f"\n[{section}]")
+    body, following = re.split(r"(?m)^(?=\[)", rest, maxsplit=1) if re.search(r"(?m)^\[", rest) else (rest, "")
+    title, *lines = body.split("\n")
+    kept = [line for line in lines if not re.match(rf"{key}\s*=", line)]
+    return head + found + "\n".join([title, f"{key} = {json.dumps(value, ensure_ascii=False)}", *kept]) + following

@@ -15,13 +15,14 @@ from citrus_grade.tables import BRIDGING, DECISION, DOUBLE, EMPTY, FRUIT_SEEN, U
 
 PX_PER_MM, TICKS, LEAD = 1.28, 4096, 2458
 N_VIEWS, LANES = 8, 6
+ONE_EACH = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 OPTICS = np.array([PX_PER_MM, 1200.0, 31.0])
 
 
 class Grader:
-    """A grader of six lanes with three outlets at stations 24, 28 and 32, and one rule for each of them, large fruit first."""
+    """Six lanes, three outlets at stations 24, 28 and 32, one rule for each of them, large fruit first."""
 
-    def __init__(self, allowed=((1, 0, 0), (0, 1, 0), (0, 0, 1)), low=(67, 50, 20), needs_spectrum=False, interval=(0, 0, 0), gap=(0, 0, 0)):
+    def __init__(self, allowed=ONE_EACH, low=(67, 50, 20), needs_spectrum=False, interval=(0, 0, 0), gap=(0, 0, 0)):
         n = len(allowed)
         bounds = np.full((n, N_MEASURED + 2), -np.inf)
         bounds[:, 0] = low[:n]
@@ -47,7 +48,7 @@ class Grader:
 
 
 def nominal_px(diameter_mm, shape=0.9):
-    """Size in the picture of a fruit of a known diameter: the pinhole camera, its widest silhouette (d + h) / 4 above the rollers."""
+    """Size in the picture of a fruit of a known diameter: a pinhole camera, the widest silhouette (d + h) / 4 up."""
     z = diameter_mm * (1 + shape) / 4
     return PX_PER_MM * diameter_mm * (1200 - 31) / (1200 - z)
 
@@ -65,9 +66,6 @@ def fruit(diameter_mm=60.0, lane=0, cup=100, shape=0.9, state=FRUIT_SEEN, views=
 
 def reasons(row):
     return {reason for reason in Reason if int(row["reasons"]) >> reason & 1}
-
-
-# Size and mass.
 
 
 @given(st.floats(30, 120), st.floats(0.6, 1))
@@ -99,9 +97,6 @@ def test_a_lanes_calibration_is_its_own():
 @given(st.lists(st.floats(20, 120), min_size=1, max_size=20))
 def test_magnification_works_on_numbers_and_arrays_alike(nominal):
     assert magnification(np.array(nominal), 0.9, OPTICS).tolist() == [magnification(v, 0.9, OPTICS) for v in nominal]
-
-
-# The rule.
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=False), min_size=3, max_size=3), st.data())
@@ -141,9 +136,6 @@ def test_the_maturity_index_is_sugar_over_acid_and_unknown_without_acid():
     assert grader.one(trait=(12.0, np.nan))["reason"] == Reason.NO_RULE
 
 
-# Reasons.
-
-
 def test_a_graded_fruit_is_fired_when_it_reaches_the_outlet():
     row = Grader().one(60.0)
     assert (row["reason"], row["reasons"], row["rule"], row["outlet"]) == (Reason.GRADED, 0, 1, 1)
@@ -181,13 +173,12 @@ def test_a_lane_that_is_off_fires_nothing():
     grader.lane_on[2] = False
     rows = grader.decide(fruit(60.0, lane=np.arange(LANES)))
     assert rows["reason"].tolist() == [0, 0, Reason.LANE_OFF, 0, 0, 0]
+    assert grader.one(lane=2, state=EMPTY, fruit_views=0)["reason"] == Reason.EMPTY
 
 
 def test_all_reasons_are_kept_and_the_first_is_named():
-    grader = Grader(needs_spectrum=True)
-    grader.lane_on[0] = False
-    row = grader.one(state=DOUBLE, views=3, status=SATURATED)
-    assert reasons(row) == {Reason.DOUBLE, Reason.MISSING_VIEW, Reason.SATURATED, Reason.LANE_OFF}
+    row = Grader(needs_spectrum=True).one(state=DOUBLE, views=3, status=SATURATED)
+    assert reasons(row) == {Reason.DOUBLE, Reason.MISSING_VIEW, Reason.SATURATED}
     assert row["reason"] == Reason.DOUBLE
 
 
@@ -195,9 +186,6 @@ def test_a_fruit_without_a_size_takes_no_rule_that_asks_for_one():
     row = Grader().one(diameter_px=np.nan)
     assert row["reason"] == Reason.NO_RULE
     assert np.isnan(row["mass_g"])
-
-
-# The outlet.
 
 
 @given(st.integers(0, 12 * TICKS))

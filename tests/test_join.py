@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from citrus_grade.imaging.join import BRIDGING_CUPS, join
-from citrus_grade.line import join_lanes
+from citrus_grade.rings import join_lanes
 from citrus_grade.tables import BRIDGING, COLOURS, DOUBLE, EMPTY, FRUIT, FRUIT_SEEN, UNSEEN, VIEW, empty
 
 N = 8

@@ -50,6 +50,12 @@ PROFILES = ("full", "normal", "off")
 
 Json = Annotated[bool, typer.Option("--json", help=N_("Print one JSON object instead of text."))]
 Seed = Annotated[int, typer.Option("--seed", parser=whole(0), metavar="N", help=N_("Seed of the simulated orchard and belt."))]
+MaybeData = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", metavar="DIR", help=N_("Folder of pictures and spectra of a line of files; otherwise as line.toml says.")
+    ),
+]
 MaybeSeed = Annotated[
     int | None,
     typer.Option("--seed", parser=whole(0), metavar="N", help=N_("Seed of a simulated source; otherwise as line.toml says.")),

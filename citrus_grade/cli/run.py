@@ -2,7 +2,7 @@
 
 from citrus_grade.cli import errors, out, summary
 from citrus_grade.cli.newrun import new_run
-from citrus_grade.cli.options import Json, Line, MaybeSeconds, MaybeSeed, NewRun, Profile
+from citrus_grade.cli.options import Json, Line, MaybeData, MaybeSeconds, MaybeSeed, NewRun, Profile
 from citrus_grade.cli.progress import bar
 from citrus_grade.words import N_, _
 
@@ -19,6 +19,7 @@ def verb(
     profile: Profile = None,
     seconds: MaybeSeconds = None,
     seed: MaybeSeed = None,
+    data: MaybeData = None,
     as_json: Json = False,
 ) -> int:
     """Run a line."""
@@ -27,7 +28,7 @@ def verb(
     from citrus_grade.runtime.session import run_line
 
     with bar(_("running the line")) as progress:
-        ended = run_line(line, run_dir, profile=profile, seconds=seconds, seed=seed, progress=progress)
+        ended = run_line(line, run_dir, profile=profile, seconds=seconds, seed=seed, data=data, progress=progress)
     data = page.with_report(ended).to_dict()
     out.as_json(data) if as_json else summary.show(data)
     return errors.DONE

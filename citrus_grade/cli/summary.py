@@ -42,16 +42,19 @@ def _accuracy(accuracy: dict[str, Any]) -> None:
                 rmse=accuracy["diameter_rmse_mm"], bias=accuracy["diameter_bias_mm"]
             ),
         ),
-        (_("mass"), _("RMSE {rmse:.1f} g").format(rmse=accuracy["mass_rmse_g"])),
         (_("right size class"), _share(accuracy["size_class_exact"])),
         (_("fell at the outlet ordered"), _share(accuracy["delivery"])),
         (_("empty cups recognised"), _share(accuracy["empties_exact"])),
         (_("doubles recognised"), _share(accuracy["doubles_caught"])),
     ]
+    if accuracy["mass_rmse_g"] is not None:
+        rows.insert(1, (_("mass"), _("RMSE {rmse:.1f} g").format(rmse=accuracy["mass_rmse_g"])))
     for name, trait in accuracy["traits"].items():
         figures = _("RMSEP {rmsep:.2f}, bias {bias:+.2f}, n = {n:,}").format(**trait)
         rows.append((label(name), figures))
-    title = _("Accuracy against the simulator's truth, SIMULATED") if accuracy["simulated"] else _("Accuracy")
+    title = _("Accuracy against the simulator's truth, SIMULATED")
+    if not accuracy["simulated"]:
+        title = _("Accuracy, {truth}").format(truth=label(accuracy["truth"]))
     out.table(title, (_("what"), _("figure")), rows)
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from citrus_grade.report import style
-from citrus_grade.report.rundata import Run, colour_pct, of_grade, packout, true_values
+from citrus_grade.report.rundata import Run, of_grade, packout, true_values
 from citrus_grade.runtime.accuracy import SIZE_LIMITS_MM
 from citrus_grade.tables import COLOURS
 from citrus_grade.words import N_
@@ -136,7 +136,7 @@ def skin_chart(run: Run) -> Figure:
     """Mean share of every named colour, and how many fruit have how much green and blemish."""
     drawn = style.figure(style.FULL_INCH, 2.45)
     colours, green, blemish = drawn.subplots(1, 3, width_ratios=[1.3, 1, 1])
-    shares = [float(np.nanmean(colour_pct(run, colour))) for colour in COLOURS]
+    shares = [float(np.nanmean(run.fruit[f"skin_{colour}_pct"])) for colour in COLOURS]
     colours.barh(range(len(COLOURS)), shares, color=[style.SKIN[colour] for colour in COLOURS], height=0.8)
     for y, share in enumerate(shares):
         colours.text(share + 0.6, y, f"{share:.1f}", va="center", fontsize=7)
@@ -158,7 +158,7 @@ def _shares(run: Run, axes: Axes, name: str, top: float, colour: str) -> None:
 
 
 def truth_chart(run: Run) -> Figure:
-    """Measured against true values, of a simulated line."""
+    """Measured against true values, where the driver knows them."""
     names = ("diameter_mm", *run.targets)
     drawn = style.figure(style.FULL_INCH, 2.6)
     axes = np.atleast_1d(drawn.subplots(1, len(names)))
@@ -173,7 +173,8 @@ def truth_chart(run: Run) -> Figure:
         at.set_title(f"RMSE {rmse:.2f}, {bias} {np.mean(measured - true):+.2f}, n = {len(true):,}", fontsize=7.5)
         at.set(xlabel=style.say(N_("true: ")) + style.name(name), ylabel=style.say(N_("measured")))
         at.set_aspect("equal", "datalim")
-    drawn.suptitle(style.SIMULATED, color=style.WARNING, weight="bold", fontsize=8.5)
+    if run.simulated:
+        drawn.suptitle(style.SIMULATED, color=style.WARNING, weight="bold", fontsize=8.5)
     return drawn
 
 
@@ -199,7 +200,8 @@ def confusion_chart(run: Run) -> Figure:
     axes.set_xticks(range(len(SIZES)), SIZES)
     axes.set_yticks(range(len(SIZES)), SIZES)
     axes.set(xlabel=style.say(N_("measured class")), ylabel=style.say(N_("true class")))
-    axes.set_title(f"{style.SIMULATED}, n = {table.sum():,}", color=style.WARNING)
+    kind, colour = (f"{style.SIMULATED}, ", style.WARNING) if run.simulated else ("", style.INK)
+    axes.set_title(f"{kind}n = {table.sum():,}", color=colour)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return drawn

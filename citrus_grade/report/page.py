@@ -96,7 +96,7 @@ def _sections(run: Run, album: _Album) -> Iterable[str]:
     yield _section(_("Size"), album.chart("diameter", lambda: charts.diameter_chart(run), caption))
     if run.targets:
         caption = _("What the spectra say of each fruit; dashed: the plan's cuts, guard bands included.")
-        yield _section(_("Sugar and acid"), album.chart("traits", lambda: charts.trait_chart(run), caption))
+        yield _section(_("Inside"), album.chart("traits", lambda: charts.trait_chart(run), caption))
     caption = _("Shares of named colours over all skin, green skin and blemish a fruit; dashed: the plan's cuts.")
     yield _section(_("Skin"), album.chart("skin", lambda: charts.skin_chart(run), caption))
     yield _section(_("Lanes"), _lanes(run, album))
@@ -159,7 +159,7 @@ def _sample(run: Run, album: _Album) -> str:
     seen = sample(run)
     if seen is None:
         return ""
-    kind = _("as recorded") if run.start["profile"] == "full" else _("made again by the simulator, not recorded")
+    kind = _("as recorded") if run.start["profile"] == "full" else _("made again by the driver, not recorded")
     caption = _("One frame ({kind}), camera 0, frame {seq}.").format(kind=kind, seq=seen.frame.seq)
     return _section(_("The line as the camera sees it"), album.photo("sample_frame", lambda: sample_picture(run, seen), caption))
 
@@ -184,7 +184,6 @@ def _accuracy(run: Run, album: _Album) -> str:
     diameter = f"{facts['diameter_rmse_mm']:.2f} / {facts['diameter_bias_mm']:+.2f}"
     rows = [
         (_("diameter, mm: RMSE / bias"), diameter, f"{facts['n']:,}"),
-        (_("mass, g: RMSE"), f"{facts['mass_rmse_g']:.1f}", f"{facts['n']:,}"),
         *((_("{trait}: RMSE / bias").format(trait=label(name)), f"{t['rmsep']:.2f} / {t['bias']:+.2f}", f"{t['n']:,}")
           for name, t in facts["traits"].items()),
         (_("size class: same, %"), f"{100 * confusion[steps == 0].sum() / n:.2f}", f"{n:,}"),
@@ -193,15 +192,22 @@ def _accuracy(run: Run, album: _Album) -> str:
         (_("fruit that fell where ordered, %"), f"{100 * facts['delivery']:.2f}", ""),
         (_("empty cups told from full ones, %"), f"{100 * facts['empties_exact']:.2f}", f"{run.cups:,}"),
     ]  # fmt: skip
+    if facts["mass_rmse_g"] is not None:
+        rows.insert(1, (_("mass, g: RMSE"), f"{facts['mass_rmse_g']:.1f}", f"{facts['n']:,}"))
     if facts["doubles_caught"] is not None:
         rows.append((_("cups with two fruit that were caught, %"), f"{100 * facts['doubles_caught']:.2f}", ""))
     scatter = album.chart("truth", lambda: charts.truth_chart(run), _("Measured against true values; the line: equal."))
     confused = album.chart("size_classes", lambda: charts.confusion_chart(run), _("Size classes, in fruit."))
     table = _table((_("what"), _("value"), _("n")), rows, left=1)
     title = _("Accuracy")
-    note = _paragraph(_("The fruit, the light and the sensors are computed. Real fruit will give other errors."))
-    head = f'<h2>{_e(title)} <span class="badge">{BADGE}</span></h2>'
-    return f'<section class="simulated">{head}{note}{scatter}<div class="two">{confused}{table}</div></section>'
+    note = _("Skin, shape and spectra are real. The scale of the pictures and which spectrum goes with which fruit are assumed.")
+    badge, kind = "", ""
+    if run.simulated:
+        note = _("The fruit, the light and the sensors are computed. Real fruit will give other errors.")
+        badge, kind = f' <span class="badge">{BADGE}</span>', ' class="simulated"'
+    return (
+        f'<section{kind}><h2>{_e(title)}{badge}</h2>{_paragraph(note)}{scatter}<div class="two">{confused}{table}</div></section>'
+    )
 
 
 def _alarms(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""A finished run as the report reads it: its table, its truth if it was simulated, and what to say of it."""
+"""A finished run as the report reads it: its table, what its driver knows of the fruit, and what to say of it."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Run:
     @property
     def simulated(self) -> bool:
         """Whether no real fruit was ever on the line."""
-        return self.truth is not None or self.loaded.config.source.get("driver", "sim") == "sim"
+        return bool(self.loaded.config.source.get("driver", "sim") == "sim")
 
 
 def read(run_dir: Path, summary: dict[str, Any] | None = None) -> Run:
@@ -103,17 +103,6 @@ def not_graded(run: Run) -> dict[str, int]:
 def of_grade(run: Run, grade: str) -> NDArray[np.bool_]:
     """Say which fruit got a grade."""
     return np.asarray(run.fruit["grade"] == grade)
-
-
-def colour_pct(run: Run, colour: str) -> NDArray[np.float64]:
-    """Return each fruit's share of one named colour.
-
-    The table's ``green_pct`` is all greenish skin: the two other greens are taken off.
-    """
-    share = run.fruit[f"skin_{colour}_pct"]
-    if colour == "green":
-        share = share - run.fruit["yellow_green_pct"] - run.fruit["dark_green_pct"]
-    return np.asarray(share, np.float64)
 
 
 def true_values(run: Run, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -37,7 +37,7 @@ class Sample:
 
 
 def sample(run: Run) -> Sample | None:
-    """Return a frame of a full belt: a recorded one, or of a simulated line the same one made again; None if there is neither."""
+    """Return a frame of a full belt: a recorded one, or the same one made again by its driver; None if there is neither."""
     if not run.loaded.config.camera:
         return None
     if run.start["profile"] == "full":

@@ -114,9 +114,17 @@ def save_as_svg_too(draw: Callable[[], Figure], png: Path) -> str:
     with drawing():
         drawn = draw()
         _write(drawn, png)
-        drawn.set_layout_engine("none")  # both lie alike, and laying out takes longest
+        _settle(drawn)
         drawn.savefig(svg, format="svg", metadata={"Date": None}, dpi=DPI)
     return svg.getvalue()
+
+
+def _settle(drawn: Figure) -> None:
+    """Keep the layout as it is, without the solver's last digits: both pictures lie alike, and the same run gives the same SVG."""
+    drawn.set_layout_engine("none")
+    for axes in drawn.axes:
+        left, bottom, width, height = axes.get_position().bounds
+        axes.set_position((round(left, 5), round(bottom, 5), round(width, 5), round(height, 5)))
 
 
 def _write(drawn: Figure, png: Path) -> None:

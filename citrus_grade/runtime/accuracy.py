@@ -1,4 +1,4 @@
-"""What a line said against what a simulator knows. Every figure made here is SIMULATED."""
+"""What a line said against what its driver knows: all of it in a simulator, so those figures are SIMULATED."""
 
 from typing import Any
 
@@ -12,13 +12,14 @@ SIZE_LIMITS_MM = (50.0, 55.0, 61.0, 67.0, 73.0, 80.0)
 _EMPTY, _SINGLE, _DOUBLE, _BRIDGING = range(4)
 
 
-def against_truth(decisions: Table, truth: Table, targets: tuple[str, ...]) -> dict[str, Any]:
+def against_truth(decisions: Table, truth: Table, targets: tuple[str, ...], kind: str = "simulated") -> dict[str, Any]:
     """Return errors of size, class, delivery, empties and traits.
 
     Parameters
     ----------
     decisions : `tables.DECISION` of a run.
-    truth : one row a cup with ``lane``, ``cup``, ``load``, ``fell`` and ``fruit`` (the simulator's).
+    truth : one row a cup with ``lane``, ``cup``, ``load``, ``fell`` and ``fruit``, of which ``diameter_mm`` is always known.
+    kind : what the truth is: "simulated", or what a driver of real data says of it.
     """
     order = {key: at for at, key in enumerate(zip(truth["lane"].tolist(), truth["cup"].tolist(), strict=True))}
     pairs = [
@@ -34,12 +35,13 @@ def against_truth(decisions: Table, truth: Table, targets: tuple[str, ...]) -> d
     ordered = np.where(said["fire_tick"] >= 0, said["outlet"], -1)
     full, shared = true["load"] != _EMPTY, _shared(truth)[at[:, 1]]
     return {
-        "simulated": True,
+        "simulated": kind == "simulated",
+        "truth": kind,
         "n": int(one.sum()),
         "default_outlet": default,
         "diameter_rmse_mm": _rms(measured - known),
         "diameter_bias_mm": float(np.mean(measured - known)),
-        "mass_rmse_g": _rms(said["mass_g"][one] - true["fruit"]["mass_g"][one]),
+        "mass_rmse_g": _rms(said["mass_g"][one] - true["fruit"]["mass_g"][one]) if "mass_g" in _names(true) else None,
         "size_class_exact": float(np.mean(np.digitize(measured, SIZE_LIMITS_MM) == np.digitize(known, SIZE_LIMITS_MM))),
         "delivery": float(np.mean(ordered[full] == true["fell"][full])),
         "empties_exact": float(np.mean(((said["reason"] == Reason.EMPTY) == ~full)[~shared])),

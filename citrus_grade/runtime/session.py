@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from citrus_grade.config import ConfigError, LineConfig
+from citrus_grade.config import ConfigError, LineConfig, load, parse
 from citrus_grade.messages import Decisions, Ejection, Pulse
 from citrus_grade.ports import Plant
-from citrus_grade.rundir import create, load_line
+from citrus_grade.rundir import create, load_line, with_value
 from citrus_grade.runtime.accuracy import against_truth
 from citrus_grade.runtime.recorder import Recorder
 from citrus_grade.tables import DECISION, Table, stack
@@ -70,18 +70,30 @@ def run_line(
     profile: str | None = None,
     seconds: float | None = None,
     seed: int | None = None,
+    data: Path | None = None,
     progress: Progress | None = None,
 ) -> RunSummary:
     """Run the line that ``config_path`` describes until its source ends; keep the run in ``run_dir``.
+
+    ``profile``, ``seconds``, ``seed`` and ``data`` (the folder of a line of files) take the place of the configuration's own.
 
     Raises
     ------
     ConfigError, ArtefactError : before anything moves. FileExistsError : if ``run_dir`` holds something.
     """
-    loaded = load_line(config_path)
+    config = load(config_path)
+    text = config_path.read_text(encoding="utf-8")
+    if data is not None:
+        text = with_value(text, "source", "data", str(data.resolve()))
+        config = parse(text, str(config_path))
+    if config.source.get("driver") == "files":
+        from citrus_grade.runtime import real  # loads the training code, which no other run needs
+
+        real.prepare(config, config_path.parent)
+    loaded = load_line(config_path, text=text)
     kept = profile or loaded.config.log.profile
     plant = open_plant(loaded.config, seed=seed, seconds=seconds)
-    create(run_dir, loaded, seed=seed, profile=kept, config_text=config_path.read_text(encoding="utf-8"))
+    create(run_dir, loaded, seed=seed, profile=kept, config_text=text)
     line = loaded.line()
     recorder = Recorder(run_dir, loaded, line, kept)
     started = time.perf_counter()
@@ -108,7 +120,8 @@ def run_line(
     truth = plant.truth()
     if truth is not None:
         pq.write_table(_flat(truth), run_dir / "truth.parquet")
-    accuracy = against_truth(stack(decisions, DECISION), truth, loaded.targets) if truth is not None and decisions else None
+    kind = getattr(plant, "truth_kind", "simulated")
+    accuracy = against_truth(stack(decisions, DECISION), truth, loaded.targets, kind) if truth is not None and decisions else None
     wall_s, line_s = time.perf_counter() - started, t_ns / 1e9
     packout = recorder.packout
     return RunSummary(
