@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from citrus_grade.words import N_, _
+
 
 class ConfigError(ValueError):
     """A configuration that cannot be run; ``problems`` names each place, value and remedy."""
@@ -75,9 +77,9 @@ class EncoderSection(_Section):
         try:
             ratio = Fraction(value)
         except (ValueError, ZeroDivisionError) as error:
-            raise ValueError('must be a whole number or a ratio such as "4096/7"') from error
+            raise ValueError(_('must be a whole number or a ratio such as "4096/7"')) from error
         if not (8 <= ratio <= 1_000_000 and ratio.denominator <= 1000):
-            raise ValueError("must lie between 8 and 1000000 with a denominator of at most 1000")
+            raise ValueError(_("must lie between 8 and 1000000 with a denominator of at most 1000"))
         return value
 
 
@@ -176,9 +178,13 @@ class LineConfig(_Section):
 def _lanes(config: LineConfig) -> list[str]:
     phases, lanes = config.line.lane_phase_cups, config.line.lanes
     if phases and len(phases) != lanes:
-        return [f"line.lane_phase_cups: {len(phases)} values for {lanes} lanes; give one a lane or leave it out"]
+        return [
+            _("line.lane_phase_cups: {n} values for {lanes} lanes; give one a lane or leave it out").format(
+                n=len(phases), lanes=lanes
+            )
+        ]
     if any(abs(phase) >= 0.5 for phase in phases):
-        return [f"line.lane_phase_cups: {list(phases)}; a phase is less than half a pitch"]
+        return [_("line.lane_phase_cups: {phases}; a phase is less than half a pitch").format(phases=list(phases))]
     return []
 
 
@@ -190,11 +196,23 @@ def _cameras(config: LineConfig) -> list[str]:
         last_x = camera.window_x_px + (camera.windows - 1) * pitch_px
         if camera.window_x_px < half or last_x + half > camera.width_px:
             problems.append(
-                f"{where}.windows: {camera.windows} windows reach from {camera.window_x_px - half:.0f} to {last_x + half:.0f} px,"
-                f" the frame is {camera.width_px} px wide; fewer windows or another window_x_px"
+                _(
+                    "{where}.windows: {windows} windows reach from {first:.0f} to {last:.0f} px,"
+                    " the frame is {width} px wide; fewer windows or another window_x_px"
+                ).format(
+                    where=where,
+                    windows=camera.windows,
+                    first=camera.window_x_px - half,
+                    last=last_x + half,
+                    width=camera.width_px,
+                )
             )
         if len(camera.lane_y_px) != config.line.lanes:
-            problems.append(f"{where}.lane_y_px: {len(camera.lane_y_px)} values for {config.line.lanes} lanes")
+            problems.append(
+                _("{where}.lane_y_px: {n} values for {lanes} lanes").format(
+                    where=where, n=len(camera.lane_y_px), lanes=config.line.lanes
+                )
+            )
         problems += _lane_rows(where, camera)
     if config.camera:
         turn_deg = math.degrees(
@@ -202,8 +220,10 @@ def _cameras(config: LineConfig) -> list[str]:
         )
         if turn_deg < 360:
             problems.append(
-                f"line.roller_ratio: a fruit of {config.line.largest_fruit_mm:g} mm turns only {turn_deg:.0f} degrees under"
-                f" {config.n_views} views; at least 360 are needed: more windows or a faster roller"
+                _(
+                    "line.roller_ratio: a fruit of {mm:g} mm turns only {turn:.0f} degrees under {views} views;"
+                    " at least 360 are needed: more windows or a faster roller"
+                ).format(mm=config.line.largest_fruit_mm, turn=turn_deg, views=config.n_views)
             )
     return problems
 
@@ -212,11 +232,19 @@ def _lane_rows(where: str, camera: CameraSection) -> list[str]:
     problems, half = [], camera.tile_px / 2
     for lane, y in enumerate(camera.lane_y_px):
         if y < half or y + half > camera.height_px:
-            problems.append(f"{where}.lane_y_px: lane {lane} at {y:g} px does not fit a frame of {camera.height_px} px")
+            problems.append(
+                _("{where}.lane_y_px: lane {lane} at {y:g} px does not fit a frame of {height} px").format(
+                    where=where, lane=lane, y=y, height=camera.height_px
+                )
+            )
     rows = sorted(zip(camera.lane_y_px, range(len(camera.lane_y_px)), strict=True))
     for (y, lane), (next_y, next_lane) in pairwise(rows):
         if next_y - y < half:
-            problems.append(f"{where}.lane_y_px: lanes {lane} and {next_lane} lie on one another ({y:g} and {next_y:g} px)")
+            problems.append(
+                _("{where}.lane_y_px: lanes {lane} and {next_lane} lie on one another ({y:g} and {next_y:g} px)").format(
+                    where=where, lane=lane, next_lane=next_lane, y=y, next_y=next_y
+                )
+            )
     return problems
 
 
@@ -236,26 +264,32 @@ def _stations(config: LineConfig) -> list[str]:
     least = least_decision_station(config)
     if config.line.decision_station < least:
         problems.append(
-            f"line.decision_station: {config.line.decision_station} lies before the last datum arrives; at least {least}"
+            _("line.decision_station: {station} lies before the last datum arrives; at least {least}").format(
+                station=config.line.decision_station, least=least
+            )
         )
     lead = config.line.lead_ms * config.line.cups_per_s / 1000
     for index, outlet in enumerate(config.outlet):
         earliest = config.line.decision_station + 1 + lead + max(map(abs, config.phases))
         if outlet.station < earliest:
             problems.append(
-                f"outlet.{index} ({outlet.name}).station: {outlet.station:g} is too near the decision;"
-                f" with a lead of {config.line.lead_ms:g} ms at least {math.ceil(earliest)}"
+                _(
+                    "outlet.{index} ({name}).station: {station:g} is too near the decision;"
+                    " with a lead of {lead:g} ms at least {least}"
+                ).format(
+                    index=index, name=outlet.name, station=outlet.station, lead=config.line.lead_ms, least=math.ceil(earliest)
+                )
             )
     named = [("spectrometer", config.spectrometer.station)] if config.spectrometer else []
     named += [(f"camera.{i}", c.station) for i, c in enumerate(config.camera)]
     named += [(f"outlet.{i}", o.station) for i, o in enumerate(config.outlet)]
     problems += [
-        f"{where}.station: {station} must be 0 or more, in thousandths of a pitch"
+        _("{where}.station: {station} must be 0 or more, in thousandths of a pitch").format(where=where, station=station)
         for where, station in named
         if station < 0 or abs(station * 1000 - round(station * 1000)) > 1e-6
     ]
     if config.spectrometer and (len(config.spectrometer.wavelength_nm) != 2 or not _rising(config.spectrometer.wavelength_nm)):
-        problems.append("spectrometer.wavelength_nm: give the first and the last wavelength, rising: [650, 1010]")
+        problems.append(_("spectrometer.wavelength_nm: give the first and the last wavelength, rising: [650, 1010]"))
     return problems
 
 
@@ -266,7 +300,7 @@ def _rising(values: tuple[float, ...]) -> bool:
 def _outlets(config: LineConfig) -> list[str]:
     names = config.outlet_names
     twice = sorted({name for name in names if names.count(name) > 1})
-    return [f"outlet: the name {name!r} is used more than once" for name in twice]
+    return [_("outlet: the name {name!r} is used more than once").format(name=name) for name in twice]
 
 
 def parse(text: str, path: str = "line.toml") -> LineConfig:
@@ -279,7 +313,7 @@ def parse(text: str, path: str = "line.toml") -> LineConfig:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(path, [f"not valid TOML: {error}"]) from error
+        raise ConfigError(path, [_("not valid TOML: {error}").format(error=error)]) from error
     try:
         config = LineConfig.model_validate(data)
     except ValidationError as error:
@@ -294,7 +328,7 @@ def load(path: Path) -> LineConfig:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
+        raise ConfigError(str(path), [_("cannot be read: {error}").format(error=error.strerror)]) from error
     return parse(text, str(path))
 
 
@@ -308,12 +342,33 @@ def _explain(problem: dict[str, Any]) -> str:
     where = ".".join(map(str, loc))
     if problem["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(loc[-1]), _keys(LineConfig, loc[:-1]), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"{where}: unknown key{hint}"
+        hint = _("; did you mean {near!r}?").format(near=near[0]) if near else ""
+        return _("{where}: unknown key").format(where=where) + hint
     if problem["type"] == "missing":
-        return f"{where}: is missing"
-    message = str(problem["msg"]).removeprefix("Value error, ")
+        return _("{where}: is missing").format(where=where)
+    known = _SAID.get(problem["type"])
+    message = _(known).format(**problem.get("ctx", {})) if known else str(problem["msg"]).removeprefix("Value error, ")
     return f"{where}: {problem['input']!r}: {message}"
+
+
+_SAID = {
+    "greater_than": N_("must be above {gt}"),
+    "greater_than_equal": N_("must be at least {ge}"),
+    "less_than": N_("must be below {lt}"),
+    "less_than_equal": N_("must be at most {le}"),
+    "multiple_of": N_("must be a multiple of {multiple_of}"),
+    "finite_number": N_("must be a finite number"),
+    "int_type": N_("must be a whole number, without quotes"),
+    "float_type": N_("must be a number, without quotes"),
+    "string_type": N_("must be text, in quotes"),
+    "bool_type": N_("must be true or false"),
+    "tuple_type": N_("must be a list in square brackets"),
+    "dict_type": N_("must be a table"),
+    "model_type": N_("must be a table"),
+    "literal_error": N_("must be one of {expected}"),
+    "too_short": N_("needs at least {min_length}"),
+}
+"""How people are told of pydantic's kinds of error."""
 
 
 def _keys(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:

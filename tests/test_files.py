@@ -316,7 +316,7 @@ def test_data_that_cannot_be_used_are_named(made: Path, tmp_path: Path, harm: Ca
         ('column = "share"', 'column = "study"', "column 'study' holds text"),
         ('held_out = "second"', 'held_out = "third"', "no row has 'third' in 'study'; there are first, second"),
         ("[600, 1100]", "[500, 1100]", "holds 600-1100 nm, not 500-1100 nm"),
-        ("fill = 0.8", "fill = 1.8", "fill: 1.8: .*less than or equal to 1"),
+        ("fill = 0.8", "fill = 1.8", "fill: 1.8: .*at most 1"),
         ("fill = 0.8", "full = 0.8", "full: unknown key"),
         ("assumed_diameter_mm = 60", "", "assumed_diameter_mm: is missing"),
         ('target = "share_pct"', 'target = "Share %"', "spectra.target: 'Share %'"),

@@ -29,6 +29,6 @@ def verb(
 
     with bar(_("running the line")) as progress:
         ended = run_line(line, run_dir, profile=profile, seconds=seconds, seed=seed, data=data, progress=progress)
-    data = page.with_report(ended).to_dict()
-    out.as_json(data) if as_json else summary.show(data)
+    told = page.with_report(ended).to_dict()
+    out.as_json(told) if as_json else summary.show(told)
     return errors.DONE

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from citrus_grade.config import ConfigError, Number, explain
+from citrus_grade.words import _
 
 MEASURED = ("diameter_mm", "height_mm", "shape_index", "volume_ml", "mass_g", "green_pct", "blemish_pct")
 """Features that the cameras give; the model's targets follow them, then the maturity index."""
@@ -83,7 +84,7 @@ def parse(text: str, targets: tuple[str, ...], outlets: tuple[str, ...], path: s
     try:
         plan = _Plan.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(path, [f"not valid TOML: {error}"]) from error
+        raise ConfigError(path, [_("not valid TOML: {error}").format(error=error)]) from error
     except ValidationError as error:
         raise ConfigError(path, explain(error)) from None
     features = feature_names(targets)
@@ -117,7 +118,7 @@ def load(path: Path, targets: tuple[str, ...], outlets: tuple[str, ...]) -> Plan
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
+        raise ConfigError(str(path), [_("cannot be read: {error}").format(error=error.strerror)]) from error
     return parse(text, targets, outlets, str(path))
 
 
@@ -127,7 +128,11 @@ def _outlets(where: str, rule: _Rule, outlets: tuple[str, ...], allowed: NDArray
         if name in outlets:
             allowed[outlets.index(name)] = True
         else:
-            problems.append(f"{where}.outlets: the line has no outlet {name!r}; it has {', '.join(map(repr, outlets))}")
+            problems.append(
+                _("{where}.outlets: the line has no outlet {name!r}; it has {names}").format(
+                    where=where, name=name, names=", ".join(map(repr, outlets))
+                )
+            )
     return problems
 
 
@@ -137,8 +142,9 @@ def _bounds(where: str, rule: _Rule, features: tuple[str, ...], low: NDArray[np.
     for name in [*conditions, *rule.guard]:
         if name not in features:
             near = difflib.get_close_matches(name, features, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(features)}"
-            problems.append(f"{where}.{name}: this line measures no such thing; {hint}")
+            text = _("{where}.{name}: this line measures no such thing").format(where=where, name=name)
+            known = _("; known are {names}").format(names=", ".join(features))
+            problems.append(text + (_("; did you mean {near!r}?").format(near=near[0]) if near else known))
     for name, value in conditions.items():
         if name not in features:
             continue
@@ -151,5 +157,9 @@ def _bounds(where: str, rule: _Rule, features: tuple[str, ...], low: NDArray[np.
         at = features.index(name)
         low[at], high[at] = bound.min + guard, bound.max - guard
         if not low[at] < high[at]:
-            problems.append(f"{where}.{name}: nothing lies between {low[at]:g} and {high[at]:g} (guard band {guard:g} included)")
+            problems.append(
+                _("{where}.{name}: nothing lies between {low:g} and {high:g} (guard band {guard:g} included)").format(
+                    where=where, name=name, low=low[at], high=high[at], guard=guard
+                )
+            )
     return problems

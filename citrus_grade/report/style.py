@@ -120,7 +120,7 @@ def save_as_svg_too(draw: Callable[[], Figure], png: Path) -> str:
 
 
 def _settle(drawn: Figure) -> None:
-    """Keep the layout as it is, without the solver's last digits: both pictures lie alike, and the same run gives the same SVG."""
+    """Keep the layout without the solver's last digits: both pictures lie alike, and the same run gives the same SVG."""
     drawn.set_layout_engine("none")
     for axes in drawn.axes:
         left, bottom, width, height = axes.get_position().bounds
