@@ -2,7 +2,7 @@
 
 import resource
 import struct
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import pytest
@@ -272,9 +272,10 @@ def test_what_was_recorded_before_the_disk_filled_can_be_read(config, tmp_path, 
     with disk_of(n_bytes):
         with pytest.raises(OSError, match="large"):
             write(writer, range(100))
-        with pytest.raises(OSError, match="large"):
+        with suppress(OSError):
             writer.close()
     active = tmp_path / "x.mcap.active"
+    assert not (tmp_path / "x.mcap").exists()
     entries, truncated = read(active)
     assert truncated
     written = [entry for entry in entries if isinstance(entry, bytes)]
