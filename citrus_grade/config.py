@@ -228,6 +228,32 @@ def _cameras(config: LineConfig) -> list[str]:
     return problems
 
 
+def _several_cameras(config: LineConfig) -> list[str]:
+    """Views of all cameras are joined to one fruit: each view has its own number, and a pixel is as long in all of them."""
+    problems = []
+    taken: dict[int, int] = {}
+    for index, camera in enumerate(config.camera):
+        where = f"camera.{index} ({camera.name})"
+        views = range(camera.first_view, camera.first_view + camera.windows)
+        shared = sorted({taken[view] for view in views if view in taken})
+        if shared:
+            problems.append(
+                _("{where}.first_view: its views have the numbers of camera {other}'s; begin at {next}").format(
+                    where=where, other=shared[0], next=config.n_views
+                )
+            )
+        taken |= dict.fromkeys(views, index)
+        for name in ("px_per_mm", "lens_height_mm", "fruit_plane_mm"):
+            own, first = getattr(camera, name), getattr(config.camera[0], name)
+            if own != first:
+                problems.append(
+                    _("{where}.{name}: {own:g}, but camera 0 has {first:g}; cameras of one line must agree").format(
+                        where=where, name=name, own=own, first=first
+                    )
+                )
+    return problems
+
+
 def _lane_rows(where: str, camera: CameraSection) -> list[str]:
     problems, half = [], camera.tile_px / 2
     for lane, y in enumerate(camera.lane_y_px):
@@ -318,7 +344,7 @@ def parse(text: str, path: str = "line.toml") -> LineConfig:
         config = LineConfig.model_validate(data)
     except ValidationError as error:
         raise ConfigError(path, explain(error)) from None
-    if problems := [*_lanes(config), *_cameras(config), *_stations(config), *_outlets(config)]:
+    if problems := [*_lanes(config), *_cameras(config), *_several_cameras(config), *_stations(config), *_outlets(config)]:
         raise ConfigError(path, problems)
     return config
 

@@ -102,6 +102,17 @@ def test_geometry_that_cannot_work_is_refused(change: tuple[str, str], expected:
     assert max(map(len, found)) < 250, "a problem is one line for people"
 
 
+def test_a_second_camera_that_cannot_be_joined_is_refused() -> None:
+    text = LINE.read_text(encoding="utf-8")
+    begin = text.index("[[camera]]")
+    section = text[begin : text.index("[spectrometer]")]
+    second = section.replace("px_per_mm = 1.28", "px_per_mm = 1.20")
+    with pytest.raises(ConfigError) as caught:
+        config.parse(text[:begin] + section + second + text[begin + len(section) :])
+    assert any("first_view" in problem and "begin at 8" in problem for problem in caught.value.problems)
+    assert any("px_per_mm" in problem and "must agree" in problem for problem in caught.value.problems)
+
+
 def test_several_impossibilities_are_named_at_once() -> None:
     assert (
         len(

@@ -122,7 +122,7 @@ def disk(folder: Path) -> Finding:
     found = _("{free:.0f} GB free at {path}").format(free=free_gb, path=existing.resolve())
     if free_gb >= LOW_DISK_GB:
         return Finding(_("disk"), "ok", found)
-    fix = _("free some space; a full log writes about 10 GB an hour and camera")
+    fix = _("free some space; a full log writes about 20 GB an hour and camera")
     return Finding(_("disk"), "fail" if free_gb < FULL_DISK_GB else "warn", found, fix)
 
 

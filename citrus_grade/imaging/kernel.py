@@ -362,7 +362,7 @@ def measure_frame(
     station_milli : (n_lanes,) station of window 0 of each lane.
     optics : pitch_px, window_x_px, axis_x_px, axis_y_px, focal_px.
     whole : windows, tile_px, blue_row, blue_shift, threshold, least_quads, first_view.
-    rows : `tables.VIEW`, at least ``n_lanes * (windows + 1)``, zeroed.
+    rows : `tables.VIEW`, at least ``n_lanes * windows``, blank.
     """
     windows, tile, blue = whole[0], whole[1], (whole[2], whole[3])
     quads = tile // 2

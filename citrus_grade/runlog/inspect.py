@@ -10,7 +10,7 @@ from mcap.writer import CompressionType, Writer
 
 from citrus_grade.messages import Alarm, Decisions
 from citrus_grade.runlog.errors import LogError
-from citrus_grade.runlog.reader import _DAMAGE, Fed, LogReader, files
+from citrus_grade.runlog.reader import _DAMAGE, RECOVERED, Fed, LogReader, files
 from citrus_grade.runlog.writer import CHUNK_BYTES
 
 
@@ -45,7 +45,7 @@ def recover(path: Path, out: Path | None = None) -> dict[str, Any]:
 
     Parameters
     ----------
-    path : the file, or a run folder, whose unfinished files are all recovered in place.
+    path : the file, or a run folder: then every unfinished file is put right in place, the old one kept as ``NAME.mcap.cut``.
     out : the new file; default: beside the old one, as ``NAME.recovered.mcap``. The old file is never changed.
 
     Raises
@@ -53,8 +53,8 @@ def recover(path: Path, out: Path | None = None) -> dict[str, Any]:
     LogError : if nothing at all can be read.
     """
     if path.is_dir():
-        return {"recovered": [recover(file) for file in files(path) if file.suffix == ".active"]}
-    target = out or path.with_name(path.name.removesuffix(".active").removesuffix(".mcap") + ".recovered.mcap")
+        return {"recovered": [_in_place(file) for file in files(path) if file.suffix == ".active"]}
+    target = out or path.with_name(path.name.removesuffix(".active").removesuffix(".mcap") + RECOVERED)
     if target.exists():
         raise LogError(f"{target}: exists already; name another file or remove it")
     partial = target.with_name(target.name + ".part")
@@ -64,6 +64,12 @@ def recover(path: Path, out: Path | None = None) -> dict[str, Any]:
         raise LogError(f"{path}: nothing can be read from it ({damage}); is it a log of this program?")
     partial.replace(target)
     return {"file": str(path), "out": str(target), "records": records, "damage": damage}
+
+
+def _in_place(active: Path) -> dict[str, Any]:
+    report = recover(active, active.with_suffix(""))
+    active.replace(active.with_suffix(".cut"))
+    return report
 
 
 def _copy(path: Path, target: Path) -> tuple[int, str]:

@@ -18,6 +18,8 @@ from citrus_grade.runlog.errors import LogError
 from citrus_grade.runlog.records import unpack, unpack_decisions
 from citrus_grade.runlog.writer import FRAME_HEAD
 
+RECOVERED = ".recovered.mcap"
+"""How a copy made of a damaged file ends; it is not a file of the run beside the one it was made of."""
 _DAMAGE = (McapError, struct.error, EOFError, ValueError, IndexError, KeyError)
 
 
@@ -46,7 +48,8 @@ def files(run_dir: Path) -> list[Path]:
     LogError : if there are none.
     """
     folder = run_dir / "log"
-    found = sorted([*folder.glob("*.mcap"), *folder.glob("*.mcap.active")])
+    whole = [path for path in folder.glob("*.mcap") if not path.name.endswith(RECOVERED)]
+    found = sorted([*whole, *folder.glob("*.mcap.active")])
     if not found:
         raise LogError(f"{run_dir}: no log/*.mcap inside; name the folder that `citrus-grade run` wrote")
     return found

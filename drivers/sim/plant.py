@@ -69,7 +69,7 @@ class SimPlant:
         self._rng = np.random.default_rng([options.seed, 4])
         self._encoder = SimEncoder(ratio, config.encoder.bits, self._rng)
         self._unwrap = Unwrapper(config.encoder.bits)
-        self._tick = 0
+        self._tick = self._now_ns = 0
         station = np.array([[o.station + phase for o in config.outlet] for phase in config.phases]).reshape(line.lanes, -1)
         self._plc = SimPlc(self.table, station, ratio, Ruler.of(ratio).ticks(line.lead_ms / 1000 * line.cups_per_s))
         self._cameras = [SimCamera(optics(c), options.seed + i, c.lane_y_px) for i, c in enumerate(config.camera)]
@@ -105,7 +105,7 @@ class SimPlant:
 
     def eject(self, ejections: list[Ejection]) -> None:
         """Hand ejections to the PLC."""
-        self._plc.eject(ejections, self._tick, self._t_ns(Fraction(0)))
+        self._plc.eject(ejections, self._tick, self._now_ns)
 
     def truth(self) -> NDArray[Any]:
         """Return (lanes * cups,) of `belt.LOAD`: what lay in each cup and where it fell."""
@@ -128,7 +128,7 @@ class SimPlant:
         """Yield what happens from one pitch to the next, each with its time of arrival in ns."""
         belt = Fraction(pitch)
         self._tick = tick = self._unwrap(self._encoder.raw(belt))
-        now = self._t_ns(belt)
+        self._now_ns = now = self._t_ns(belt)
         yield now, Pulse(tick, tick, now)
         for index, camera in enumerate(self.config.camera):
             arrival = now + int(self._rng.uniform(0.4, 0.95) * camera.latency_ms * 1e6)
