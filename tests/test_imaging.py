@@ -283,7 +283,7 @@ def test_a_cup_with_less_than_the_smallest_fruit_is_empty():
 
 @pytest.mark.parametrize(
     ("rgb", "name"),
-    [((0.8, 0.3, 0.05), "deep_orange"), ((0.8, 0.45, 0.1), "orange"), ((0.8, 0.7, 0.1), "yellow"), ((0.3, 0.6, 0.1), "green"),
+    [((0.8, 0.3, 0.05), "deep_orange"), ((0.8, 0.45, 0.1), "orange"), ((0.8, 0.64, 0.1), "yellow"), ((0.3, 0.6, 0.1), "green"),
      ((0.1, 0.25, 0.05), "dark_green"), ((0.25, 0.1, 0.02), "brown"), ((0.5, 0.5, 0.5), "grey"), ((0.02, 0.02, 0.02), "black")],
 )  # fmt: skip
 def test_colours_have_the_names_people_give_them(rgb, name):

@@ -79,12 +79,14 @@ def test_a_run_replays_when_its_first_files_are_gone(several, tmp_path):
     assert_equal(report, info(run)["decisions"])
 
 
-def test_another_plan_is_answered_from_the_middle_of_a_run_too(several, tmp_path):
+@pytest.mark.parametrize("gone", [0, 1, 2])
+def test_another_plan_is_answered_over_all_files_and_from_the_middle_of_a_run(several, tmp_path, gone):
     run = copy(several[0] / "run", tmp_path)
-    files(run)[0].unlink()
-    report = replay(run, plan=same_plan(run, tmp_path))
-    assert report.what_if["changed"] == 0
-    assert report.what_if["packout_after"] == report.what_if["packout_before"] != {}
+    for path in files(run)[:gone]:
+        path.unlink()
+    what_if = replay(run, plan=same_plan(run, tmp_path)).what_if
+    assert what_if["changed"] == 0
+    assert what_if["packout_after"] == what_if["packout_before"] != {}
 
 
 def copy(run, tmp_path):

@@ -236,7 +236,7 @@ def test_a_run_that_was_recovered_is_read_once(normal_run, tmp_path):
     log.unlink()
     expected = info(run)["decisions"]
     (report,) = recover(run)["recovered"]
-    assert report["out"].endswith("000000.recovered.mcap")
+    assert report["records"] > 0
     assert info(run)["decisions"] == expected
     assert not info(run)["truncated"]
 

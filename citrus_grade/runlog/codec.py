@@ -3,6 +3,8 @@
 A JPEG log could not replay to identical decisions. Noise dominates what is left after the delta, so the fastest level is enough.
 """
 
+from typing import Any
+
 import numpy as np
 import zstandard
 from numba import njit
@@ -26,6 +28,11 @@ def _undelta(mosaic: NDArray[np.uint8]) -> None:
     for y in range(height):
         for x in range(2, width):
             mosaic[y, x] += mosaic[y, x - 2]
+
+
+def accepts(mosaic: NDArray[Any]) -> bool:
+    """Say whether an array is a mosaic at all."""
+    return mosaic.ndim == 2 and mosaic.dtype == np.uint8 and mosaic.shape[0] >= 1 and mosaic.shape[1] >= 2
 
 
 def encode(mosaic: NDArray[np.uint8]) -> bytes:

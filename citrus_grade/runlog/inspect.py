@@ -5,12 +5,11 @@ from typing import Any
 
 from mcap.records import Channel, Chunk, Header, Metadata, Schema
 from mcap.records import Message as Record
-from mcap.stream_reader import StreamReader
 from mcap.writer import CompressionType, Writer
 
 from citrus_grade.messages import Alarm, Decisions
 from citrus_grade.runlog.errors import LogError
-from citrus_grade.runlog.reader import _DAMAGE, RECOVERED, Fed, LogReader, files
+from citrus_grade.runlog.reader import DAMAGE, RECOVERED, Fed, LogReader, files, records
 from citrus_grade.runlog.writer import CHUNK_BYTES
 
 
@@ -58,12 +57,12 @@ def recover(path: Path, out: Path | None = None) -> dict[str, Any]:
     if target.exists():
         raise LogError(f"{target}: exists already; name another file or remove it")
     partial = target.with_name(target.name + ".part")
-    records, damage = _copy(path, partial)
-    if not records:
+    copied, damage = _copy(path, partial)
+    if not copied:
         partial.unlink(missing_ok=True)
         raise LogError(f"{path}: nothing can be read from it ({damage}); is it a log of this program?")
     partial.replace(target)
-    return {"file": str(path), "out": str(target), "records": records, "damage": damage}
+    return {"file": str(path), "out": str(target), "records": copied, "damage": damage}
 
 
 def _in_place(active: Path) -> dict[str, Any]:
@@ -73,13 +72,13 @@ def _in_place(active: Path) -> dict[str, Any]:
 
 
 def _copy(path: Path, target: Path) -> tuple[int, str]:
-    records, damage = 0, ""
+    copied, damage = 0, ""
     with path.open("rb") as stream, target.open("wb") as sink:
         writer = Writer(sink, chunk_size=CHUNK_BYTES, compression=CompressionType.NONE)
         writer.start()
         schemas, channels = {0: 0}, {}
         try:
-            for record in StreamReader(stream, validate_crcs=True).records:
+            for record in records(stream, path.stat().st_size):
                 if isinstance(record, Schema):
                     if record.id not in schemas:
                         schemas[record.id] = writer.register_schema(record.name, record.encoding, record.data)
@@ -91,11 +90,13 @@ def _copy(path: Path, target: Path) -> tuple[int, str]:
                 elif isinstance(record, Metadata):
                     writer.add_metadata(record.name, record.metadata)
                 elif isinstance(record, Record):
-                    writer.add_message(channels[record.channel_id], record.log_time, record.data, record.publish_time)
-                    records += 1
+                    writer.add_message(
+                        channels[record.channel_id], record.log_time, record.data, record.publish_time, sequence=copied
+                    )
+                    copied += 1
                 elif not isinstance(record, Header | Chunk):
                     continue
-        except _DAMAGE as error:
+        except DAMAGE as error:
             damage = f"{type(error).__name__}: {error}"
         writer.finish()  # type: ignore[no-untyped-call]  # mcap
-    return records, damage
+    return copied, damage

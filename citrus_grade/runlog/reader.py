@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 from mcap.exceptions import McapError
 from mcap.records import Channel, McapRecord, Metadata
 from mcap.records import Message as Record
@@ -20,7 +21,8 @@ from citrus_grade.runlog.writer import FRAME_HEAD
 
 RECOVERED = ".recovered.mcap"
 """How a copy made of a damaged file ends; it is not a file of the run beside the one it was made of."""
-_DAMAGE = (McapError, struct.error, EOFError, ValueError, IndexError, KeyError)
+DAMAGE = (McapError, struct.error, EOFError, ValueError, IndexError, KeyError, MemoryError, OverflowError)
+"""What reading bytes that are not what they were may raise: a length out of a flipped bit may be anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,22 @@ def files(run_dir: Path) -> list[Path]:
     return found
 
 
+def records(stream: BinaryIO, size_bytes: int) -> Iterator[McapRecord]:
+    """Yield the records of a log, each message the next of its numbers.
+
+    Raises
+    ------
+    any of `DAMAGE` : where the file is cut or changed, at the latest where a message is missing.
+    """
+    expected = 0
+    for record in StreamReader(stream, validate_crcs=True, record_size_limit=size_bytes).records:
+        if isinstance(record, Record):
+            if record.sequence != expected:
+                raise ValueError(f"message {record.sequence} follows message {expected - 1}")
+            expected += 1
+        yield record
+
+
 class LogReader:
     """One log file, entry by entry. After iteration ``truncated`` says whether the file ends before it was finished.
 
@@ -71,22 +89,22 @@ class LogReader:
 
     def __iter__(self) -> Iterator[Entry]:
         with self.path.open("rb") as stream:
-            for record in self._records(stream):
-                if isinstance(record, Channel):
-                    self._topics[record.id] = record.topic
-                elif isinstance(record, Metadata):
-                    self.profile = record.metadata["profile"]
-                    self._pixels = int(record.metadata["n_pixels"])
-                elif isinstance(record, Record):
-                    entry = self._entry(self._topics.get(record.channel_id, ""), record.data)
-                    if entry is not None:
-                        yield entry
+            try:
+                yield from self._entries(stream)
+            except DAMAGE:
+                self.truncated = True
 
-    def _records(self, stream: BinaryIO) -> Iterator[McapRecord]:
-        try:
-            yield from StreamReader(stream, validate_crcs=True).records
-        except _DAMAGE:
-            self.truncated = True
+    def _entries(self, stream: BinaryIO) -> Iterator[Entry]:
+        for record in records(stream, self.path.stat().st_size):
+            if isinstance(record, Channel):
+                self._topics[record.id] = record.topic
+            elif isinstance(record, Metadata):
+                self.profile = record.metadata["profile"]
+                self._pixels = int(record.metadata["n_pixels"])
+            elif isinstance(record, Record):
+                entry = self._entry(self._topics.get(record.channel_id, ""), record.data)
+                if entry is not None:
+                    yield entry
 
     def _entry(self, topic: str, data: bytes) -> Entry | None:
         if topic == "/line/messages":
@@ -102,4 +120,5 @@ class LogReader:
 
 def _frame(data: bytes) -> Frame:
     camera, seq, tick, t_ns, height, width = FRAME_HEAD.unpack_from(data)
-    return Frame(camera, seq, tick, t_ns, codec.decode(data[FRAME_HEAD.size :], height, width))
+    mosaic = codec.decode(data[FRAME_HEAD.size :], height, width) if height else np.zeros((0, 0), np.uint8)
+    return Frame(camera, seq, tick, t_ns, mosaic)

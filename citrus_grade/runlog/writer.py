@@ -46,7 +46,7 @@ class LogWriter:
         self._active = path.with_name(path.name + ".active")
         self._pixels = config.spectrometer.pixels if config.spectrometer else 1
         self._batch = Batch(self._pixels)
-        self._t_ns = 0
+        self._t_ns = self._sequence = 0
         self._file = self._active.open("wb")
         self._writer = Writer(self._file, chunk_size=CHUNK_BYTES, compression=CompressionType.NONE)
         self._writer.start(profile="", library=f"citrus_grade {__version__}")
@@ -110,12 +110,14 @@ class LogWriter:
         os.fdatasync(self._file.fileno())
 
     def close(self) -> None:
-        """Finish the file and give it its name."""
-        self._flush()
-        self._writer.finish()  # type: ignore[no-untyped-call]  # mcap
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        """Finish the file and give it its name; on a full disk it keeps the name of an unfinished one."""
+        try:
+            self._flush()
+            self._writer.finish()  # type: ignore[no-untyped-call]  # mcap
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        finally:
+            self._file.close()
         self._active.replace(self.path)
 
     def _flush(self) -> None:
@@ -123,9 +125,12 @@ class LogWriter:
             self._put(self._messages, self._batch.pack())
 
     def _frame(self, frame: Frame) -> None:
-        height, width = frame.mosaic.shape
+        """What is no mosaic is kept as an empty one: the line refuses either, and a replay finds it where it was."""
+        sound = codec.accepts(frame.mosaic)
+        height, width = frame.mosaic.shape if sound else (0, 0)
         head = FRAME_HEAD.pack(frame.camera, frame.seq, frame.tick, frame.t_ns, height, width)
-        self._put(self._frames, head + codec.encode(frame.mosaic))
+        self._put(self._frames, head + (codec.encode(frame.mosaic) if sound else b""))
 
     def _put(self, channel: int, data: bytes) -> None:
-        self._writer.add_message(channel, log_time=self._t_ns, publish_time=self._t_ns, data=data)
+        self._writer.add_message(channel, log_time=self._t_ns, publish_time=self._t_ns, data=data, sequence=self._sequence)
+        self._sequence += 1
