@@ -123,14 +123,18 @@ def test_a_run_cut_at_any_byte_is_equal_up_to_the_cut(request, name, tmp_path):
     assert compared[-1] == run.summary.cups
 
 
-def test_a_recovered_run_is_equal_and_counted_once(normal_run, tmp_path):
-    folder = normal_run.copy(tmp_path / "run")
-    log = folder / "log" / "000000.mcap"
-    log.with_name("000000.mcap.active").write_bytes(log.read_bytes()[:-50_000])
-    log.unlink()
-    expected = replay(folder).compared
-    recover(folder)
-    assert_equal(replay(folder), expected)
+@pytest.mark.parametrize("name", ["full_run", "normal_run"])
+def test_a_recovered_run_is_equal_and_counted_once(request, name, tmp_path):
+    run = request.getfixturevalue(name)
+    data = run.log.read_bytes()
+    for share in (0.9, 0.95, 0.99):
+        folder = run.copy(tmp_path / str(share))
+        log = folder / "log" / "000000.mcap"
+        log.with_name("000000.mcap.active").write_bytes(data[: int(share * len(data))])
+        log.unlink()
+        expected = replay(folder).compared
+        recover(folder)
+        assert_equal(replay(folder), expected)
 
 
 def test_a_decision_that_was_tampered_with_is_found_and_named(line_toml, tmp_path, monkeypatch):
