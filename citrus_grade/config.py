@@ -87,8 +87,8 @@ class CameraSection(_Section):
     """One camera over all lanes: ``windows`` cups in a row a lane, window 0 farthest upstream, downstream is +x."""
 
     name: str
-    width_px: int = Field(ge=64, le=16384)
-    height_px: int = Field(ge=64, le=16384)
+    width_px: int = Field(ge=64, le=16384, multiple_of=2)
+    height_px: int = Field(ge=64, le=16384, multiple_of=2)
     bayer: Literal["RGGB", "BGGR", "GRBG", "GBRG"] = "RGGB"
     px_per_mm: Positive
     lens_height_mm: Positive = 1200.0
@@ -176,7 +176,8 @@ class LineConfig(_Section):
 
 
 def _lanes(config: LineConfig) -> list[str]:
-    phases, lanes = config.line.lane_phase_cups, config.line.lanes
+    phases, lanes, encoder = config.line.lane_phase_cups, config.line.lanes, config.encoder
+    problems = []
     if phases and len(phases) != lanes:
         return [
             _("line.lane_phase_cups: {n} values for {lanes} lanes; give one a lane or leave it out").format(
@@ -184,8 +185,33 @@ def _lanes(config: LineConfig) -> list[str]:
             )
         ]
     if any(abs(phase) >= 0.5 for phase in phases):
-        return [_("line.lane_phase_cups: {phases}; a phase is less than half a pitch").format(phases=list(phases))]
-    return []
+        problems.append(_("line.lane_phase_cups: {phases}; a phase is less than half a pitch").format(phases=list(phases)))
+    if 4 * encoder.ratio >= 1 << encoder.bits:
+        problems.append(
+            _(
+                "encoder.bits: a counter of {bits} bits turns over too soon for {ticks} ticks a cup; it must hold four cups"
+            ).format(bits=encoder.bits, ticks=encoder.ticks_per_cup)
+        )
+    return problems
+
+
+def _lost_views(config: LineConfig) -> list[str]:
+    """A lane out of phase with the frames is seen between two windows: at one edge of the frame its fruit is cut."""
+    furthest = max(map(abs, config.phases))
+    least = config.line.min_views or config.n_views
+    problems = []
+    for index, camera in enumerate(config.camera):
+        pitch_px = camera.px_per_mm * config.line.pitch_mm
+        last_x = camera.window_x_px + (camera.windows - 1) * pitch_px
+        room_px = min(camera.window_x_px, camera.width_px - last_x) - camera.tile_px / 2
+        if furthest * pitch_px > room_px + 1 and least > config.n_views - 1:
+            problems.append(
+                _(
+                    "line.lane_phase_cups: at a phase of {phase:g} camera {index} loses one of {views} views at the edge of the"
+                    " frame; set line.min_views = {least}, or use a wider frame"
+                ).format(phase=furthest, index=index, views=config.n_views, least=config.n_views - 1)
+            )
+    return problems
 
 
 def _cameras(config: LineConfig) -> list[str]:
@@ -344,7 +370,14 @@ def parse(text: str, path: str = "line.toml") -> LineConfig:
         config = LineConfig.model_validate(data)
     except ValidationError as error:
         raise ConfigError(path, explain(error)) from None
-    if problems := [*_lanes(config), *_cameras(config), *_several_cameras(config), *_stations(config), *_outlets(config)]:
+    if problems := [
+        *_lanes(config),
+        *_cameras(config),
+        *_several_cameras(config),
+        *_lost_views(config),
+        *_stations(config),
+        *_outlets(config),
+    ]:
         raise ConfigError(path, problems)
     return config
 
@@ -355,6 +388,8 @@ def load(path: Path) -> LineConfig:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(str(path), [_("cannot be read: {error}").format(error=error.strerror)]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), [_("byte {at} is not UTF-8 text; save it as UTF-8").format(at=error.start)]) from error
     return parse(text, str(path))
 
 

@@ -36,11 +36,12 @@ from citrus_grade.messages import (
 from citrus_grade.rings import join_lanes, place_scans, place_views
 from citrus_grade.spectra.model import SpectralModel, predict
 from citrus_grade.spectra.traits import TRAITS
-from citrus_grade.state import initial, of_bytes, to_bytes
+from citrus_grade.state import TROUBLES, initial, of_bytes, to_bytes
 from citrus_grade.tables import DECISION, FRUIT, empty, fresh, stack
 
 SOFTWARE = sum(int(part) << shift for part, shift in zip(__version__.split(".")[:3], (16, 8, 0), strict=True))
 """The software version as every decision names it: major, minor and patch in one number."""
+PULSES_THAT_AGREE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Line:
         self._blank["lane"] = np.arange(config.line.lanes)
         self._blank["software"] = SOFTWARE
         self._blank_fruit = empty(FRUIT, config.line.lanes)
-        self._no_traits = np.zeros(config.line.lanes, TRAITS)
+        self._no_traits = empty(TRAITS, config.line.lanes)
         self._no_traits["status"] = 1
         self._work = np.empty((2, max(config.n_views, 1)))
         self._bind_stations()
@@ -96,9 +97,14 @@ class Line:
         """Return the whole state as bytes; `restore` takes them back."""
         return to_bytes(self.state)
 
-    def restore(self, snapshot: bytes) -> None:
-        """Become the line that `snapshot` described; the artefacts it names must be loaded."""
+    def restore(self, snapshot: bytes, **artefacts: str) -> None:
+        """Become the line that `snapshot` described; the artefacts it names must be loaded.
+
+        ``plan``, ``model``, ``calibration``: ids to take in place of the snapshot's.
+        """
         self.state = of_bytes(snapshot)
+        for kind, artefact_id in artefacts.items():
+            setattr(self.state, f"{kind}_id", artefact_id)
         self._bind_artefacts()
 
     def _bind_stations(self) -> None:
@@ -145,20 +151,20 @@ class Line:
 
     def _on_views(self, views: Views) -> list[Output]:
         state = self.state
-        missed = place_views(views.rows, state.next_cup, state.views, state.views_seen)
-        outputs: list[Output] = [Alarm(views.tick, "views_outside_window", f"camera {views.camera}", missed)] if missed else []
-        gap = views.seq - int(state.frame_seq[views.camera]) - 1
-        if gap > 0 and state.frame_seq[views.camera] >= 0:
-            outputs.append(Alarm(views.tick, "frame_gap", f"camera {views.camera}", gap))
-        state.frame_seq[views.camera] = max(views.seq, int(state.frame_seq[views.camera]))
-        return outputs
+        if not 0 <= views.camera < len(self._imagers):
+            return [_bad(views.tick, f"views of camera {views.camera}")]
+        last = int(state.frame_seq[views.camera])
+        state.troubles[0] += place_views(views.rows, state.next_cup, state.views, state.views_seen)
+        state.troubles[1] += max(views.seq - last - 1, 0) if last >= 0 else 0
+        state.frame_seq[views.camera] = max(views.seq, last)
+        return []
 
     def _on_joined(self, joined: Joined) -> list[Output]:
         state = self.state
         ring = len(state.joined)
         for row in joined.rows:
             cup, lane = int(row["cup"]), int(row["lane"])
-            if state.next_cup <= cup < state.next_cup + ring:
+            if state.next_cup <= cup < state.next_cup + ring and 0 <= lane < self.config.line.lanes:
                 state.fruit[cup % ring, lane] = row
                 state.joined[cup % ring, lane] = True
         return []
@@ -180,21 +186,18 @@ class Line:
             state.counts,
             state.scans_seen,
         )
-        if not missed and not gap:
-            return []
-        outputs: list[Output] = [Alarm(int(scans.tick[0]), "scans_outside_window", "spectrometers", missed)] if missed else []
-        if gap:
-            outputs.append(Alarm(int(scans.tick[0]), "scan_gap", "spectrometers", gap))
-        return outputs
+        state.troubles[2] += missed
+        state.troubles[3] += gap
+        return []
 
     def _on_pulse(self, pulse: Pulse) -> list[Output]:
         state = self.state
         reached = self._ruler.passed(pulse.tick, self.config.line.decision_station, state.offset)
         if reached < state.next_cup:
             return []
-        if reached - state.next_cup >= 4 * len(state.joined):
+        if reached - state.next_cup >= 4 * len(state.joined) and not self._agreed(reached):
             return [Alarm(pulse.tick, "encoder_jump", "encoder", reached - state.next_cup)]
-        outputs: list[Output] = []
+        outputs = self._troubles(pulse.tick)
         if reached > state.next_cup and state.next_cup > 0:
             outputs.append(Alarm(pulse.tick, "pulse_gap", "encoder", reached - state.next_cup))
         batches = []
@@ -207,6 +210,31 @@ class Line:
         rows = batches[0] if len(batches) == 1 else stack(batches, DECISION)
         rows.setflags(write=False)
         return [Decisions(rows), *outputs]
+
+    def _agreed(self, reached: int) -> bool:
+        """Say whether enough pulses in a row have told of the same far place: then the counter was set, and the line goes on
+        there.
+
+        One pulse that jumps is noise and must not pass hundreds of cups unseen.
+        """
+        state = self.state
+        follows = 0 <= reached - state.ahead_cup <= 2
+        state.ahead_pulses = state.ahead_pulses + 1 if follows else 1
+        state.ahead_cup = reached
+        if state.ahead_pulses < PULSES_THAT_AGREE:
+            return False
+        state.next_cup, state.ahead_pulses = reached, 0
+        state.views_seen[:] = state.scans_seen[:] = False
+        state.joined[:] = False
+        return True
+
+    def _troubles(self, tick: int) -> list[Output]:
+        troubles = self.state.troubles
+        if not troubles.any():
+            return []
+        told: list[Output] = [Alarm(tick, name, "sensors", int(n)) for name, n in zip(TROUBLES, troubles, strict=True) if n]
+        troubles[:] = 0
+        return told
 
     def _decide(self, cup: int, pulse: Pulse) -> tuple[NDArray[Any], int]:
         state = self.state
@@ -227,7 +255,7 @@ class Line:
         # A decision begins with the fields of the joined fruit: the same packed bytes.
         rows.view(np.uint8).reshape(len(rows), -1)[:, : FRUIT.itemsize] = fruit.view(np.uint8).reshape(len(rows), -1)
         rows["tick"] = pulse.tick
-        rows["lot"] = state.lot[np.searchsorted(state.lot_from, cup, side="right") - 1]
+        rows["lot"] = state.lot[max(int(np.searchsorted(state.lot_from, cup, side="right")) - 1, 0)]
         for name, source in (("trait", "value"), ("trait_sigma", "sigma")):
             rows[name] = traits[source]
         for name in ("t2", "q", "scans_received", "scans_kept", "clipped_scans", "scan_spread"):
@@ -268,14 +296,19 @@ class Line:
         return out
 
     def _on_report(self, report: OutletReport) -> list[Output]:
+        if not -1 <= report.lane < self.config.line.lanes or not 0 <= report.outlet <= len(self.config.outlet):
+            return [_bad(report.tick, f"report of lane {report.lane} outlet {report.outlet}")]
+        told: list[Output] = []
+        if report.state in ("jammed", "full", "late"):
+            told.append(Alarm(report.tick, f"outlet_{report.state}", f"lane {report.lane} outlet {report.outlet}"))
+        if report.outlet == len(self.config.outlet):
+            return told  # the end of the belt takes what comes: people must act, no fruit can go elsewhere
         lanes = slice(None) if report.lane < 0 else report.lane
         if report.state in ("full", "clear"):
             self.state.outlet_open[lanes, report.outlet] = report.state == "clear"
         if report.state in ("jammed", "clear"):
             self.state.outlet_sound[lanes, report.outlet] = report.state == "clear"
-        if report.state in ("jammed", "full", "late"):
-            return [Alarm(report.tick, f"outlet_{report.state}", f"lane {report.lane} outlet {report.outlet}")]
-        return []
+        return told
 
     def _on_reading(self, reading: Reading) -> list[Output]:
         if reading.kind != "cup_index":
@@ -287,21 +320,31 @@ class Line:
 
     def _on_command(self, command: Command) -> list[Output]:
         state = self.state
-        if command.kind == "lot":
-            self._start_lot(command)
-        elif command.kind in ("lane_on", "lane_off"):
-            state.lane_on[int(command.value)] = command.kind == "lane_on"
-        else:
+        if command.kind in ("plan", "model", "calibration"):
             known: Mapping[str, Any] = getattr(self.artefacts, f"{command.kind}s")
             if command.value not in known:
                 return [Alarm(command.tick, "unknown_artefact", f"{command.kind} {command.value}")]
             setattr(state, f"{command.kind}_id", command.value)
             self._bind_artefacts()
+            return []
+        number = int(command.value) if command.value.isdecimal() and len(command.value) < 10 else -1
+        if command.kind == "lot" and number >= 0:
+            self._start_lot(command.tick, number)
+        elif command.kind in ("lane_on", "lane_off") and 0 <= number < len(state.lane_on):
+            state.lane_on[number] = command.kind == "lane_on"
+        else:
+            return [_bad(command.tick, f"command {command.kind} {command.value}")]
         return []
 
-    def _start_lot(self, command: Command) -> None:
+    def _start_lot(self, tick: int, lot: int) -> None:
         """The lot begins with the first cup that has not yet passed the loading point."""
         state = self.state
         state.lot_from[:-1], state.lot[:-1] = state.lot_from[1:].copy(), state.lot[1:].copy()
-        state.lot_from[-1] = max(self._ruler.passed(command.tick, 0, state.offset) + 1, 0)
-        state.lot[-1] = int(command.value)
+        begins = self._ruler.passed(tick, 0, state.offset) + 1
+        state.lot_from[-1] = max(begins, int(state.lot_from[-2]), 0)
+        state.lot[-1] = lot
+
+
+def _bad(tick: int, what: str) -> Alarm:
+    """Return the alarm for a message that names something this line does not have."""
+    return Alarm(tick, "bad_message", what)

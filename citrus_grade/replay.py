@@ -5,6 +5,7 @@ model or calibration the same messages answer what the lot would have been.
 """
 
 import time
+import zipfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -14,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from citrus_grade.config import LineConfig
+from citrus_grade.line import Line
 from citrus_grade.messages import Command, Decisions, Joined, Message
 from citrus_grade.rundir import Loaded, reopen, start_of
 from citrus_grade.runlog import LogError, LogReader, files
-from citrus_grade.runlog.reader import Entry, Fed, Snapshot
+from citrus_grade.runlog.reader import Fed, Snapshot
 from citrus_grade.tables import Table, differing_fields, fruit_of
 
 PIXELS, SEAM = "pixels", "imaging seam"
@@ -93,6 +95,8 @@ def replay(
     entered = _seam_of(run_dir)
     loaded = reopen(run_dir, plan=plan, model=model, calibration=calibration)
     paths = files(run_dir)
+    if wrong := [lane for lane in lanes or () if not 0 <= lane < loaded.config.line.lanes]:
+        raise LogError(f"{run_dir}: no lane {', '.join(map(str, wrong))}; the line has lanes 0 to {loaded.config.line.lanes - 1}")
     if plan or model or calibration:
         report = _what_if(run_dir, loaded, paths, entered, lanes, progress)
     elif jobs > 1 and len(paths) > 1 and not speed:
@@ -108,7 +112,9 @@ def replay(
 
 
 def _seam_of(run_dir: Path) -> str:
-    profile = start_of(run_dir)["profile"]
+    profile = start_of(run_dir).get("profile")
+    if profile not in ("full", "normal", "off"):
+        raise LogError(f"{run_dir}/run.json: profile is {profile!r}, not full, normal or off; it is no run of this program")
     if profile == "off":
         raise LogError(f"{run_dir}: the log holds decisions only (profile off); record with profile normal or full to replay")
     return PIXELS if profile == "full" else SEAM
@@ -132,14 +138,14 @@ def _compare_alone(run_dir: Path, path: Path, entered: str, lanes: tuple[int, ..
     return _compare_file(run_dir, reopen(run_dir), path, entered, lanes, 0.0)
 
 
-def _messages(entries: Iterator[Entry], entered: str) -> Iterator[Snapshot | Message | Decisions]:
+def _messages(reader: LogReader, entered: str) -> Iterator[Snapshot | Message | Decisions]:
     """Yield messages to feed, each followed by the decisions that were recorded of it.
 
     At the imaging seam the joined fruit go ahead of the messages that decide them; what a cut has parted from its decisions
     is left.
     """
     waiting: list[Message] = []
-    for entry in entries:
+    for entry in reader:
         if isinstance(entry, Snapshot):
             yield entry
         elif isinstance(entry, Fed):
@@ -154,6 +160,8 @@ def _messages(entries: Iterator[Entry], entered: str) -> Iterator[Snapshot | Mes
                 yield from waiting
                 waiting = []
             yield entry
+    if not reader.truncated:
+        yield from waiting
 
 
 def _compare_file(
@@ -163,9 +171,9 @@ def _compare_file(
     report = ReplayReport(str(run_dir), entered)
     replayed: deque[Table] = deque()
     pace = _Pace(loaded.config, speed)
-    for item in _messages(iter(reader), entered):
+    for item in _messages(reader, entered):
         if isinstance(item, Snapshot):
-            line.restore(item.state)
+            _restore(line, item, path)
         elif isinstance(item, Decisions):
             pace.wait(item.rows)
             _compare(item.rows, replayed.popleft() if replayed else None, lanes, report)
@@ -177,6 +185,17 @@ def _compare_file(
             _compare(rows[:0], rows, lanes, report)
     report.line_s = pace.line_s
     return report
+
+
+def _restore(line: Line, snapshot: Snapshot, path: Path, adopt: Loaded | None = None) -> None:
+    """Take a file's snapshot; ``adopt`` puts other artefacts in place of those it names."""
+    ids = {"plan": adopt.plan.id, "model": adopt.model_id, "calibration": adopt.calibration.id} if adopt else {}
+    try:
+        line.restore(snapshot.state, **ids)
+    except KeyError as error:
+        raise LogError(f"{path}: needs the plan, model or calibration {error} as it was; the folder does not hold it") from error
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise LogError(f"{path}: its snapshot is of another version; replay it with the software that run.json names") from error
 
 
 @dataclass(slots=True)
@@ -209,6 +228,9 @@ def _compare(recorded: Table, replayed: Table | None, lanes: tuple[int, ...] | N
     names = recorded.dtype.names or ()
     if len(recorded) != len(replayed):
         report.diff_fields += len(names) * abs(len(recorded) - len(replayed))
+        longer, said = (recorded, ("decided", "missing")) if len(recorded) > len(replayed) else (replayed, ("missing", "decided"))
+        for row in longer[min(len(recorded), len(replayed)) :][: FIRST_DIFFERENCES - len(report.first_differences)]:
+            report.first_differences.append(Difference(int(row["cup"]), int(row["lane"]), "decision", *said))
     for a, b in zip(recorded, replayed, strict=False):
         for name in differing_fields(a.reshape(1), b.reshape(1)):
             report.diff_fields += 1
@@ -221,13 +243,14 @@ def _what_if(
 ) -> ReplayReport:
     """Feed the whole run to one line that keeps to the new artefacts, whatever the recorded commands say."""
     own = start_of(run_dir)
+    fresh_line = True
     report, line, pace = ReplayReport(str(run_dir), entered), loaded.line(), _Pace(loaded.config, 0.0)
     before, after = Counter[str](), Counter[str]()
     changed = 0
     replayed: deque[Table] = deque()
     for index, path in enumerate(paths):
         reader = LogReader(path, frames=entered == PIXELS)
-        for item in _messages(iter(reader), entered):
+        for item in _messages(reader, entered):
             if isinstance(item, Decisions):
                 pace.wait(item.rows)
                 new = replayed.popleft() if replayed else item.rows[:0]
@@ -238,9 +261,11 @@ def _what_if(
                 changed += sum(
                     a != b for a, b in zip(_grades(old, own["grades"]), _grades(new, loaded.plan.grades), strict=False)
                 )
-            elif not isinstance(item, Snapshot) and not (
-                isinstance(item, Command) and item.kind in ("plan", "model", "calibration")
-            ):
+            elif isinstance(item, Snapshot):
+                if fresh_line:
+                    _restore(line, item, path, adopt=loaded)
+                    fresh_line = False
+            elif not (isinstance(item, Command) and item.kind in ("plan", "model", "calibration")):
                 replayed.extend(output.rows for output in line.feed(item) if isinstance(output, Decisions))
         report.truncated |= reader.truncated
         if progress:

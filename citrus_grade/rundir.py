@@ -148,7 +148,9 @@ def start_of(run_dir: Path) -> dict[str, Any]:
     """
     try:
         start: dict[str, Any] = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+        if not isinstance(start, dict):
+            raise ValueError
+    except (OSError, ValueError) as error:
         raise LogError(f"{run_dir}: no run.json to read; name the folder that `citrus-grade run` wrote") from error
     return start
 

@@ -12,6 +12,8 @@ from citrus_grade.tables import FRUIT, VIEW, empty
 
 _LOTS = 16
 """Lots that may lie on the belt at once."""
+TROUBLES = ("views_outside_window", "frame_gap", "scans_outside_window", "scan_gap")
+"""What is counted as messages come and told once a pulse."""
 
 
 @dataclass(slots=True)
@@ -38,6 +40,9 @@ class State:
     scan_seq: NDArray[np.int64]
     lot_from: NDArray[np.int64]
     lot: NDArray[np.int32]
+    troubles: NDArray[np.int64]
+    ahead_cup: int
+    ahead_pulses: int
 
 
 def initial(config: LineConfig, plan: str, model: str, calibration: str) -> State:
@@ -66,6 +71,9 @@ def initial(config: LineConfig, plan: str, model: str, calibration: str) -> Stat
         scan_seq=np.full(lanes, -1, np.int64),
         lot_from=np.zeros(_LOTS, np.int64),
         lot=np.zeros(_LOTS, np.int32),
+        troubles=np.zeros(len(TROUBLES), np.int64),
+        ahead_cup=-1,
+        ahead_pulses=0,
     )
 
 

@@ -36,7 +36,7 @@ from citrus_grade.runtime.accuracy import against_truth
 from citrus_grade.runtime.demo import set_up
 from citrus_grade.spectra import model as models
 from citrus_grade.spectra.model import SpectralModel
-from citrus_grade.tables import DECISION, Table, fruit_of, stack
+from citrus_grade.tables import DECISION, VIEW, Table, fruit_of, stack
 from citrus_grade.templates import LINE
 
 SECONDS = 2.0
@@ -322,8 +322,34 @@ def test_a_frame_that_is_none_is_an_alarm(bench: Bench) -> None:
 def test_scans_of_no_lane_and_of_another_length_are_counted(bench: Bench) -> None:
     line, one = bench.line(), np.ones(1, np.int32)
     for lane, pixels in ((9, 256), (-1, 256), (0, 128)):
-        scan = Scans(0, lane * one, one, np.full(1, 20 * 4096, np.int64), np.zeros((1, pixels), np.uint16))
-        assert [o.kind for o in line.feed(scan) if isinstance(o, Alarm)] == ["scans_outside_window"]
+        line.feed(Scans(0, lane * one, one, np.full(1, 20 * 4096, np.int64), np.zeros((1, pixels), np.uint16)))
+    told = [o for o in line.feed(Pulse(20 * 4096, 20 * 4096, 0)) if isinstance(o, Alarm)]
+    assert [(o.kind, o.count) for o in told] == [("scans_outside_window", 3)]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Views(3, 0, 0, 0, np.empty(0, VIEW)),
+        OutletReport(0, 0, 9, 0, "jammed"),
+        OutletReport(0, 0, 0, 9, "full"),
+        Command(0, 0, "lane_off", "9"),
+        Command(0, 0, "lane_off", "-1"),
+        Command(0, 0, "lane_off", "two"),
+        Command(0, 0, "lot", "L12"),
+        Command(0, 0, "lot", "99999999999"),
+    ],
+)
+def test_a_message_that_names_what_is_not_there_is_an_alarm_and_changes_nothing(bench: Bench, message: Message) -> None:
+    line = bench.line()
+    before = line.snapshot()
+    assert [o.kind for o in line.feed(message) if isinstance(o, Alarm)] == ["bad_message"]
+    assert line.snapshot() == before
+
+
+def test_a_full_end_of_the_belt_is_told(bench: Bench) -> None:
+    told = bench.line().feed(OutletReport(0, 0, -1, len(bench.config.outlet), "full"))
+    assert [o.kind for o in told if isinstance(o, Alarm)] == ["outlet_full"]
 
 
 def test_a_lot_begins_with_the_first_cup_not_yet_loaded(bench: Bench) -> None:
@@ -358,7 +384,16 @@ def test_a_jammed_outlet_gets_nothing_until_it_is_clear(bench: Bench) -> None:
 
 
 def test_an_encoder_that_jumps_decides_nothing(bench: Bench) -> None:
-    line = bench.line()
-    outputs = line.feed(Pulse(10_000_000, 10_000_000, 0))
+    line, far = bench.line(), 10_000_000
+    outputs = line.feed(Pulse(far, far, 0))
     assert [o.kind for o in outputs if isinstance(o, Alarm)] == ["encoder_jump"]
     assert not any(isinstance(o, Decisions) for o in outputs)
+    outputs = line.feed(Pulse(17 * 4096, 17 * 4096, 0))
+    assert any(isinstance(o, Decisions) for o in outputs), "one bad count does not stop the line"
+
+
+def test_pulses_that_agree_on_a_far_place_move_the_line_there(bench: Bench) -> None:
+    line, far = bench.line(), 10_000 * 4096
+    outputs = outputs_of(line, [Pulse(far + k * 4096, far + k * 4096, 0) for k in range(4)])
+    cups = np.concatenate([o.rows["cup"] for o in outputs if isinstance(o, Decisions)])
+    assert sorted(set(cups.tolist())) == [10_000 - 17 + 2, 10_000 - 17 + 3]

@@ -119,6 +119,8 @@ def load(path: Path, targets: tuple[str, ...], outlets: tuple[str, ...]) -> Plan
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(str(path), [_("cannot be read: {error}").format(error=error.strerror)]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), [_("byte {at} is not UTF-8 text; save it as UTF-8").format(at=error.start)]) from error
     return parse(text, targets, outlets, str(path))
 
 
@@ -145,6 +147,12 @@ def _bounds(where: str, rule: _Rule, features: tuple[str, ...], low: NDArray[np.
             text = _("{where}.{name}: this line measures no such thing").format(where=where, name=name)
             known = _("; known are {names}").format(names=", ".join(features))
             problems.append(text + (_("; did you mean {near!r}?").format(near=near[0]) if near else known))
+    for name, guard in rule.guard.items():
+        if guard < 0:
+            text = _("{where}.guard.{name}: {guard:g} would widen the rule; a guard band is 0 or more")
+            problems.append(text.format(where=where, name=name, guard=guard))
+        if name in features and name not in conditions:
+            problems.append(_("{where}.guard.{name}: the rule has no bound on it to guard").format(where=where, name=name))
     for name, value in conditions.items():
         if name not in features:
             continue

@@ -1,35 +1,64 @@
 """Constant matrices of the two least-squares fits: a fruit's outline and its shading, solved once for all fruit.
 
 An ellipse around a known centre is linear in ``1 / r**2 = c0 + c1 cos a + c2 sin a + c3 cos 2a + c4 sin 2a``, and rays leave at
-fixed angles, so the fit is one constant pseudo-inverse. The same holds for a quadratic shading surface on fixed polar samples.
+fixed angles, so the fit is one constant matrix. The same holds for a quadratic shading surface on fixed polar samples.
+
+All of it is made with scalar arithmetic: vector units and linear algebra libraries round differently from one processor to
+the next, and these numbers go into every decision.
 """
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float64]
+
 N_RAYS = 64
-_ANGLE_RAD = 2 * np.pi * np.arange(N_RAYS) / N_RAYS
-RAY_COS: NDArray[np.float64] = np.cos(_ANGLE_RAD)
-RAY_SIN: NDArray[np.float64] = np.sin(_ANGLE_RAD)
-OUTLINE: NDArray[np.float64] = np.stack(
-    [np.ones(N_RAYS), RAY_COS, RAY_SIN, np.cos(2 * _ANGLE_RAD), np.sin(2 * _ANGLE_RAD)], axis=1
-)
+_ANGLES = [2 * math.pi * k / N_RAYS for k in range(N_RAYS)]
+RAY_COS: Floats = np.array([math.cos(a) for a in _ANGLES])
+RAY_SIN: Floats = np.array([math.sin(a) for a in _ANGLES])
+OUTLINE: Floats = np.array([[1.0, math.cos(a), math.sin(a), math.cos(2 * a), math.sin(2 * a)] for a in _ANGLES])
 """(n_rays, 5) design of the outline."""
-OUTLINE_INVERSE: NDArray[np.float64] = np.ascontiguousarray(np.linalg.pinv(OUTLINE).T)
-"""(n_rays, 5): the coefficients are the sum over rays of ``inverse[ray] * value[ray]``."""
+OUTLINE_INVERSE: Floats = OUTLINE * np.array([1.0, 2.0, 2.0, 2.0, 2.0]) / N_RAYS
+"""(n_rays, 5): the coefficients are the sum over rays of ``inverse[ray] * value[ray]``; the basis is orthogonal on even
+angles."""
 
 _RINGS = (0.18, 0.42, 0.62, 0.80)
 _SPOKES = 20
-_SPOKE_RAD = 2 * np.pi * (np.arange(_SPOKES)[None, :] + 0.5 * (np.arange(len(_RINGS))[:, None] % 2)) / _SPOKES
-SHADE_X: NDArray[np.float64] = np.ascontiguousarray((np.array(_RINGS)[:, None] * np.cos(_SPOKE_RAD)).ravel())
-SHADE_Y: NDArray[np.float64] = np.ascontiguousarray((np.array(_RINGS)[:, None] * np.sin(_SPOKE_RAD)).ravel())
-N_SHADE = len(SHADE_X)
-_R4 = (SHADE_X**2 + SHADE_Y**2) ** 2
-SHADE: NDArray[np.float64] = np.stack(
-    [np.ones(N_SHADE), SHADE_X, SHADE_Y, SHADE_X**2, SHADE_X * SHADE_Y, SHADE_Y**2, _R4], axis=1
-)
+_SAMPLES = [
+    (radius * math.cos(angle), radius * math.sin(angle))
+    for ring, radius in enumerate(_RINGS)
+    for angle in (2 * math.pi * (spoke + 0.5 * (ring % 2)) / _SPOKES for spoke in range(_SPOKES))
+]
+SHADE_X: Floats = np.array([x for x, _ in _SAMPLES])
+SHADE_Y: Floats = np.array([y for _, y in _SAMPLES])
+N_SHADE = len(_SAMPLES)
+SHADE: Floats = np.array([[1.0, x, y, x * x, x * y, y * y, (x * x + y * y) ** 2] for x, y in _SAMPLES])
 """(n_samples, 7) design of the shading: a quadratic and a radial fourth power for the limb, on the unit disc."""
-SHADE_INVERSE: NDArray[np.float64] = np.ascontiguousarray(np.linalg.pinv(SHADE).T)
 
-LOG: NDArray[np.float32] = np.log(np.arange(1024, dtype=np.float32) + 1.0)
+
+def _solve(matrix: list[list[float]], right: list[list[float]]) -> list[list[float]]:
+    """Solve ``matrix @ x = right`` for a positive definite matrix by elimination in a fixed order."""
+    n = len(matrix)
+    rows = [[*matrix[i], *right[i]] for i in range(n)]
+    for k in range(n):
+        rows[k] = [value / rows[k][k] for value in rows[k]]
+        for i in range(n):
+            if i != k:
+                factor = rows[i][k]
+                rows[i] = [a - factor * b for a, b in zip(rows[i], rows[k], strict=True)]
+    return [row[n:] for row in rows]
+
+
+def _inverse(design: Floats) -> Floats:
+    """Return the transposed pseudo-inverse of a design of full rank, from its normal equations."""
+    columns = design.T.tolist()
+    normal = [[math.fsum(a * b for a, b in zip(p, q, strict=True)) for q in columns] for p in columns]
+    return np.ascontiguousarray(np.array(_solve(normal, columns)).T)
+
+
+SHADE_INVERSE: Floats = _inverse(SHADE)
+
+LOG: NDArray[np.float32] = np.array([math.log(count + 1.0) for count in range(1024)], np.float32)
 """Natural logarithm of ``sum of counts + 1``."""

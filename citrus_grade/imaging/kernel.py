@@ -124,16 +124,17 @@ def fit_outline(radius: NDArray[np.float64], coef: NDArray[np.float64], value: N
         r = min(max(r, 0.72 * middle), 1.38 * middle) if r > 0 else middle
         value[ray] = 1.0 / (r * r)
     outliers = 0
-    for _ in range(_REFINE_ROUNDS):
+    for turn in range(_REFINE_ROUNDS):
         _solve(OUTLINE_INVERSE, value, coef, N_RAYS, 5)
-        outliers = 0
+        # Wide at first: a few short rays bend the first fit, and good rays must not be taken for bad ones because of that.
+        outliers, limit = 0, max(0.32 * 0.5**turn, 0.08)
         for ray in range(N_RAYS):
             fitted = coef[0]
             for k in range(1, 5):
                 fitted += coef[k] * OUTLINE[ray, k]
             r = radius[ray]
             own = 1.0 / (r * r) if r > 0 else 0.0
-            off = abs(own - fitted) > 0.08 * fitted
+            off = abs(own - fitted) > limit * fitted
             outliers += off
             value[ray] = fitted if off else own
     return outliers / N_RAYS

@@ -37,7 +37,7 @@ def accepts(mosaic: NDArray[Any]) -> bool:
 
 def encode(mosaic: NDArray[np.uint8]) -> bytes:
     """Return the compressed bytes of a (height, width) uint8 mosaic at least two pixels wide."""
-    residue = np.empty_like(mosaic)
+    residue = np.empty(mosaic.shape, np.uint8)
     _delta(mosaic, residue)
     return zstandard.ZstdCompressor(level=1).compress(residue.data)
 

@@ -9,7 +9,7 @@ from mcap.writer import CompressionType, Writer
 
 from citrus_grade.messages import Alarm, Decisions
 from citrus_grade.runlog.errors import LogError
-from citrus_grade.runlog.reader import DAMAGE, RECOVERED, Fed, LogReader, files, records
+from citrus_grade.runlog.reader import DAMAGE, ENDS_EARLY, RECOVERED, Fed, LogReader, files, records
 from citrus_grade.runlog.writer import CHUNK_BYTES
 
 
@@ -98,5 +98,6 @@ def _copy(path: Path, target: Path) -> tuple[int, str]:
                     continue
         except DAMAGE as error:
             damage = f"{type(error).__name__}: {error}"
+            writer.add_metadata(ENDS_EARLY, {"damage": damage})
         writer.finish()  # type: ignore[no-untyped-call]  # mcap
     return copied, damage

@@ -21,6 +21,8 @@ from citrus_grade.runlog.writer import FRAME_HEAD
 
 RECOVERED = ".recovered.mcap"
 """How a copy made of a damaged file ends; it is not a file of the run beside the one it was made of."""
+ENDS_EARLY = "ends_early"
+"""Metadata of a recovered file: its last message may be parted from what followed of it."""
 DAMAGE = (McapError, struct.error, EOFError, ValueError, IndexError, KeyError, MemoryError, OverflowError)
 """What reading bytes that are not what they were may raise: a length out of a flipped bit may be anything."""
 
@@ -98,6 +100,8 @@ class LogReader:
         for record in records(stream, self.path.stat().st_size):
             if isinstance(record, Channel):
                 self._topics[record.id] = record.topic
+            elif isinstance(record, Metadata) and record.name == ENDS_EARLY:
+                self.truncated = True
             elif isinstance(record, Metadata):
                 self.profile = record.metadata["profile"]
                 self._pixels = int(record.metadata["n_pixels"])

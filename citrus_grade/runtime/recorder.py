@@ -56,8 +56,10 @@ class Recorder:
 
     def close(self) -> None:
         """Finish log and table."""
-        self._log.close()
-        self.table.close()
+        try:
+            self._log.close()
+        finally:
+            self.table.close()
 
     def _open(self) -> LogWriter:
         path = self._dir / "log" / f"{self._serial:06d}.mcap"

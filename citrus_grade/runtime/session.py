@@ -115,8 +115,10 @@ def run_line(
                 if progress:
                     progress(t_ns / 1e9, total_s)
     finally:
-        recorder.close()
-        plant.close()
+        try:
+            recorder.close()
+        finally:
+            plant.close()
     truth = plant.truth()
     if truth is not None:
         pq.write_table(_flat(truth), run_dir / "truth.parquet")

@@ -69,7 +69,7 @@ class SimPlant:
         self._rng = np.random.default_rng([options.seed, 4])
         self._encoder = SimEncoder(ratio, config.encoder.bits, self._rng)
         self._unwrap = Unwrapper(config.encoder.bits)
-        self._tick = self._now_ns = 0
+        self._tick, self._now_ns = -1, 0
         station = np.array([[o.station + phase for o in config.outlet] for phase in config.phases]).reshape(line.lanes, -1)
         self._plc = SimPlc(self.table, station, ratio, Ruler.of(ratio).ticks(line.lead_ms / 1000 * line.cups_per_s))
         self._cameras = [SimCamera(optics(c), options.seed + i, c.lane_y_px) for i, c in enumerate(config.camera)]
@@ -87,9 +87,9 @@ class SimPlant:
         """Yield everything the line senses, in order of arrival."""
         arriving: list[tuple[int, int, Message]] = []
         serial, last = 0, {Frame: 0, Scans: 0, Pulse: 0}
-        yield from self._lots()
         pitches = int(self.line_s * self.config.line.cups_per_s)
         for pitch in range(pitches):
+            yield from self._lots(pitch)
             for arrival_ns, message in self._sense(pitch):
                 # A device's own messages never overtake one another.
                 last[type(message)] = arrival_ns = max(arrival_ns, last[type(message)])
@@ -117,12 +117,11 @@ class SimPlant:
     def _t_ns(self, belt_cups: Fraction) -> int:
         return int(float(belt_cups) / self.config.line.cups_per_s * 1e9)
 
-    def _lots(self) -> Iterator[Command]:
-        """Lots of equal length, announced as their first cup reaches the loading point (here: ahead, by tick)."""
-        ratio = self.config.encoder.ratio
+    def _lots(self, pitch: int) -> Iterator[Command]:
+        """Yield the lot whose first cup reaches the loading point in this pitch."""
         for lot in range(self.options.lots):
-            first = lot * self._cups // self.options.lots
-            yield Command(int((first - 1) * ratio) if first else -1, 0, "lot", str(lot + 1))
+            if lot * self._cups // self.options.lots == pitch:
+                yield Command(self._tick, self._t_ns(Fraction(pitch)), "lot", str(lot + 1))
 
     def _sense(self, pitch: int) -> Iterator[tuple[int, Message]]:
         """Yield what happens from one pitch to the next, each with its time of arrival in ns."""
