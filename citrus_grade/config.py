@@ -204,7 +204,7 @@ def _lost_views(config: LineConfig) -> list[str]:
         pitch_px = camera.px_per_mm * config.line.pitch_mm
         last_x = camera.window_x_px + (camera.windows - 1) * pitch_px
         room_px = min(camera.window_x_px, camera.width_px - last_x) - camera.tile_px / 2
-        if furthest * pitch_px > room_px + 1 and least > config.n_views - 1:
+        if furthest and furthest * pitch_px > room_px + 1 and least > config.n_views - 1:
             problems.append(
                 _(
                     "line.lane_phase_cups: at a phase of {phase:g} camera {index} loses one of {views} views at the edge of the"

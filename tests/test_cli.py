@@ -272,9 +272,9 @@ def test_a_simulated_run_is_summarised_replayed_shown_and_changed_by_another_pla
     code, text, _error = here(capsys, "replay", str(run))
     assert code == errors.DONE
     assert "0 fields differ" in text
-    code, text, _error = here(capsys, "replay", str(run), "--lanes", "77")
-    assert code == errors.FINDINGS
-    assert "nothing was compared" in text
+    code, _text, error = here(capsys, "replay", str(run), "--lanes", "77")
+    assert code == errors.BAD_INPUT
+    assert "77" in error
 
     plan = tmp_path / "plan.toml"
     plan.write_text('name = "all"\n[[rule]]\ngrade = "any"\noutlets = ["1"]\n', encoding="utf-8")
