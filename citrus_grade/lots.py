@@ -14,6 +14,7 @@ from citrus_grade.tables import COLOURS, DECISION, Table, stack
 
 ROWS_A_GROUP = 4096
 UNGRADED = "ungraded"
+_REASONS = np.array([reason.name.lower() for reason in Reason], object)
 
 
 def columns(rows: Table, targets: tuple[str, ...], grades: tuple[str, ...], outlets: tuple[str, ...]) -> dict[str, Any]:
@@ -26,13 +27,14 @@ def columns(rows: Table, targets: tuple[str, ...], grades: tuple[str, ...], outl
         elif name in ("trait", "trait_sigma"):
             named |= {target + name.removeprefix("trait"): column[:, k] for k, target in enumerate(targets)}
         elif name.endswith("_id"):
-            named[name] = [f"{value:016x}" for value in column.tolist()]
+            ids, which = np.unique(column, return_inverse=True)
+            named[name] = np.array([f"{value:016x}" for value in ids.tolist()], object)[which]
         elif name == "reason":
-            named[name] = [Reason(value).name.lower() for value in column.tolist()]
+            named[name] = _REASONS[column]
         elif name == "outlet":
-            named[name] = [outlets[value] for value in column.tolist()]
+            named[name] = np.array(outlets, object)[column]
         elif name == "rule":
-            named["grade"] = [grades[value] if value >= 0 else UNGRADED for value in column.tolist()]
+            named["grade"] = np.array([*grades, UNGRADED], object)[column]
         else:
             named[name] = column
     return named

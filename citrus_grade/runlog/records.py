@@ -106,46 +106,41 @@ class Batch:
 
     def __init__(self, n_pixels: int) -> None:
         self._scan = scan_dtype(n_pixels)
-        self._messages: list[Message] = []
+        self._clear()
 
     def __len__(self) -> int:
-        return len(self._messages)
+        return len(self._order)
+
+    def _clear(self) -> None:
+        self._order = bytearray()
+        self._waiting: tuple[list[Any], ...] = tuple([] for _ in _KIND)
 
     def add(self, message: Message) -> None:
         """Append one message; frames are records of their own."""
-        self._messages.append(message)
+        kind = _KIND[type(message)]
+        self._order.append(kind)
+        self._waiting[kind].append(message)
 
     def pack(self) -> bytes:
         """Return all messages as the bytes of one record, and start anew."""
-        messages, self._messages = self._messages, []
-        views = [m for m in messages if isinstance(m, Views)]
-        joined = [m for m in messages if isinstance(m, Joined)]
-        scans = [m for m in messages if isinstance(m, Scans)]
-        commands = [[m.tick, m.t_ns, m.kind, m.value] for m in messages if isinstance(m, Command)]
-        text = json.dumps(commands).encode() if commands else b""
+        order, (views, joined, scans, pulses, reports, readings, commands) = self._order, self._waiting
+        self._clear()
+        text = json.dumps([[m.tick, m.t_ns, m.kind, m.value] for m in commands]).encode() if commands else b""
         return b"".join(
             (
-                _array(np.array([_KIND[type(m)] for m in messages], np.uint8)),
+                struct.pack("<I", len(order)),
+                order,
                 _records(_VIEWS_HEAD, [(m.camera, m.seq, m.tick, m.t_ns, len(m.rows)) for m in views]),
                 _array(stack([m.rows for m in views], VIEW)),
                 _records(_COUNT, [(len(m.rows),) for m in joined]),
                 _array(stack([m.rows for m in joined], FRUIT)),
                 _records(_SCANS_HEAD, [(m.t_ns, len(m.lane)) for m in scans]),
                 self._scans(scans),
-                _records(_PULSE, [(m.tick, m.head_tick, m.t_ns) for m in messages if isinstance(m, Pulse)]),
-                _records(
-                    _REPORT,
-                    [
-                        (m.tick, m.t_ns, m.lane, m.outlet, _STATES.index(m.state), m.cup)
-                        for m in messages
-                        if isinstance(m, OutletReport)
-                    ],
-                ),
-                _records(
-                    _READING,
-                    [(m.tick, m.t_ns, m.lane, _READINGS.index(m.kind), m.value) for m in messages if isinstance(m, Reading)],
-                ),
-                struct.pack("<I", len(text)) + text,
+                _records(_PULSE, [(m.tick, m.head_tick, m.t_ns) for m in pulses]),
+                _records(_REPORT, [(m.tick, m.t_ns, m.lane, m.outlet, _STATES.index(m.state), m.cup) for m in reports]),
+                _records(_READING, [(m.tick, m.t_ns, m.lane, _READINGS.index(m.kind), m.value) for m in readings]),
+                struct.pack("<I", len(text)),
+                text,
             )
         )
 
