@@ -38,8 +38,8 @@ def test_columns_have_names_for_people():
     assert not {"trait", "trait_sigma", "colour_pct", "rule"} & set(named)
     assert np.array_equal(named["ta_pct"], rows["trait"][:, 1])
     assert np.array_equal(named["skin_orange_pct"], rows["colour_pct"][:, COLOURS.index("orange")])
-    assert named["grade"] == [(*GRADES, UNGRADED)[rule] for rule in rows["rule"]]
-    assert named["outlet"] == [OUTLETS[outlet] for outlet in rows["outlet"]]
+    assert list(named["grade"]) == [(*GRADES, UNGRADED)[rule] for rule in rows["rule"]]
+    assert list(named["outlet"]) == [OUTLETS[outlet] for outlet in rows["outlet"]]
     assert named["reason"][0] == Reason(int(rows["reason"][0])).name.lower()
     assert set(named["plan_id"]) == {"fedcba9876543210"}
     assert set(named["model_id"]) == {"000000000000001f"}
