@@ -48,8 +48,10 @@ words: .venv/all
 	$(BIN)/pybabel --quiet update $(WORDS) -i build/words.pot --width 110 --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
 	$(BIN)/pybabel --quiet compile $(WORDS)
 
+# Compiled kernels do not notice when a function of another file that they contain has changed.
 clean:
 	rm -rf .venv build dist site *.egg-info
+	find . -name '*.nb[ci]' -delete
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -27,6 +27,14 @@ class Outlets(Protocol):
 class Plant(Source, Outlets, Protocol):
     """A whole line as one driver: what `config` names under ``[source]``."""
 
+    truth_kind: str
+    """What `truth` is: "simulated", or what a driver of real data says of it."""
+
+    @property
+    def line_s(self) -> float:
+        """How long the line will run, in seconds of its own time; 0 where nobody knows."""
+        ...
+
     def truth(self) -> NDArray[Any] | None:
         """Return what really lay in each cup and where it fell, where the driver knows it (a simulator does)."""
         ...

@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from citrus_grade.cli.findings import Finding
 from citrus_grade.words import _
+
+if TYPE_CHECKING:
+    from citrus_grade.config import LineConfig
 
 
 def examine(path: Path) -> Iterator[Finding]:
@@ -21,7 +25,7 @@ def examine(path: Path) -> Iterator[Finding]:
         what, "ok", _("{name}: {lanes} lanes, {n} outlets").format(name=line.line.name, lanes=line.line.lanes, n=len(line.outlet))
     )
     yield driver(str(line.source.get("driver", "sim")))
-    yield from artefacts(path)
+    yield from artefacts(path, _to_be_made(line, path.parent))
     if line.spectrometer and line.files.model is None:
         yield Finding(_("model"), "warn", _("none: no sugar and no acid is known"), _("name one in line.toml, files.model"))
     if line.files.calibration is None:
@@ -48,13 +52,24 @@ def driver(name: str) -> Finding:
     return Finding(_("driver"), "ok", name)
 
 
-def artefacts(path: Path) -> Iterator[Finding]:
+def _to_be_made(line: "LineConfig", folder: Path) -> list[str]:
+    """Return the artefacts that a line of files makes itself at its first run and has not made yet."""
+    if line.source.get("driver") != "files":
+        return []
+    return [name for name in (line.files.model, line.files.calibration) if name and not (folder / name).exists()]
+
+
+def artefacts(path: Path, to_be_made: list[str]) -> Iterator[Finding]:
     """Do plan, model and calibration load, and fit the line?"""
     from citrus_grade.artefacts import ArtefactError
     from citrus_grade.config import ConfigError
     from citrus_grade.rundir import load_line
 
     what = _("plan and artefacts")
+    if to_be_made:
+        text = _("not made yet: {names}").format(names=", ".join(to_be_made))
+        yield Finding(what, "warn", text, _("the first `citrus-grade run` of this line makes them"))
+        return
     try:
         loaded = load_line(path)
     except (ConfigError, ArtefactError) as error:

@@ -99,7 +99,7 @@ def run_line(
     started = time.perf_counter()
     decisions: list[Table] = []
     knows_truth = plant.truth() is not None
-    t_ns, total_s = 0, float(getattr(plant, "line_s", 0.0))
+    t_ns, total_s = 0, plant.line_s
     try:
         for message in plant.messages():
             recorder.take(message)
@@ -122,8 +122,11 @@ def run_line(
     truth = plant.truth()
     if truth is not None:
         pq.write_table(_flat(truth), run_dir / "truth.parquet")
-    kind = getattr(plant, "truth_kind", "simulated")
-    accuracy = against_truth(stack(decisions, DECISION), truth, loaded.targets, kind) if truth is not None and decisions else None
+    accuracy = (
+        against_truth(stack(decisions, DECISION), truth, loaded.targets, plant.truth_kind)
+        if truth is not None and decisions
+        else None
+    )
     wall_s, line_s = time.perf_counter() - started, t_ns / 1e9
     packout = recorder.packout
     return RunSummary(

@@ -51,6 +51,8 @@ def open_line(config: LineConfig, *, seed: int | None = None, seconds: float | N
 class SimPlant:
     """A simulated line; see `ports.Plant`."""
 
+    truth_kind = "simulated"
+
     def __init__(self, config: LineConfig, options: SimOptions) -> None:
         self.config = config
         self.options = options
