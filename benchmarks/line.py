@@ -211,6 +211,22 @@ def replays(folder: Path, seed: int) -> dict[str, Any]:
     )
 
 
+def real(folder: Path, seed: int, data: Path) -> dict[str, Any]:
+    """Grade published pictures and spectra as a line, in both profiles, and replay them; None where the data are absent."""
+    if not data.is_dir():
+        return {"real": None, "real_why": f"{data} is no folder; name it by --data or CITRUS_GRADE_DATA"}
+    examples = Path(__file__).parents[1] / "examples"
+    for name in ("real_fruit.toml", "real_plan.toml"):
+        shutil.copy(examples / name, folder / name)
+    told: dict[str, Any] = {}
+    for profile in ("full", "normal"):
+        run_dir = folder / f"real-{profile}"
+        summary = run_line(folder / "real_fruit.toml", run_dir, profile=profile, seconds=5.0, seed=seed, data=data)
+        told[f"replay_diff_fields_{profile}"] = replay(run_dir).diff_fields
+        told["fruit"], told["accuracy"] = summary.fruit, summary.accuracy
+    return {"real": told}
+
+
 def _cut(run_dir: Path, seed: int, cuts: int = 5) -> int:
     path, rng, worst = run_dir / "log" / "000000.mcap", random.Random(seed), 0
     whole = path.read_bytes()
@@ -276,6 +292,7 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }
     figures |= against_naive(loaded, tape)
     figures |= replays(folder, args.seed)
+    figures |= real(folder, args.seed, Path(args.data))
     figures |= memory(loaded, tape, folder, args.hours)
     if not args.skip_demo:
         figures |= demo()
@@ -286,7 +303,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.line", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--data", help="real data; this benchmark needs none")
+    default = os.environ.get("CITRUS_GRADE_DATA") or "../shared/data"
+    parser.add_argument("--data", default=default, help="folder of real pictures and spectra (default: %(default)s)")
     parser.add_argument("--hours", type=float, default=1.0, help="line time of the memory figure")
     parser.add_argument("--skip-demo", action="store_true", help="do not time make demo in two fresh clones (minutes, installs)")
     args = parser.parse_args()

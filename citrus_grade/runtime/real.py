@@ -15,7 +15,7 @@ from citrus_grade.drivers.files import FilesPlant
 from citrus_grade.drivers.files_options import FilesOptions, options_of, problem
 from citrus_grade.drivers.files_spectra import references, samples
 from citrus_grade.models.fit import MAX_FOLDS, fit_absorbance
-from citrus_grade.runtime.gauge import gauge
+from citrus_grade.runtime.gauge import gauge_fruit
 from citrus_grade.spectra import model as models
 from citrus_grade.spectra.model import SpectralModel
 
@@ -77,7 +77,7 @@ def calibrate(config: LineConfig, options: FilesOptions) -> CalibrationSet:
     by_eye = config.model_copy(update={"spectrometer": None})
     plant = FilesPlant(by_eye, options.model_copy(update={"seed": GAUGE_SEED, "seconds": GAUGE_S, "fill": 1.0}), None)
     try:
-        scale, sigma_mm = gauge(by_eye, plant.messages(), plant.table["fruit"]["diameter_mm"])
+        scale, sigma_mm = gauge_fruit(by_eye, plant.messages(), plant.table["fruit"]["diameter_mm"])
     except CalibrationError as error:
         raise problem(f"pictures: they give no scale: {error}") from error
     calibrated = replace(nominal, scale=scale, scale_sigma_mm=sigma_mm)

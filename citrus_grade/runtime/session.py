@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from citrus_grade.config import ConfigError, LineConfig, load, parse
+from citrus_grade.line import Line
 from citrus_grade.messages import Decisions, Ejection, Pulse
 from citrus_grade.ports import Plant
-from citrus_grade.rundir import create, load_line, with_value
+from citrus_grade.rundir import Loaded, create, load_line, with_value
 from citrus_grade.runtime.accuracy import against_truth
 from citrus_grade.runtime.recorder import Recorder
 from citrus_grade.tables import DECISION, Table, stack
@@ -81,6 +82,26 @@ def run_line(
     ------
     ConfigError, ArtefactError : before anything moves. FileExistsError : if ``run_dir`` holds something.
     """
+    text = _text(config_path, data)
+    loaded = load_line(config_path, text=text)
+    kept = profile or loaded.config.log.profile
+    plant = open_plant(loaded.config, seed=seed, seconds=seconds)
+    create(run_dir, loaded, seed=seed, profile=kept, config_text=text)
+    line = loaded.line()
+    recorder = Recorder(run_dir, loaded, line, kept)
+    started = time.perf_counter()
+    try:
+        line_s, decisions = _drive(line, plant, recorder, progress)
+    finally:
+        try:
+            recorder.close()
+        finally:
+            plant.close()
+    return _summary(run_dir, loaded, plant, recorder, decisions, line_s, time.perf_counter() - started)
+
+
+def _text(config_path: Path, data: Path | None) -> str:
+    """Return the configuration to run, with the data's folder in it; a line of files gets the artefacts it lacks."""
     config = load(config_path)
     text = config_path.read_text(encoding="utf-8")
     if data is not None:
@@ -90,50 +111,51 @@ def run_line(
         from citrus_grade.runtime import real  # loads the training code, which no other run needs
 
         real.prepare(config, config_path.parent)
-    loaded = load_line(config_path, text=text)
-    kept = profile or loaded.config.log.profile
-    plant = open_plant(loaded.config, seed=seed, seconds=seconds)
-    create(run_dir, loaded, seed=seed, profile=kept, config_text=text)
-    line = loaded.line()
-    recorder = Recorder(run_dir, loaded, line, kept)
-    started = time.perf_counter()
+    return text
+
+
+def _drive(line: Line, plant: Plant, recorder: Recorder, progress: Progress | None) -> tuple[float, list[Table]]:
+    """Feed the line until its source ends; return the line time in seconds and, where a truth awaits them, the decisions."""
     decisions: list[Table] = []
     knows_truth = plant.truth() is not None
-    t_ns, total_s = 0, plant.line_s
-    try:
-        for message in plant.messages():
-            recorder.take(message)
-            outputs = line.feed(message)
-            recorder.gave(outputs)
-            ejections = [output for output in outputs if isinstance(output, Ejection)]
-            if ejections:
-                plant.eject(ejections)
-            if knows_truth:
-                decisions += [output.rows for output in outputs if isinstance(output, Decisions)]
-            if isinstance(message, Pulse):
-                t_ns = message.t_ns
-                if progress:
-                    progress(t_ns / 1e9, total_s)
-    finally:
-        try:
-            recorder.close()
-        finally:
-            plant.close()
-    truth = plant.truth()
+    line_s = 0.0
+    for message in plant.messages():
+        recorder.take(message)
+        outputs = line.feed(message)
+        recorder.gave(outputs)
+        ejections = [output for output in outputs if isinstance(output, Ejection)]
+        if ejections:
+            plant.eject(ejections)
+        if knows_truth:
+            decisions += [output.rows for output in outputs if isinstance(output, Decisions)]
+        if isinstance(message, Pulse):
+            line_s = message.t_ns / 1e9
+            if progress:
+                progress(line_s, plant.line_s)
+    return line_s, decisions
+
+
+def _summary(
+    run_dir: Path, loaded: Loaded, plant: Plant, recorder: Recorder, decisions: list[Table], line_s: float, wall_s: float
+) -> RunSummary:
+    truth, packout = plant.truth(), recorder.packout
+    accuracy = None
     if truth is not None:
         pq.write_table(_flat(truth), run_dir / "truth.parquet")
-    accuracy = (
-        against_truth(stack(decisions, DECISION), truth, loaded.targets, plant.truth_kind)
-        if truth is not None and decisions
-        else None
-    )
-    wall_s, line_s = time.perf_counter() - started, t_ns / 1e9
-    packout = recorder.packout
+        accuracy = against_truth(stack(decisions, DECISION), truth, loaded.targets, plant.truth_kind) if decisions else None
     return RunSummary(
-        run_dir=str(run_dir), line_s=line_s, wall_s=wall_s, fruit=packout.fruit, cups=packout.cups,
-        fruit_per_s=packout.fruit / max(wall_s, 1e-9), x_realtime=line_s / max(wall_s, 1e-9), packout=packout.table(),
-        reasons=packout.reasons(), alarms=dict(recorder.alarms), accuracy=accuracy,
-    )  # fmt: skip
+        run_dir=str(run_dir),
+        line_s=line_s,
+        wall_s=wall_s,
+        fruit=packout.fruit,
+        cups=packout.cups,
+        fruit_per_s=packout.fruit / max(wall_s, 1e-9),
+        x_realtime=line_s / max(wall_s, 1e-9),
+        packout=packout.table(),
+        reasons=packout.reasons(),
+        alarms=dict(recorder.alarms),
+        accuracy=accuracy,
+    )
 
 
 def _flat(truth: Table) -> pa.Table:
