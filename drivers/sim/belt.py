@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from citrus_grade.drivers.sim.orchard import TRUTH, grow
 
+ROOM = 0.96
+"""Share of a cup's width that two fruit in it may take."""
 CUP_EMPTY, CUP_SINGLE, CUP_DOUBLE, CUP_BRIDGING = range(4)
 
 LOAD = np.dtype(
@@ -59,6 +61,7 @@ def load(
     table["load"] = np.select(list(draw[None, :] < shares[:, None]), [CUP_EMPTY, CUP_DOUBLE, CUP_BRIDGING], CUP_SINGLE)
     if loading.gauge_mm:
         _gauge(table, loading.gauge_mm)
+    _fit_doubles(table, pitch_mm)
     _place(table, rng, pitch_mm)
     table["start_pose"] = _rotations(rng, 2 * n).reshape(n, 2, 3, 3)
     radius_mm = 0.5 * np.stack([table["fruit"]["diameter_mm"], table["second"]["diameter_mm"]], axis=1)
@@ -75,6 +78,16 @@ def _gauge(table: NDArray[Any], gauge_mm: tuple[float, ...]) -> None:
     for name in ("n_blemishes", "green_share"):
         ball[name] = 0
     ball["stem_radius_mm"] = ball["stylar_radius_mm"] = 0.1
+
+
+def _fit_doubles(table: NDArray[Any], pitch_mm: float) -> None:
+    """Make the fruit of doubles small enough: two share a cup only where both fit between its rollers and dividers."""
+    double = table["load"] == CUP_DOUBLE
+    together_mm = table["fruit"]["diameter_mm"] + table["second"]["diameter_mm"]
+    factor = np.where(double, np.minimum(1.0, ROOM * pitch_mm / together_mm), 1.0)
+    for name in ("fruit", "second"):
+        for field, power in (("diameter_mm", 1), ("height_mm", 1), ("volume_ml", 3), ("mass_g", 3)):
+            table[name][field] *= factor**power
 
 
 def _place(table: NDArray[Any], rng: np.random.Generator, pitch_mm: float) -> None:
