@@ -19,6 +19,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from citrus_grade.words import _
+
 FORMAT: Final = 1
 CARD: Final = "card.json"
 ARRAYS: Final = "arrays.npz"
@@ -57,7 +59,9 @@ def save(folder: Path, kind: str, card: Mapping[str, Json], arrays: Arrays) -> s
     if folder.exists() and any(folder.iterdir()):
         if load(folder, kind).id == artefact_id:
             return artefact_id
-        raise ArtefactError(f"{folder}: holds another artefact, and artefacts are never overwritten; choose a new folder")
+        raise ArtefactError(
+            _("{folder}: holds another artefact, and artefacts are never overwritten; choose a new folder").format(folder=folder)
+        )
     _write_whole(folder, {ARRAYS: npz, CARD: _card_bytes(folder, {**body, "id": artefact_id})})
     return artefact_id
 
@@ -71,12 +75,18 @@ def load(folder: Path, kind: str) -> Artefact:
     """
     body = _read_card(folder / CARD)
     if body["kind"] != kind:
-        raise ArtefactError(f"{folder / CARD}: is a {body['kind']}, not a {kind}; give the folder of a {kind}")
+        raise ArtefactError(
+            _("{path}: is a {found}, not a {kind}; give the folder of a {kind}").format(
+                path=folder / CARD, found=body["kind"], kind=kind
+            )
+        )
     npz = _read(folder / ARRAYS)
     artefact_id = str(body.pop("id"))
     if _identify(_card_bytes(folder, body), npz) != artefact_id:
         raise ArtefactError(
-            f"{folder}: {CARD} and {ARRAYS} do not match the id {artefact_id}; one of them changed: copy the artefact again"
+            _("{folder}: {card} and {arrays} do not match the id {id}; one of them changed: copy the artefact again").format(
+                folder=folder, card=CARD, arrays=ARRAYS, id=artefact_id
+            )
         )
     return Artefact(artefact_id, kind, body["card"], _read_arrays(folder / ARRAYS, npz))
 
@@ -140,19 +150,29 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ArtefactError(f"{path}: cannot be read ({error.strerror}); give a folder with {CARD} and {ARRAYS}") from error
+        raise ArtefactError(
+            _("{path}: cannot be read ({why}); give a folder with {card} and {arrays}").format(
+                path=path, why=error.strerror, card=CARD, arrays=ARRAYS
+            )
+        ) from error
 
 
 def _read_card(path: Path) -> dict[str, Json]:
     try:
         body = json.loads(_read(path))
     except ValueError as error:
-        raise ArtefactError(f"{path}: is not JSON ({error}); it was damaged: copy the artefact again") from error
+        raise ArtefactError(
+            _("{path}: is not JSON ({why}); it was damaged: copy the artefact again").format(path=path, why=error)
+        ) from error
     version = body.get("format") if isinstance(body, dict) else None
     if isinstance(version, int) and version > FORMAT:
-        raise ArtefactError(f"{path}: has format {version}, this program reads up to {FORMAT}; update citrus-grade")
+        raise ArtefactError(
+            _("{path}: has format {version}, this program reads up to {format}; update citrus-grade").format(
+                path=path, version=version, format=FORMAT
+            )
+        )
     if version != FORMAT or body.keys() != {"format", "kind", "id", "card"}:
-        raise ArtefactError(f"{path}: is not an artefact's card; give a folder written by citrus-grade")
+        raise ArtefactError(_("{path}: is not an artefact's card; give a folder written by citrus-grade").format(path=path))
     return dict(body)
 
 
@@ -161,7 +181,9 @@ def _read_arrays(path: Path, npz: bytes) -> dict[str, NDArray[Any]]:
         with np.load(io.BytesIO(npz), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise ArtefactError(f"{path}: cannot be unpacked ({error}); copy the artefact again") from error
+        raise ArtefactError(
+            _("{path}: cannot be unpacked ({why}); copy the artefact again").format(path=path, why=error)
+        ) from error
     for array in arrays.values():
         array.flags.writeable = False
     return arrays

@@ -21,6 +21,7 @@ from citrus_grade.rundir import Loaded, reopen, start_of
 from citrus_grade.runlog import LogError, LogReader, files
 from citrus_grade.runlog.reader import Fed, Snapshot
 from citrus_grade.tables import Table, differing_fields, fruit_of
+from citrus_grade.words import _
 
 PIXELS, SEAM = "pixels", "imaging seam"
 FIRST_DIFFERENCES = 20
@@ -96,7 +97,11 @@ def replay(
     loaded = reopen(run_dir, plan=plan, model=model, calibration=calibration)
     paths = files(run_dir)
     if wrong := [lane for lane in lanes or () if not 0 <= lane < loaded.config.line.lanes]:
-        raise LogError(f"{run_dir}: no lane {', '.join(map(str, wrong))}; the line has lanes 0 to {loaded.config.line.lanes - 1}")
+        raise LogError(
+            _("{run}: no lane {lanes}; the line has lanes 0 to {last}").format(
+                run=run_dir, lanes=", ".join(map(str, wrong)), last=loaded.config.line.lanes - 1
+            )
+        )
     if plan or model or calibration:
         report = _what_if(run_dir, loaded, paths, entered, lanes, progress)
     elif jobs > 1 and len(paths) > 1 and not speed:
@@ -114,9 +119,17 @@ def replay(
 def _seam_of(run_dir: Path) -> str:
     profile = start_of(run_dir).get("profile")
     if profile not in ("full", "normal", "off"):
-        raise LogError(f"{run_dir}/run.json: profile is {profile!r}, not full, normal or off; it is no run of this program")
+        raise LogError(
+            _("{run}/run.json: profile is {profile!r}, not full, normal or off; it is no run of this program").format(
+                run=run_dir, profile=profile
+            )
+        )
     if profile == "off":
-        raise LogError(f"{run_dir}: the log holds decisions only (profile off); record with profile normal or full to replay")
+        raise LogError(
+            _("{run}: the log holds decisions only (profile off); record with profile normal or full to replay").format(
+                run=run_dir
+            )
+        )
     return PIXELS if profile == "full" else SEAM
 
 
@@ -193,9 +206,15 @@ def _restore(line: Line, snapshot: Snapshot, path: Path, adopt: Loaded | None = 
     try:
         line.restore(snapshot.state, **ids)
     except KeyError as error:
-        raise LogError(f"{path}: needs the plan, model or calibration {error} as it was; the folder does not hold it") from error
+        raise LogError(
+            _("{path}: needs the plan, model or calibration {id} as it was; the folder does not hold it").format(
+                path=path, id=error
+            )
+        ) from error
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise LogError(f"{path}: its snapshot is of another version; replay it with the software that run.json names") from error
+        raise LogError(
+            _("{path}: its snapshot is of another version; replay it with the software that run.json names").format(path=path)
+        ) from error
 
 
 @dataclass(slots=True)

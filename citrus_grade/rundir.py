@@ -23,6 +23,7 @@ from citrus_grade.line import Artefacts, Line
 from citrus_grade.runlog.errors import LogError
 from citrus_grade.spectra import model as models
 from citrus_grade.spectra.model import SpectralModel
+from citrus_grade.words import _
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,9 @@ def load_model(path: Path, line: LineConfig) -> tuple[SpectralModel, str]:
     pixels = line.spectrometer.pixels if line.spectrometer else 0
     if len(model.wavelength_nm) != pixels:
         raise ArtefactError(
-            f"{path}: made for {len(model.wavelength_nm)} pixels, the line's spectrometers have {pixels}; train it on this line"
+            _("{path}: made for {n} pixels, the line's spectrometers have {pixels}; train it on this line").format(
+                path=path, n=len(model.wavelength_nm), pixels=pixels
+            )
         )
     return model, artefact.id
 
@@ -101,7 +104,9 @@ def load_calibration(path: Path, line: LineConfig) -> CalibrationSet:
     wanted = (line.line.lanes, pixels)
     if measured.white.shape != wanted or measured.dark.shape != wanted or measured.scale.shape != (line.line.lanes, 2):
         raise ArtefactError(
-            f"{path}: made for {measured.white.shape} lanes and pixels, the line has {wanted}; calibrate this line"
+            _("{path}: made for {made} lanes and pixels, the line has {wanted}; calibrate this line").format(
+                path=path, made=measured.white.shape, wanted=wanted
+            )
         )
     return measured
 
@@ -151,7 +156,9 @@ def start_of(run_dir: Path) -> dict[str, Any]:
         if not isinstance(start, dict):
             raise ValueError
     except (OSError, ValueError) as error:
-        raise LogError(f"{run_dir}: no run.json to read; name the folder that `citrus-grade run` wrote") from error
+        raise LogError(
+            _("{run}: no run.json to read; name the folder that `citrus-grade run` wrote").format(run=run_dir)
+        ) from error
     return start
 
 

@@ -16,6 +16,7 @@ from citrus_grade.rundir import Loaded, reopen, start_of
 from citrus_grade.runlog.errors import LogError
 from citrus_grade.runlog.export import Walk
 from citrus_grade.runtime.accuracy import against_truth
+from citrus_grade.words import _
 
 Columns = dict[str, NDArray[Any]]
 GRADED, EMPTY = Reason.GRADED.name.lower(), Reason.EMPTY.name.lower()
@@ -122,15 +123,15 @@ def _columns(table: pa.Table) -> Columns:
 
 def _from_log(run_dir: Path) -> Columns:
     walk = Walk.of(run_dir)
-    rows = [item.rows for _, item in walk.entries(frames=False) if isinstance(item, Decisions)]
+    rows = [item.rows for _t_ns, item in walk.entries(frames=False) if isinstance(item, Decisions)]
     if not rows:
-        raise LogError(f"{run_dir}: no fruit was decided in this run, there is nothing to report")
+        raise LogError(_("{run}: no fruit was decided in this run, there is nothing to report").format(run=run_dir))
     return {name: np.asarray(column) for name, column in columns(np.concatenate(rows), *walk.words).items()}
 
 
 def _alarms(run_dir: Path) -> dict[str, int]:
     alarms = Counter[str]()
-    for _, item in Walk.of(run_dir).entries(frames=False):
+    for _t_ns, item in Walk.of(run_dir).entries(frames=False):
         if isinstance(item, Alarm):
             alarms[item.kind] += item.count
     return dict(alarms)

@@ -18,6 +18,7 @@ from citrus_grade.runlog.reader import Snapshot
 from citrus_grade.spectra import kernel
 from citrus_grade.spectra.model import empty_traits
 from citrus_grade.tables import FRUIT_SEEN
+from citrus_grade.words import _
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,12 @@ def look_up(run_dir: Path, loaded: Loaded, lane: int, cup: int) -> Seen:
     LogError : if the line has no such lane or the log decides no such cup.
     """
     if not 0 <= lane < loaded.config.line.lanes:
-        raise LogError(f"lane {lane}: the line has lanes 0 to {loaded.config.line.lanes - 1}")
+        raise LogError(_("lane {lane}: the line has lanes 0 to {last}").format(lane=lane, last=loaded.config.line.lanes - 1))
     walk = Walk.of(run_dir)
     seen = Seen(lane, cup, walk.start["profile"])
     eye = _Eye(seen, loaded, Belt.of(loaded.config), [Imager.of(loaded.config, camera) for camera in loaded.config.camera])
     last = -1
-    for _, item in walk.entries(frames=seen.profile == "full", from_cup=cup):
+    for _t_ns, item in walk.entries(frames=seen.profile == "full", from_cup=cup):
         if isinstance(item, Decisions):
             mine = item.rows[(item.rows["lane"] == lane) & (item.rows["cup"] == cup)]
             if len(mine):
@@ -65,8 +66,10 @@ def look_up(run_dir: Path, loaded: Loaded, lane: int, cup: int) -> Seen:
             last = max(last, int(item.rows["cup"][-1]))
         elif isinstance(item, Snapshot | Message):
             eye.see(item)
-    known = f"the log of this run decides cups 0 to {last}" if last >= 0 else "the log of this run decides no cup"
-    raise LogError(f"cup {cup}: {known}; name one of those")
+    known = _("the log of this run decides no cup")
+    if last >= 0:
+        known = _("the log of this run decides cups 0 to {last}").format(last=last)
+    raise LogError(_("cup {cup}: {known}; name one of those").format(cup=cup, known=known))
 
 
 @dataclass(slots=True)

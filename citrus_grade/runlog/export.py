@@ -25,6 +25,7 @@ from citrus_grade.runlog.belt import Belt, next_cup
 from citrus_grade.runlog.errors import LogError
 from citrus_grade.runlog.foxglove import FoxgloveFile
 from citrus_grade.runlog.reader import Fed, LogReader, Snapshot, files
+from citrus_grade.words import _
 
 KINDS = ("parquet", "pictures", "foxglove")
 Progress = Callable[[float, float], None]
@@ -57,18 +58,22 @@ def export(run_dir: Path, out: Path, kind: str, progress: Progress | None = None
     writers: dict[str, Callable[[Walk, Path], dict[str, int]]]
     writers = {"parquet": _parquet, "pictures": _pictures, "foxglove": _foxglove}
     if kind not in writers:
-        raise LogError(f"{kind}: no such export; there are {', '.join(KINDS)}")
+        raise LogError(_("{kind}: no such export; there are {kinds}").format(kind=kind, kinds=", ".join(KINDS)))
     if out.exists():
-        raise LogError(f"{out}: exists already; name a new file or folder")
+        raise LogError(_("{path}: exists already; name a new file or folder").format(path=out))
     walk = Walk.of(run_dir, progress)
     if kind == "pictures" and walk.start["profile"] != "full":
-        raise LogError(f"{run_dir}: its frames were not recorded (profile {walk.start['profile']}); record with profile full")
+        raise LogError(
+            _("{run}: its frames were not recorded (profile {profile}); record with profile full").format(
+                run=run_dir, profile=walk.start["profile"]
+            )
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         partial = Path(folder) / out.name
         counts = writers[kind](walk, partial)
         if not any(counts.values()):
-            raise LogError(f"{run_dir}: the log holds nothing to export as {kind}")
+            raise LogError(_("{run}: the log holds nothing to export as {kind}").format(run=run_dir, kind=kind))
         partial.replace(out)
     return {"run": str(run_dir), "out": str(out), "kind": kind, **counts, "truncated": walk.truncated}
 
@@ -97,7 +102,9 @@ class Walk:
         try:
             start: dict[str, Any] = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
         except (OSError, json.JSONDecodeError) as error:
-            raise LogError(f"{run_dir}: no run.json to read; name the folder that `citrus-grade run` wrote") from error
+            raise LogError(
+                _("{run}: no run.json to read; name the folder that `citrus-grade run` wrote").format(run=run_dir)
+            ) from error
         return cls(run_dir, config.load(run_dir / "line.toml"), start, progress)
 
     @property
@@ -142,7 +149,7 @@ def _parquet(walk: Walk, out: Path) -> dict[str, int]:
     fruit = FruitTable(out if alone else out / "fruit.parquet", *walk.words)
     scans = None if alone else ScanTable(out / "scans.parquet", walk.config)
     n_decisions = 0
-    for _, item in walk.entries(frames=False):
+    for _t_ns, item in walk.entries(frames=False):
         if isinstance(item, Decisions):
             fruit.add(item.rows)
             n_decisions += len(item.rows)
@@ -206,7 +213,7 @@ class ScanTable:
 def _pictures(walk: Walk, out: Path) -> dict[str, int]:
     out.mkdir()
     n_frames = 0
-    for _, item in walk.entries(frames=True):
+    for _t_ns, item in walk.entries(frames=True):
         if isinstance(item, Frame):
             camera = walk.config.camera[item.camera]
             _, png = cv2.imencode(".png", demosaic(item.mosaic, camera.bayer), [cv2.IMWRITE_PNG_COMPRESSION, 1])
@@ -217,7 +224,7 @@ def _pictures(walk: Walk, out: Path) -> dict[str, int]:
 
 def _foxglove(walk: Walk, out: Path) -> dict[str, int]:
     if out.suffix != ".mcap":
-        raise LogError(f"{out.name}: Foxglove and Lichtblick open files whose name ends in .mcap; name it so")
+        raise LogError(_("{name}: Foxglove and Lichtblick open files whose name ends in .mcap; name it so").format(name=out.name))
     n_frames = n_fruit = n_alarms = 0
     with FoxgloveFile(out, *walk.words) as file:
         for t_ns, item in walk.entries(frames=walk.start["profile"] == "full"):

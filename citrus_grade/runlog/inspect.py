@@ -11,6 +11,7 @@ from citrus_grade.messages import Alarm, Decisions
 from citrus_grade.runlog.errors import LogError
 from citrus_grade.runlog.reader import DAMAGE, ENDS_EARLY, RECOVERED, Fed, LogReader, files, records
 from citrus_grade.runlog.writer import CHUNK_BYTES
+from citrus_grade.words import _
 
 
 def info(run_dir: Path) -> dict[str, Any]:
@@ -55,12 +56,14 @@ def recover(path: Path, out: Path | None = None) -> dict[str, Any]:
         return {"recovered": [_in_place(file) for file in files(path) if file.suffix == ".active"]}
     target = out or path.with_name(path.name.removesuffix(".active").removesuffix(".mcap") + RECOVERED)
     if target.exists():
-        raise LogError(f"{target}: exists already; name another file or remove it")
+        raise LogError(_("{path}: exists already; name another file or remove it").format(path=target))
     partial = target.with_name(target.name + ".part")
     copied, damage = _copy(path, partial)
     if not copied:
         partial.unlink(missing_ok=True)
-        raise LogError(f"{path}: nothing can be read from it ({damage}); is it a log of this program?")
+        raise LogError(
+            _("{path}: nothing can be read from it ({damage}); is it a log of this program?").format(path=path, damage=damage)
+        )
     partial.replace(target)
     return {"file": str(path), "out": str(target), "records": copied, "damage": damage}
 

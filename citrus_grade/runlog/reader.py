@@ -18,6 +18,7 @@ from citrus_grade.runlog import codec
 from citrus_grade.runlog.errors import LogError
 from citrus_grade.runlog.records import unpack, unpack_decisions
 from citrus_grade.runlog.writer import FRAME_HEAD
+from citrus_grade.words import _
 
 RECOVERED = ".recovered.mcap"
 """How a copy made of a damaged file ends; it is not a file of the run beside the one it was made of."""
@@ -55,7 +56,7 @@ def files(run_dir: Path) -> list[Path]:
     whole = [path for path in folder.glob("*.mcap") if not path.name.endswith(RECOVERED)]
     found = sorted([*whole, *folder.glob("*.mcap.active")])
     if not found:
-        raise LogError(f"{run_dir}: no log/*.mcap inside; name the folder that `citrus-grade run` wrote")
+        raise LogError(_("{run}: no log/*.mcap inside; name the folder that `citrus-grade run` wrote").format(run=run_dir))
     return found
 
 

@@ -19,6 +19,7 @@ from citrus_grade.rundir import Loaded, create, load_line, with_value
 from citrus_grade.runtime.accuracy import against_truth
 from citrus_grade.runtime.recorder import Recorder
 from citrus_grade.tables import DECISION, Table, stack
+from citrus_grade.words import _
 
 DRIVERS = "citrus_grade.drivers"
 Progress = Callable[[float, float], None]
@@ -58,7 +59,12 @@ def open_plant(config: LineConfig, *, seed: int | None = None, seconds: float | 
     found = {entry.name: entry for entry in entry_points(group=DRIVERS)}
     if name not in found:
         raise ConfigError(
-            "line.toml", [f"source.driver: {name!r} is not installed; there are {', '.join(sorted(found)) or 'none'}"]
+            "line.toml",
+            [
+                _("source.driver: {name!r} is not installed; there are {names}").format(
+                    name=name, names=", ".join(sorted(found)) or "-"
+                )
+            ],
         )
     plant: Plant = found[name].load()(config, seed=seed, seconds=seconds)
     return plant
