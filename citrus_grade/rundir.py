@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from citrus_grade import __version__, artefacts, config
 from citrus_grade.artefacts import ArtefactError
 from citrus_grade.calibration_set import KIND as CALIBRATION
@@ -107,6 +109,12 @@ def load_calibration(path: Path, line: LineConfig) -> CalibrationSet:
             _("{path}: made for {made} lanes and pixels, the line has {wanted}; calibrate this line").format(
                 path=path, made=measured.white.shape, wanted=wanted
             )
+        )
+    if not all(np.isfinite(array).all() for array in measured.arrays().values()) or not (measured.white > measured.dark).all():
+        raise ArtefactError(
+            _(
+                "{path}: holds values that are no numbers, or a white no brighter than its dark; measure the references again"
+            ).format(path=path)
         )
     return measured
 
