@@ -17,6 +17,7 @@ from citrus_grade.config import LineConfig
 from citrus_grade.geometry import MILLI, Ruler, milli
 from citrus_grade.grading.decide import OutletBooks, Routes, Rules, Scale, decide
 from citrus_grade.grading.plan import Plan
+from citrus_grade.imaging import surface
 from citrus_grade.imaging.imager import Imager
 from citrus_grade.messages import (
     Alarm,
@@ -75,6 +76,7 @@ class Line:
         self._blank_fruit = empty(FRUIT, config.line.lanes)
         self._no_traits = empty(TRAITS, config.line.lanes)
         self._no_traits["status"] = 1
+        self._room = surface.room(config.n_views)
         self._work = np.empty((2, max(config.n_views, 1)))
         self._bind_stations()
         self._bind_artefacts()
@@ -130,6 +132,10 @@ class Line:
             [camera.px_per_mm, camera.lens_height_mm, camera.fruit_plane_mm] if camera else [1.0, 1000.0, 31.0]
         )
         self._pitch_px = self._optics[0] * config.line.pitch_mm
+        self._turn_px = config.line.roller_ratio * self._pitch_px
+        self._travel = np.zeros(config.n_views)
+        for one in config.camera:
+            self._travel[one.first_view : one.first_view + one.windows] = one.station + np.arange(one.windows)
 
     def _bind_artefacts(self) -> None:
         state = self.state
@@ -246,6 +252,9 @@ class Line:
             state.fruit[slot],
             state.joined[slot],
             self._pitch_px,
+            self._travel,
+            self._turn_px,
+            self._room,
             cup,
             self._work,
             fruit,

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from citrus_grade.geometry import MILLI, locate
 from citrus_grade.imaging.join import join
+from citrus_grade.imaging.surface import Room
 
 
 @njit(cache=True, nogil=True)
@@ -80,6 +81,9 @@ def join_lanes(
     fruit: Any,
     joined: NDArray[np.bool_],
     pitch_px: float,
+    travel: NDArray[np.float64],
+    turn_px: float,
+    room: Room,
     cup: int,
     work: NDArray[np.float64],
     out: Any,
@@ -90,4 +94,4 @@ def join_lanes(
             out[lane] = fruit[lane]
         else:
             out[lane].lane, out[lane].cup = lane, cup
-            join(views[lane], seen[lane], pitch_px, work, out[lane])
+            join(views[lane], seen[lane], pitch_px, travel, turn_px, room, work, out[lane])

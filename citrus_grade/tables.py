@@ -20,6 +20,14 @@ COLOURS = (
 
 N_TRAITS = 2
 
+GRID = 40
+"""Cells a side of the patch that stands for a view's skin, see `imaging.disc`; about a quad each at 1.28 px/mm."""
+
+N_SPOTS = 16
+"""Spots a view can tell of."""
+SPOT_X, SPOT_Y, SPOT_RADIUS, CHANCE_STEM, CHANCE_STYLAR, CHANCE_BLEMISH = range(6)
+"""Columns of a view's ``spot``: its centre and the radius of a disc of its area, in fruit radii, and what it may be."""
+
 # State of a cup, as one view or all of them saw it.
 UNSEEN, EMPTY, FRUIT_SEEN, DOUBLE, BRIDGING = range(5)
 
@@ -35,16 +43,24 @@ VIEW = np.dtype(
         ("minor_px", "<f8"),
         ("angle_rad", "<f8"),
         ("residual", "<f8"),
-        ("skin_quads", "<i4"),
-        ("blemish_quads", "<i4"),
+        ("skin_cells", "<i4"),
+        ("blemish_cells", "<i4"),
         ("red", "<f8"),
         ("green", "<f8"),
         ("blue", "<f8"),
-        ("colour_quads", "<i4", (len(COLOURS),)),
+        ("colour_cells", "<i4", (len(COLOURS),)),
+        ("texture", "i1", (3, GRID, GRID)),
+        ("colour", "u1", (GRID // 2, GRID // 2)),
+        ("hue", "u1", (GRID // 2, GRID // 2)),
+        ("spot_at", "u1", (GRID, GRID)),
+        ("spots", "<i4"),
+        ("spot", "<f4", (N_SPOTS, 6)),
     ]
 )
 """One view of one cup. Lengths in pixels, perspective taken out; ``x_px, y_px`` is the fruit's centre against its cup's; a quad
-is one 2 x 2 Bayer cell; ``residual`` is the share of edge rays that do not lie on the ellipse."""
+is one 2 x 2 Bayer cell; ``residual`` is the share of edge rays that do not lie on the ellipse. The rest is the skin, laid on
+the grid of `imaging.disc`: ``texture`` its planes, ``colour`` index and ``hue`` in degrees, ``spot_at`` one more than the row of
+``spot``, 0 on sound skin."""
 
 _FRUIT: list[Any] = [
     ("lane", "<i4"),
@@ -63,10 +79,25 @@ _FRUIT: list[Any] = [
     ("blue", "<f8"),
     ("colour_pct", "<f8", (len(COLOURS),)),
     ("green_pct", "<f8"),
+    ("hue_deg", "<f8", (3,)),
+    ("coverage_pct", "<f8"),
     ("blemish_pct", "<f8"),
+    ("blemish_views_pct", "<f8"),
+    ("blemish_count", "<i4"),
+    ("largest_blemish_share", "<f8"),
+    ("stem", "<f8", (3,)),
+    ("stylar", "<f8", (3,)),
+    ("turn_score", "<f8"),
+    ("flags", "u1"),
 ]
 FRUIT = np.dtype(_FRUIT)
-"""One fruit, its views joined."""
+"""One fruit, its views joined. ``colour_pct``, ``green_pct``, ``hue_deg`` (tenth, half and nine tenths of it below) and
+``blemish_pct`` are of the seen surface, ``coverage_pct`` of the whole; ``blemish_views_pct`` is the plain mean over views, a
+check. ``largest_blemish_share`` is its diameter over the fruit's; ``stem`` and ``stylar`` are directions from the fruit's centre
+as its first view saw them, NaN where none was found; ``turn_score`` how well neighbouring views agree on the fruit's turning
+(NaN: not looked at, the rollers' turn was taken). ``flags``: bits of `FLAGS`."""
+
+FLAGS = ("views_disagree", "did_not_turn", "turn_unsure")
 
 DECISION = np.dtype(
     [

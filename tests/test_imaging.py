@@ -120,9 +120,9 @@ def test_an_ellipse_is_measured_to_a_fraction_of_a_pixel(major, aspect, angle, d
     assert (row["x_px"], row["y_px"]) == pytest.approx((dx, dy), abs=0.3)
     if aspect < 0.9:
         assert abs((row["angle_rad"] - angle + math.pi / 2) % math.pi - math.pi / 2) < 0.06
-    assert row["skin_quads"] > 0
-    assert row["blemish_quads"] == 0
-    assert row["colour_quads"].sum() == row["skin_quads"]
+    assert row["skin_cells"] > 0
+    assert row["blemish_cells"] == 0
+    assert row["colour_cells"].sum() == row["skin_cells"]
 
 
 def test_a_cup_is_named_by_the_clock_and_its_window():
@@ -252,7 +252,7 @@ def test_dark_spots_are_counted_as_blemish_by_their_area(n, radius_px, seed):
     row = row_of(IMAGER(frame(picture(fruit(angle=0.0), *spots(np.random.default_rng(seed), n, radius_px)))), 2, 3)
     # Every second row is judged: counts are of half the quads.
     expected = n * math.pi * radius_px**2 / 4 / 2
-    assert row["blemish_quads"] == pytest.approx(expected, rel=0.35)
+    assert row["blemish_cells"] == pytest.approx(expected, rel=0.35)
 
 
 @pytest.mark.parametrize("limb", [0.0, 0.25, 0.4])
@@ -264,7 +264,7 @@ def test_shading_of_the_whole_fruit_is_no_blemish(limb, tilt):
     light = (1 - limb * np.minimum(ball.rho(), 1.1) ** 4) * (1 + tilt * right)
     row = row_of(IMAGER(frame(picture(ball, light=light[..., None]))), 2, 3)
     assert row["state"] == FRUIT_SEEN
-    assert row["blemish_quads"] <= 0.01 * row["skin_quads"]
+    assert row["blemish_cells"] <= 0.01 * row["skin_cells"]
 
 
 @settings(max_examples=15)

@@ -19,9 +19,9 @@ def views(states=(FRUIT_SEEN,) * N, major=80.0, minor=72.0, x=0.0, y=0.0, quads=
     rows = empty(VIEW, N)
     rows["state"] = states
     rows["major_px"], rows["minor_px"], rows["x_px"], rows["y_px"] = major, minor, x, y
-    rows["skin_quads"], rows["blemish_quads"] = quads, blemish
+    rows["skin_cells"], rows["blemish_cells"] = quads, blemish
     rows["red"], rows["green"], rows["blue"] = 200.0, 120.0, 30.0
-    rows["colour_quads"][:, COLOURS.index("orange")] = quads
+    rows["colour_cells"][:, COLOURS.index("orange")] = quads
     return rows
 
 
@@ -100,9 +100,9 @@ def test_the_surface_is_the_sum_of_all_skin_that_was_seen(parts):
 
 def test_green_skin_is_the_sum_of_the_greenish_colours():
     rows = views()
-    rows["colour_quads"] = 0
+    rows["colour_cells"] = 0
     for name, quads in (("yellow_green", 200), ("green", 100), ("dark_green", 100), ("orange", 600)):
-        rows["colour_quads"][:, COLOURS.index(name)] = quads
+        rows["colour_cells"][:, COLOURS.index(name)] = quads
     assert joined(rows)["green_pct"] == pytest.approx(40)
 
 
@@ -120,9 +120,9 @@ def test_a_row_alone_equals_the_row_in_any_batch_to_the_bit(seed, order):
     rows["state"] = rng.integers(EMPTY, DOUBLE + 1, (6, N))
     for name in ("x_px", "y_px", "major_px", "minor_px", "red", "green", "blue"):
         rows[name] = rng.uniform(1, 100, (6, N))
-    rows["skin_quads"] = rng.integers(0, 3000, (6, N))
-    rows["blemish_quads"] = rows["skin_quads"] // 7
-    rows["colour_quads"] = rng.integers(0, 300, (6, N, len(COLOURS)))
+    rows["skin_cells"] = rng.integers(0, 3000, (6, N))
+    rows["blemish_cells"] = rows["skin_cells"] // 7
+    rows["colour_cells"] = rng.integers(0, 300, (6, N, len(COLOURS)))
     seen = rng.random((6, N)) < 0.8
     order = np.array(order)
     batch = batch_of(rows[order], seen[order])

@@ -40,10 +40,11 @@ def _name(red: float, green: float, blue: float) -> str:
 
 
 @lru_cache(maxsize=1)
-def table() -> NDArray[np.uint8]:
-    """Return the table, (2**15,) uint8, indexed by ``red5 << 10 | green5 << 5 | blue5``."""
+def table() -> NDArray[np.uint16]:
+    """Return the table, (2**15,) uint16, indexed by ``red5 << 10 | green5 << 5 | blue5``: hue in degrees (0..180) and colour."""
     levels = (np.arange(1 << BITS) + 0.5) / (1 << BITS)
-    names = [_name(r, g, b) for r in levels for g in levels for b in levels]
-    lut = np.array([COLOURS.index(name) for name in names], np.uint8)
+    cells = [(r, g, b) for r in levels for g in levels for b in levels]
+    hue_deg = [min(round(colorsys.rgb_to_hsv(*cell)[0] * 360), 180) for cell in cells]
+    lut = np.array([hue << 8 | COLOURS.index(_name(*cell)) for hue, cell in zip(hue_deg, cells, strict=True)], np.uint16)
     lut.setflags(write=False)
     return lut

@@ -18,11 +18,10 @@ N_RAYS = 64
 _ANGLES = [2 * math.pi * k / N_RAYS for k in range(N_RAYS)]
 RAY_COS: Floats = np.array([math.cos(a) for a in _ANGLES])
 RAY_SIN: Floats = np.array([math.sin(a) for a in _ANGLES])
-OUTLINE: Floats = np.array([[1.0, math.cos(a), math.sin(a), math.cos(2 * a), math.sin(2 * a)] for a in _ANGLES])
-"""(n_rays, 5) design of the outline."""
-OUTLINE_INVERSE: Floats = OUTLINE * np.array([1.0, 2.0, 2.0, 2.0, 2.0]) / N_RAYS
-"""(n_rays, 5): the coefficients are the sum over rays of ``inverse[ray] * value[ray]``; the basis is orthogonal on even
-angles."""
+OUTLINE: Floats = np.array([[f(k * a) for a in _ANGLES] for f, k in ((math.cos, 0), (math.cos, 1), (math.sin, 1), (math.cos, 2), (math.sin, 2))])
+"""(5, n_rays) design of the outline."""
+OUTLINE_INVERSE: Floats = OUTLINE * np.array([[1.0], [2.0], [2.0], [2.0], [2.0]]) / N_RAYS
+"""(5, n_rays): a coefficient is the sum over rays of ``inverse * value``; the basis is orthogonal on even angles."""
 
 _RINGS = (0.18, 0.42, 0.62, 0.80)
 _SPOKES = 20
@@ -34,8 +33,8 @@ _SAMPLES = [
 SHADE_X: Floats = np.array([x for x, _ in _SAMPLES])
 SHADE_Y: Floats = np.array([y for _, y in _SAMPLES])
 N_SHADE = len(_SAMPLES)
-SHADE: Floats = np.array([[1.0, x, y, x * x, x * y, y * y, (x * x + y * y) ** 2] for x, y in _SAMPLES])
-"""(n_samples, 7) design of the shading: a quadratic and a radial fourth power for the limb, on the unit disc."""
+SHADE: Floats = np.array([[1.0, x, y, x * x, x * y, y * y, (x * x + y * y) ** 2] for x, y in _SAMPLES]).T.copy()
+"""(7, n_samples) design of the shading: a quadratic and a radial fourth power for the limb, on the unit disc."""
 
 
 def _solve(matrix: list[list[float]], right: list[list[float]]) -> list[list[float]]:
@@ -52,13 +51,10 @@ def _solve(matrix: list[list[float]], right: list[list[float]]) -> list[list[flo
 
 
 def _inverse(design: Floats) -> Floats:
-    """Return the transposed pseudo-inverse of a design of full rank, from its normal equations."""
-    columns = design.T.tolist()
-    normal = [[math.fsum(a * b for a, b in zip(p, q, strict=True)) for q in columns] for p in columns]
-    return np.ascontiguousarray(np.array(_solve(normal, columns)).T)
+    """Return the pseudo-inverse, (k, n), of a design of full rank, (k, n), from its normal equations."""
+    rows = design.tolist()
+    normal = [[math.fsum(a * b for a, b in zip(p, q, strict=True)) for q in rows] for p in rows]
+    return np.array(_solve(normal, rows))
 
 
 SHADE_INVERSE: Floats = _inverse(SHADE)
-
-LOG: NDArray[np.float32] = np.array([math.log(count + 1.0) for count in range(1024)], np.float32)
-"""Natural logarithm of ``sum of counts + 1``."""

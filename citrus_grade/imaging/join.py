@@ -6,12 +6,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from citrus_grade.imaging.colour import GREEN_WEIGHT
-from citrus_grade.tables import BRIDGING, COLOURS, DOUBLE, EMPTY, FRUIT_SEEN, UNSEEN
+from citrus_grade.imaging.surface import Room, surface
+from citrus_grade.tables import BRIDGING, DOUBLE, EMPTY, FRUIT_SEEN, UNSEEN
 
 BRIDGING_CUPS = 0.30
 """A fruit whose centre lies further than this from its cup's, in pitches, rides on two cups."""
-_N_COLOURS = len(COLOURS)
 
 
 @njit(cache=True, nogil=True)
@@ -37,10 +36,20 @@ def _middle(values: NDArray[np.float64], n: int) -> tuple[float, float]:
 
 
 @njit(cache=True, nogil=True)
-def join(views: Any, seen: NDArray[np.bool_], pitch_px: float, work: NDArray[np.float64], out: Any) -> None:
+def join(
+    views: Any,
+    seen: NDArray[np.bool_],
+    pitch_px: float,
+    travel: NDArray[np.float64],
+    turn_px: float,
+    room: Room,
+    work: NDArray[np.float64],
+    out: Any,
+) -> None:
     """Join the views of one cup into ``out`` (one `tables.FRUIT`).
 
-    ``views`` (n_views,) `tables.VIEW` and ``seen`` (n_views,): which of them arrived. The equatorial diameter is the median
+    ``views`` (n_views,) `tables.VIEW` and ``seen`` (n_views,): which of them arrived; ``travel``, ``turn_px``, ``room`` as
+    `surface.surface`. The equatorial diameter is the median
     of the
     silhouettes' major axes, which an oblate fruit shows from every side; the height is the mean of the two smallest minor axes,
     seen when the stem axis lies in the picture's plane.
@@ -67,7 +76,7 @@ def join(views: Any, seen: NDArray[np.bool_], pitch_px: float, work: NDArray[np.
         out.state = FRUIT_SEEN
     if fruit:
         _size(views, seen, work, out)
-        _surface(views, seen, out)
+        surface(views, seen, travel, turn_px, room, out)
 
 
 @njit(cache=True, nogil=True)
@@ -93,28 +102,3 @@ def _size(views: Any, seen: NDArray[np.bool_], work: NDArray[np.float64], out: A
     out.diameter_px, out.diameter_sigma_px = _middle(work[0], n)
     out.height_sigma_px = np.sqrt(0.5 * (second - out.height_px) ** 2 + 2 * out.diameter_sigma_px**2)
     out.height_px = min(out.height_px, out.diameter_px)
-
-
-@njit(cache=True, nogil=True)
-def _surface(views: Any, seen: NDArray[np.bool_], out: Any) -> None:
-    quads, bad, red, green, blue = 0, 0, 0.0, 0.0, 0.0
-    colour = np.zeros(_N_COLOURS, np.int64)
-    for v in range(len(seen)):
-        row = views[v]
-        if seen[v] and row.state == FRUIT_SEEN and row.skin_quads > 0:
-            quads += row.skin_quads
-            bad += row.blemish_quads
-            red += row.red * row.skin_quads
-            green += row.green * row.skin_quads
-            blue += row.blue * row.skin_quads
-            for c in range(_N_COLOURS):
-                colour[c] += row.colour_quads[c]
-    if quads == 0:
-        return
-    out.red, out.green, out.blue = red / quads, green / quads, blue / quads
-    out.blemish_pct = 100.0 * bad / quads
-    greenish = 0.0
-    for c in range(_N_COLOURS):
-        out.colour_pct[c] = 100.0 * colour[c] / quads
-        greenish += GREEN_WEIGHT[c] * out.colour_pct[c]
-    out.green_pct = greenish

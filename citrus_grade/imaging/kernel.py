@@ -5,39 +5,22 @@ touched, and it stays in the first caches. Every sum runs in a fixed order witho
 bits.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from citrus_grade.geometry import locate
-from citrus_grade.imaging.fit import (
-    LOG,
-    N_RAYS,
-    N_SHADE,
-    OUTLINE,
-    OUTLINE_INVERSE,
-    RAY_COS,
-    RAY_SIN,
-    SHADE,
-    SHADE_INVERSE,
-    SHADE_X,
-    SHADE_Y,
-)
+from citrus_grade.imaging.disc import INNER, N_CELLS, N_COLOUR_CELLS
+from citrus_grade.imaging.fit import N_RAYS, N_SHADE
+from citrus_grade.imaging.outline import moments, outline
+from citrus_grade.imaging.skin import cells, lay_colour, lay_texture, planes, shading
 from citrus_grade.tables import DOUBLE, EMPTY, FRUIT_SEEN
 
 OUTLIER_SHARE = 0.30
 """A view with more of its rays off the ellipse than this does not show one round fruit."""
 LARGEST_ASPECT = 1.62
-BLEMISH_LOG = 0.24
-"""How far below the fruit's own shading a quad must lie, in log counts, to be blemish."""
-BLUE_LOG = 0.55
-"""How far a quad's blue must stand above the fruit's own, in log counts, to be blemish: pale scars are bluer, not darker."""
-INNER = 0.86
-"""Share of the squared radius inside which skin is judged; the limb beyond is seen too obliquely."""
-_REFINE_ROUNDS = 5
-_SHADE_ROUNDS = 4
 
 
 @njit(cache=True, nogil=True)
@@ -62,236 +45,22 @@ def signal_strip(words: NDArray[np.uint16], y0: int, blue: tuple[int, int], stri
                 out[x] = (a & 255) + (a >> 8) + (b >> 8) - (b & 255)
 
 
-@njit(cache=True, nogil=True)
-def moments(plane: NDArray[np.int16], threshold: int) -> tuple[int, float, float]:
-    """Return the area above the threshold in quads and its centroid, from every second quad both ways."""
-    n, count, sum_x, sum_y = plane.shape[0], 0, 0, 0
-    for y in range(0, n, 2):
-        row, row_count = plane[y], 0
-        for x in range(0, n, 2):
-            above = row[x] > threshold
-            row_count += above
-            sum_x += above * x
-        count += row_count
-        sum_y += y * row_count
-    return (4 * count, sum_x / count, sum_y / count) if count else (0, 0.0, 0.0)
+class Scratch(NamedTuple):
+    """What a tile needs while it is measured: fits (8, n), and of its quads the spans (n, 2), planes (3, n, n), spots (n, n) and the quads of
+    its cells (2, n_cells)."""
+
+    work: NDArray[np.float64]
+    span: NDArray[np.int64]
+    plane: NDArray[np.int8]
+    label: NDArray[np.uint8]
+    cell: NDArray[np.int32]
 
 
 @njit(cache=True, nogil=True)
-def _bilinear(plane: NDArray[np.int16], x: float, y: float) -> float:
-    n = plane.shape[0]
-    x, y = min(max(x, 0.0), n - 1.001), min(max(y, 0.0), n - 1.001)
-    i, j = int(x), int(y)
-    u, v = x - i, y - j
-    top = plane[j, i] * (1 - u) + plane[j, i + 1] * u
-    return float(top * (1 - v) + (plane[j + 1, i] * (1 - u) + plane[j + 1, i + 1] * u) * v)
-
-
-@njit(cache=True, nogil=True)
-def edge(plane: NDArray[np.int16], x: float, y: float, vx: float, vy: float, start: float, threshold: int) -> float:
-    """Return where a ray from outside inward crosses half way between the local outside and inside level; -1 if it never does."""
-    n = plane.shape[0]
-    t = start
-    while t > 2.0:
-        i, j = int(x + t * vx + 0.5), int(y + t * vy + 0.5)
-        if 0 <= i < n and 0 <= j < n and plane[j, i] > threshold:
-            break
-        t -= 1.0
-    if t <= 2.0:
-        return -1.0
-    outside = _bilinear(plane, x + (t + 3.0) * vx, y + (t + 3.0) * vy)
-    inside = max(
-        _bilinear(plane, x + (t - 2.0) * vx, y + (t - 2.0) * vy), _bilinear(plane, x + (t - 3.0) * vx, y + (t - 3.0) * vy)
-    )
-    half = 0.5 * (min(outside, float(threshold)) + inside)
-    far = t + 2.0
-    value_far = _bilinear(plane, x + far * vx, y + far * vy)
-    for _ in range(6):
-        near = far - 1.0
-        value_near = _bilinear(plane, x + near * vx, y + near * vy)
-        if value_far < half <= value_near:
-            return far - (half - value_far) / (value_near - value_far)
-        far, value_far = near, value_near
-    return t
-
-
-@njit(cache=True, nogil=True)
-def fit_outline(radius: NDArray[np.float64], coef: NDArray[np.float64], value: NDArray[np.float64]) -> float:
-    """Fit ``1 / r**2`` robustly, outlying rays replaced by the fit itself; return their share."""
-    middle = _median(radius, value)
-    for ray in range(N_RAYS):
-        r = radius[ray]
-        r = min(max(r, 0.72 * middle), 1.38 * middle) if r > 0 else middle
-        value[ray] = 1.0 / (r * r)
-    outliers = 0
-    for turn in range(_REFINE_ROUNDS):
-        _solve(OUTLINE_INVERSE, value, coef, N_RAYS, 5)
-        # Wide at first: a few short rays bend the first fit, and good rays must not be taken for bad ones because of that.
-        outliers, limit = 0, max(0.32 * 0.5**turn, 0.08)
-        for ray in range(N_RAYS):
-            fitted = coef[0]
-            for k in range(1, 5):
-                fitted += coef[k] * OUTLINE[ray, k]
-            r = radius[ray]
-            own = 1.0 / (r * r) if r > 0 else 0.0
-            off = abs(own - fitted) > limit * fitted
-            outliers += off
-            value[ray] = fitted if off else own
-    return outliers / N_RAYS
-
-
-@njit(cache=True, nogil=True)
-def _solve(inverse: NDArray[np.float64], value: NDArray[np.float64], coef: NDArray[np.float64], n: int, k: int) -> None:
-    for c in range(k):
-        coef[c] = 0.0
-    for i in range(n):
-        v = value[i]
-        for c in range(k):
-            coef[c] += inverse[i, c] * v
-
-
-@njit(cache=True, nogil=True)
-def _median(values: NDArray[np.float64], scratch: NDArray[np.float64]) -> float:
-    n = len(values)
-    for i in range(n):
-        v = values[i]
-        j = i
-        while j > 0 and scratch[j - 1] > v:
-            scratch[j] = scratch[j - 1]
-            j -= 1
-        scratch[j] = v
-    return float(scratch[n // 2])
-
-
-@njit(cache=True, nogil=True)
-def outline(
-    plane: NDArray[np.int16],
-    x: float,
-    y: float,
-    reach: float,
-    shape: NDArray[np.float64],
-    threshold: int,
-    work: NDArray[np.float64],
-) -> tuple[float, float, float]:
-    """Fit the outline around ``(x, y)``, recentring until it settles; return the centre and the share of outlying rays.
-
-    ``shape`` is ``(ex, ey, stretch)``: the direction away from the optical axis and how much the lens stretches along it,
-    taken out of the rays so that a sphere is a circle wherever it lies. ``work`` holds (3, n_rays): radii, values, coefficients.
-    """
-    radius, value, coef = work[0], work[1], work[2]
-    ex, ey, stretch = shape[0], shape[1], shape[2] - 1.0
-    outliers = 1.0
-    for _ in range(2):
-        for ray in range(N_RAYS):
-            ux, uy = RAY_COS[ray], RAY_SIN[ray]
-            along = stretch * (ux * ex + uy * ey)
-            radius[ray] = edge(plane, x, y, ux + along * ex, uy + along * ey, reach, threshold)
-        outliers = fit_outline(radius, coef, value)
-        if coef[0] <= 0.0:
-            return x, y, 1.0
-        cube = 0.5 / (coef[0] * np.sqrt(coef[0]))
-        dx, dy = -coef[1] * cube, -coef[2] * cube
-        x, y = x + dx, y + dy
-        if dx * dx + dy * dy < 0.16:
-            break
-    return x, y, outliers
-
-
-@njit(cache=True, nogil=True)
-def shading(
-    words: NDArray[np.uint16],
-    at: tuple[int, int],
-    n: int,
-    x: float,
-    y: float,
-    ellipse: NDArray[np.float64],
-    blue: tuple[int, int],
-    coef: NDArray[np.float64],
-    work: NDArray[np.float64],
-) -> float:
-    """Fit the fruit's own shading (log counts on the unit disc) robustly; return its median log blue against it.
-
-    ``ellipse`` is ``(ax, ay, bx, by)``: the semi-axes as vectors in quads.
-    """
-    own, value, bluish = work[3], work[4], work[5]
-    for s in range(N_SHADE):
-        i = min(max(int(x + SHADE_X[s] * ellipse[0] + SHADE_Y[s] * ellipse[2] + 0.5), 1), n - 2)
-        j = min(max(int(y + SHADE_X[s] * ellipse[1] + SHADE_Y[s] * ellipse[3] + 0.5), 1), n - 2)
-        total, total_blue = 0, 0
-        for dj in range(-1, 2):
-            e, o = words[2 * (at[1] + j + dj), at[0] + i], words[2 * (at[1] + j + dj) + 1, at[0] + i]
-            b = ((o if blue[0] else e) >> blue[1]) & 255
-            total += (e & 255) + (e >> 8) + (o & 255) + (o >> 8) - b
-            total_blue += b
-        own[s] = LOG[total // 3]
-        value[s] = own[s]
-        bluish[s] = LOG[total_blue // 3] - own[s]
-    for turn in range(_SHADE_ROUNDS):
-        _solve(SHADE_INVERSE, value, coef, N_SHADE, 7)
-        limit = 0.30 if turn == 0 else 0.12
-        for s in range(N_SHADE):
-            fitted = coef[0]
-            for k in range(1, 7):
-                fitted += coef[k] * SHADE[s, k]
-            value[s] = own[s] if abs(own[s] - fitted) < limit else fitted
-    return _median(bluish[:N_SHADE], value[:N_SHADE])
-
-
-@njit(cache=True, nogil=True)
-def skin(
-    words: NDArray[np.uint16],
-    at: tuple[int, int],
-    n: int,
-    x: float,
-    y: float,
-    ellipse: NDArray[np.float64],
-    blue_at: tuple[int, int],
-    coef: NDArray[np.float64],
-    blue_level: float,
-    lut: NDArray[np.uint8],
-    row: Any,
-    colour: NDArray[np.int32],
-) -> None:
-    """Count colours and blemished quads of every second row inside the outline, against the fruit's own shading."""
-    det = ellipse[0] * ellipse[3] - ellipse[1] * ellipse[2]
-    pu, pv, qu, qv = ellipse[3] / det, -ellipse[2] / det, -ellipse[1] / det, ellipse[0] / det
-    half_height = np.sqrt(ellipse[1] * ellipse[1] + ellipse[3] * ellipse[3])
-    quads, bad, sum_r, sum_g, sum_b = 0, 0, 0, 0, 0
-    first = max(int(y - half_height) & ~1, 0)
-    for j in range(first, min(int(y + half_height) + 2, n), 2):
-        dy = j - y
-        # Columns inside the disc INNER: a quadratic in dx.
-        a, b, c = pu * pu + qu * qu, (pu * pv + qu * qv) * dy, (pv * pv + qv * qv) * dy * dy - INNER
-        disc = b * b - a * c
-        if disc <= 0.0:
-            continue
-        root = np.sqrt(disc)
-        left, right = max(int(np.ceil(x + (-b - root) / a)), 0), min(int(x + (-b + root) / a), n - 1)
-        even, odd = words[2 * (at[1] + j)], words[2 * (at[1] + j) + 1]
-        with_blue, with_red = (odd, even) if blue_at[0] else (even, odd)
-        run_blue, run_red = with_blue[at[0] + left : at[0] + right + 1], with_red[at[0] + left : at[0] + right + 1]
-        for k in range(len(run_blue)):
-            dx = k + left - x
-            u, v = pu * dx + pv * dy, qu * dx + qv * dy
-            b, r = run_blue[k], run_red[k]
-            blue, red = (b >> blue_at[1]) & 255, (r >> (8 - blue_at[1])) & 255
-            total = (b & 255) + (b >> 8) + (r & 255) + (r >> 8) - blue
-            uu, vv = u * u, v * v
-            rr = uu + vv
-            level = coef[0] + coef[1] * u + coef[2] * v + coef[3] * uu + coef[4] * u * v + coef[5] * vv + coef[6] * rr * rr
-            own = LOG[total]
-            bad += (own - level < -BLEMISH_LOG) | (LOG[blue] - own - blue_level > BLUE_LOG)
-            green = (total - red) >> 1
-            colour[lut[((red >> 3) << 10) | ((green >> 3) << 5) | (blue >> 3)]] += 1
-            sum_r += red
-            sum_g += green
-            sum_b += blue
-            quads += 1
-    row.skin_quads, row.blemish_quads = quads, bad
-    if quads:
-        row.red, row.green, row.blue = sum_r / quads, sum_g / quads, sum_b / quads
-    for c in range(len(colour)):
-        row.colour_quads[c] = colour[c]
+def flag(n: int, span: NDArray[np.int64], plane: NDArray[np.int8], label: NDArray[np.uint8]) -> None:
+    for j in range(n):
+        for i in range(span[j, 0], span[j, 1]):
+            label[j, i] = (plane[0, j, i] < -24) | (plane[1, j, i] > 55)
 
 
 @njit(cache=True, nogil=True)
@@ -302,10 +71,9 @@ def measure_tile(
     blue: tuple[int, int],
     threshold: int,
     least_quads: int,
-    lut: NDArray[np.uint8],
+    lut: NDArray[np.uint16],
     plane: NDArray[np.int16],
-    work: NDArray[np.float64],
-    colour: NDArray[np.int32],
+    scratch: Scratch,
     row: Any,
 ) -> None:
     """Measure one tile into ``row`` (one `tables.VIEW`). ``centre`` is where the cup's centre lies, in quads, then the lens
@@ -315,7 +83,7 @@ def measure_tile(
         row.state = EMPTY
         return
     row.state = DOUBLE
-    n = plane.shape[0]
+    n, work = plane.shape[0], scratch.work
     reach = min(1.3 * np.sqrt(count / np.pi) + 3.0, 0.72 * n)
     x, y, outliers = outline(plane, mean_x, mean_y, reach, centre[2:5], threshold, work)
     row.residual = outliers
@@ -333,12 +101,17 @@ def measure_tile(
         return
     row.state = FRUIT_SEEN
     ca, sa = np.cos(angle), np.sin(angle)
-    ellipse = work[6]
-    ellipse[0], ellipse[1], ellipse[2], ellipse[3] = major * ca, major * sa, -minor * sa, minor * ca
+    root = (major * ca * ca + minor * sa * sa, (major - minor) * ca * sa, major * sa * sa + minor * ca * ca)
     shade = work[7]
-    blue_level = shading(words, at, n, x, y, ellipse, blue, shade, work)
-    colour[:] = 0
-    skin(words, at, n, x, y, ellipse, blue, shade, blue_level, lut, row, colour)
+    own = shading(words, at, n, x, y, root, blue, shade, work)
+    # The quads nearest to cells inside INNER lie up to 0.71 quads further out.
+    limit = (np.sqrt(INNER) + 0.75 / minor) ** 2
+    planes(words, at, n, x, y, root, blue, shade, own, limit, scratch.span, scratch.plane)
+    flag(n, scratch.span, scratch.plane, scratch.label)
+    cells(n, x, y, root, scratch.cell)
+    row.skin_cells, row.blemish_cells = N_CELLS, lay_texture(scratch.cell, scratch.plane, scratch.label, row.texture, row.spot_at)
+    red, green, bluish = lay_colour(words, at, scratch.cell, blue, lut, row.colour, row.hue, row.colour_cells)
+    row.red, row.green, row.blue = red / N_COLOUR_CELLS, green / N_COLOUR_CELLS, bluish / N_COLOUR_CELLS
 
 
 @njit(cache=True, nogil=True)
@@ -352,7 +125,7 @@ def measure_frame(
     optics: NDArray[np.float64],
     lane_y_px: NDArray[np.float64],
     whole: NDArray[np.int64],
-    lut: NDArray[np.uint8],
+    lut: NDArray[np.uint16],
     rows: Any,
 ) -> int:
     """Measure all cups of a frame that lie wholly inside it; fill ``rows`` and return how many.
@@ -368,8 +141,13 @@ def measure_frame(
     windows, tile, blue = whole[0], whole[1], (whole[2], whole[3])
     quads = tile // 2
     strip = np.empty((quads, words.shape[1]), np.int16)
-    work = np.zeros((8, max(N_RAYS, N_SHADE)), np.float64)
-    colour = np.zeros(len(rows[0].colour_quads), np.int32)
+    scratch = Scratch(
+        np.zeros((8, max(N_RAYS, N_SHADE)), np.float64),
+        np.zeros((quads, 2), np.int64),
+        np.zeros((3, quads, quads), np.int8),
+        np.zeros((quads, quads), np.uint8),
+        np.zeros((2, N_CELLS), np.int32),
+    )
     centre = np.empty(5, np.float64)
     n = 0
     for lane in range(len(station_milli)):
@@ -393,5 +171,5 @@ def measure_frame(
             away = np.sqrt(away_x * away_x + away_y * away_y) + 1e-9
             centre[2], centre[3] = away_x / away, away_y / away
             centre[4] = np.sqrt(1.0 + (away / optics[4]) ** 2)
-            measure_tile(words, (x0, y0), centre, blue, whole[4], whole[5], lut, strip[:, x0 : x0 + quads], work, colour, row)
+            measure_tile(words, (x0, y0), centre, blue, whole[4], whole[5], lut, strip[:, x0 : x0 + quads], scratch, row)
     return n

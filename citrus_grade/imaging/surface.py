@@ -1,0 +1,211 @@
+"""The whole surface of a fruit: views laid on one sphere of cells of equal area, each cell judged by the views that see it best."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from citrus_grade.imaging.colour import GREEN_WEIGHT
+from citrus_grade.imaging.disc import LEAST_COS
+from citrus_grade.imaging.fuse import BLEMISH, STEM, STYLAR, Marks, fuse, marks
+from citrus_grade.tables import COLOURS, FRUIT_SEEN, GRID, N_SPOTS
+
+N_SURFACE = 2560
+"""Cells of the sphere, 0.07 rad apart (2.3 mm on a 65 mm fruit)."""
+_GOLDEN = math.pi * (3 - math.sqrt(5))
+_Z = [1 - (2 * m + 1) / N_SURFACE for m in range(N_SURFACE)]
+SURFACE: NDArray[np.float32] = np.array(
+    [[math.sqrt(1 - z * z) * f(m * _GOLDEN) for m, z in enumerate(_Z)] for f in (math.cos, math.sin)] + [_Z], np.float32
+)
+"""(3, n_surface) directions of the cells in the fruit's frame, spread evenly (Fibonacci's spiral): all have the same solid angle."""
+N_COLOURS = len(COLOURS)
+_HALF_GRID = np.float32(GRID / 2)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _turn(turn: NDArray[np.float64], out: NDArray[np.float32]) -> None:
+    """Fill ``out`` (3, n_surface) with the cells' directions as a view sees them."""
+    for axis in range(3):
+        a, b, c = np.float32(turn[axis, 0]), np.float32(turn[axis, 1]), np.float32(turn[axis, 2])
+        for m in range(N_SURFACE):
+            out[axis, m] = a * SURFACE[0, m] + b * SURFACE[1, m] + c * SURFACE[2, m]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def lay_view(
+    view: Any,
+    turn: NDArray[np.float64],
+    hurt: NDArray[np.uint8],
+    there: NDArray[np.float32],
+    best: NDArray[np.float32],
+    colour: NDArray[np.uint8],
+    hue: NDArray[np.uint8],
+    weight: NDArray[np.float32],
+    bad: NDArray[np.float32],
+) -> None:
+    """Lay one view on the sphere.
+
+    Parameters
+    ----------
+    view : one `tables.VIEW`. turn : (3, 3) rotation, fruit to view. hurt : (n_spots + 1,) 1 where a spot is blemish, 0 at 0.
+    there : (3, n_surface) scratch. best : (n_surface,) cosine of the best view so far, which gives ``colour`` and ``hue``.
+    weight, bad : (n_surface,) sums over views of ``(cos - least)**2``, and of that where there is blemish.
+    """
+    _turn(turn, there)
+    spot_at, colours, hues, least = view.spot_at, view.colour, view.hue, np.float32(LEAST_COS)
+    for m in range(N_SURFACE):
+        z = there[2, m]
+        if z < least:
+            continue
+        i = np.int32((there[0, m] + np.float32(1)) * _HALF_GRID)
+        j = np.int32((there[1, m] + np.float32(1)) * _HALF_GRID)
+        w = (z - least) * (z - least)
+        weight[m] += w
+        bad[m] += w * np.float32(hurt[spot_at[j, i]])
+        if z > best[m]:
+            best[m], colour[m], hue[m] = z, colours[j >> 1, i >> 1], hues[j >> 1, i >> 1]
+
+
+@njit(cache=True, nogil=True)
+def quantile(count: NDArray[np.int64], total: int, share: float) -> float:
+    """Return the value below which ``share`` of a histogram of whole numbers lies, read off linearly inside its bin."""
+    wanted, below = share * total, 0
+    for value in range(len(count)):
+        if count[value] and below + count[value] >= wanted:
+            return value - 0.5 + (wanted - below) / count[value]
+        below += count[value]
+    return np.nan
+
+
+class Room(NamedTuple):
+    """Room for the surface of one fruit of up to ``n_views`` views; what is left in it after `surface` is the fruit's map.
+
+    ``order`` (n_views,) views used; ``turns`` (n_views, 3, 3) fruit to view; ``spots``, ``spot`` as `fuse.fuse`; ``marks`` what it
+    found; ``hurt`` (n_spots + 1,); ``there`` (3, n_surface); ``best``, ``weight``, ``bad`` (n_surface,) float32 and ``colour``,
+    ``hue`` (n_surface,) uint8 as `lay_view`; ``count`` (256,).
+    """
+
+    order: NDArray[np.int64]
+    turns: NDArray[np.float64]
+    spots: NDArray[np.int64]
+    spot: NDArray[np.float32]
+    marks: Marks
+    hurt: NDArray[np.uint8]
+    there: NDArray[np.float32]
+    best: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    bad: NDArray[np.float32]
+    colour: NDArray[np.uint8]
+    hue: NDArray[np.uint8]
+    count: NDArray[np.int64]
+
+
+def room(n_views: int) -> Room:
+    """Return room for fruit of up to ``n_views`` views."""
+    cells = [np.zeros(N_SURFACE, np.float32) for _ in range(3)]
+    return Room(
+        np.zeros(n_views, np.int64), np.zeros((n_views, 3, 3)), np.zeros(n_views, np.int64),
+        np.zeros((n_views, N_SPOTS, 6), np.float32), marks(n_views), np.zeros(N_SPOTS + 1, np.uint8),
+        np.zeros((3, N_SURFACE), np.float32), *cells, np.zeros(N_SURFACE, np.uint8), np.zeros(N_SURFACE, np.uint8),
+        np.zeros(256, np.int64),
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def surface(views: Any, seen: NDArray[np.bool_], travel: NDArray[np.float64], turn_px: float, room: Room, out: Any) -> None:
+    """Join the skin of a fruit's views into ``out`` (one `tables.FRUIT`, its size already known).
+
+    Parameters
+    ----------
+    views : (n_views,) `tables.VIEW`. seen : (n_views,) which of them arrived.
+    travel : (n_views,) where each view is taken, in pitches. turn_px : surface of a fruit that the rollers turn in a pitch.
+    """
+    n = 0
+    for v in range(len(seen)):
+        if seen[v] and views[v].state == FRUIT_SEEN:
+            room.order[n] = v
+            n += 1
+    per_pitch = 2.0 * turn_px / out.diameter_px
+    for k in range(n):
+        view = views[room.order[k]]
+        _about_y(per_pitch * (travel[room.order[k]] - travel[room.order[0]]), room.turns[k])
+        room.spots[k] = view.spots
+        room.spot[k] = view.spot
+    n_marks = fuse(room.spots, room.spot, room.turns, n, room.marks)
+    room.best[:], room.weight[:], room.bad[:] = -1.0, 0.0, 0.0
+    for k in range(n):
+        for s in range(1, N_SPOTS + 1):
+            mark = room.marks.of[k, s]
+            room.hurt[s] = mark >= 0 and room.marks.kind[mark] == BLEMISH
+        lay_view(
+            views[room.order[k]], room.turns[k], room.hurt, room.there,
+            room.best, room.colour, room.hue, room.weight, room.bad,
+        )  # fmt: skip
+    _shares(room, out)
+    _blemishes(room.marks, n_marks, out)
+    _mean_of_views(views, room.order, n, out)
+
+
+@njit(cache=True, nogil=True)
+def _about_y(angle: float, turn: NDArray[np.float64]) -> None:
+    c, s = np.cos(angle), np.sin(angle)
+    turn[:] = 0.0
+    turn[0, 0], turn[0, 2], turn[1, 1], turn[2, 0], turn[2, 2] = c, s, 1.0, -s, c
+
+
+@njit(cache=True, nogil=True)
+def _shares(room: Room, out: Any) -> None:
+    """Fill colours, hue, coverage and blemish of the seen surface."""
+    colour = np.zeros(N_COLOURS, np.int64)
+    total, bad = 0, 0
+    room.count[:] = 0
+    for m in range(N_SURFACE):
+        if room.weight[m] > 0:
+            total += 1
+            bad += 2 * room.bad[m] > room.weight[m]
+            colour[room.colour[m]] += 1
+            room.count[room.hue[m]] += 1
+    if total == 0:
+        return
+    out.coverage_pct = 100.0 * total / N_SURFACE
+    out.blemish_pct = 100.0 * bad / total
+    out.green_pct = 0.0
+    for c in range(N_COLOURS):
+        out.colour_pct[c] = 100.0 * colour[c] / total
+        out.green_pct += GREEN_WEIGHT[c] * out.colour_pct[c]
+    for k in range(3):
+        out.hue_deg[k] = quantile(room.count, total, (0.1, 0.5, 0.9)[k])
+
+
+@njit(cache=True, nogil=True)
+def _blemishes(found: Marks, n: int, out: Any) -> None:
+    """Fill number and size of blemishes, and where the ends are."""
+    out.blemish_count, largest = 0, 0.0
+    for mark in range(n):
+        kind = found.kind[mark]
+        if kind == BLEMISH:
+            out.blemish_count += 1
+            largest = max(largest, found.area[mark])
+        for k in range(3):
+            if kind == STEM:
+                out.stem[k] = found.where[mark, k]
+            elif kind == STYLAR:
+                out.stylar[k] = found.where[mark, k]
+    out.largest_blemish_share = np.sqrt(largest / np.pi)
+
+
+@njit(cache=True, nogil=True)
+def _mean_of_views(views: Any, order: NDArray[np.int64], n: int, out: Any) -> None:
+    cells, bad, red, green, blue = 0, 0, 0.0, 0.0, 0.0
+    for k in range(n):
+        row = views[order[k]]
+        cells += row.skin_cells
+        bad += row.blemish_cells
+        red += row.red * row.skin_cells
+        green += row.green * row.skin_cells
+        blue += row.blue * row.skin_cells
+    if cells:
+        out.red, out.green, out.blue = red / cells, green / cells, blue / cells
+        out.blemish_views_pct = 100.0 * bad / cells
