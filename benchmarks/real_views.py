@@ -90,7 +90,9 @@ def _view(name: str, fruit: str, index: int, picture: NDArray[np.uint8], tile: i
     canvas = _belt(tile, hash_of(fruit, index))
     cover = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.6)
     shift = np.array([[1.0, 0, left], [0, 1.0, top]])
-    rgb_there = cv2.warpAffine(rgb.astype(np.float32), shift, (tile, tile), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    rgb_there = cv2.warpAffine(
+        rgb.astype(np.float32), shift, (tile, tile), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE
+    )
     cover_there = cv2.warpAffine(cover, shift, (tile, tile), flags=cv2.INTER_NEAREST)
     mosaic = np.empty((tile, tile), np.uint8)
     for j, i, c in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):

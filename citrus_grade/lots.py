@@ -24,6 +24,10 @@ def columns(rows: Table, targets: tuple[str, ...], grades: tuple[str, ...], outl
         column = np.ascontiguousarray(rows[name])
         if name == "colour_pct":
             named |= {f"skin_{colour}_pct": column[:, k] for k, colour in enumerate(COLOURS)}
+        elif name == "hue_deg":
+            named |= {f"hue_q{q}_deg": column[:, k] for k, q in enumerate((10, 50, 90))}
+        elif name in ("stem", "stylar"):
+            named |= {f"{name}_{axis}": column[:, k] for k, axis in enumerate("xyz")}
         elif name in ("trait", "trait_sigma"):
             named |= {target + name.removeprefix("trait"): column[:, k] for k, target in enumerate(targets)}
         elif name.endswith("_id"):

@@ -78,9 +78,10 @@ def initial(config: LineConfig, plan: str, model: str, calibration: str) -> Stat
 
 
 def to_bytes(state: State) -> bytes:
-    """Return the whole state as bytes."""
+    """Return the whole state as bytes; of the views, those that have been seen."""
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {item.name: np.asarray(getattr(state, item.name)) for item in fields(State)}
+    arrays["views"] = _bytes_of(state.views)[state.views_seen]
     np.savez(buffer, **arrays)
     return buffer.getvalue()
 
@@ -89,4 +90,13 @@ def of_bytes(snapshot: bytes) -> State:
     """Return the state that `to_bytes` took apart."""
     with np.load(io.BytesIO(snapshot), allow_pickle=False) as stored:
         values = {item.name: stored[item.name] for item in fields(State)}
+    seen = values["views_seen"]
+    views = empty(VIEW, seen.size).reshape(seen.shape)
+    _bytes_of(views)[seen] = values["views"]
+    values["views"] = views
     return State(**{name: value if value.ndim else value.item() for name, value in values.items()})
+
+
+def _bytes_of(views: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return records as rows of bytes: NumPy copies those ten times as fast."""
+    return views.view(np.uint8).reshape(*views.shape, VIEW.itemsize)

@@ -6,28 +6,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from citrus_grade.imaging.join import BRIDGING_CUPS, join
+from citrus_grade.imaging.surface import room
 from citrus_grade.rings import join_lanes
-from citrus_grade.tables import BRIDGING, COLOURS, DOUBLE, EMPTY, FRUIT, FRUIT_SEEN, UNSEEN, VIEW, empty
+from citrus_grade.tables import BRIDGING, COLOURS, DOUBLE, EMPTY, FRUIT, FRUIT_SEEN, N_SPOTS, UNSEEN, VIEW, empty
 
 N = 8
 PITCH_PX = 128.0
+TURN_PX = 0.32 * PITCH_PX
+TRAVEL = np.arange(float(N))
+ROOM = room(N)
 SIZES = st.floats(50, 110)
 STATES = st.sampled_from((EMPTY, FRUIT_SEEN, DOUBLE))
 
 
-def views(states=(FRUIT_SEEN,) * N, major=80.0, minor=72.0, x=0.0, y=0.0, quads=1000, blemish=0):
+def views(states=(FRUIT_SEEN,) * N, major=80.0, minor=72.0, x=0.0, y=0.0):
     rows = empty(VIEW, N)
     rows["state"] = states
     rows["major_px"], rows["minor_px"], rows["x_px"], rows["y_px"] = major, minor, x, y
-    rows["skin_cells"], rows["blemish_cells"] = quads, blemish
-    rows["red"], rows["green"], rows["blue"] = 200.0, 120.0, 30.0
-    rows["colour_cells"][:, COLOURS.index("orange")] = quads
     return rows
 
 
 def joined(rows, seen=(True,) * N):
     out = empty(FRUIT, 1)
-    join(rows, np.array(seen), PITCH_PX, np.empty((2, N)), out[0])
+    join(rows, np.array(seen), PITCH_PX, TRAVEL, TURN_PX, ROOM, np.empty((2, N)), out[0])
     return out[0]
 
 
@@ -86,32 +87,6 @@ def test_a_fruit_far_from_its_cups_centre_rides_on_two(side):
     assert joined(views(x=at * 0.99))["state"] == FRUIT_SEEN
 
 
-@given(st.lists(st.tuples(st.integers(1, 3000), st.floats(0, 1)), min_size=N, max_size=N))
-def test_the_surface_is_the_sum_of_all_skin_that_was_seen(parts):
-    quads = np.array([n for n, _ in parts])
-    bad = (quads * np.array([share for _, share in parts])).astype(int)
-    fruit = joined(views(quads=quads, blemish=bad))
-    assert fruit["blemish_pct"] == pytest.approx(100 * bad.sum() / quads.sum())
-    assert fruit["colour_pct"].sum() == pytest.approx(100)
-    assert fruit["colour_pct"][COLOURS.index("orange")] == 100
-    assert fruit["green_pct"] == 0
-    assert fruit["red"] == pytest.approx(200)
-
-
-def test_green_skin_is_the_sum_of_the_greenish_colours():
-    rows = views()
-    rows["colour_cells"] = 0
-    for name, quads in (("yellow_green", 200), ("green", 100), ("dark_green", 100), ("orange", 600)):
-        rows["colour_cells"][:, COLOURS.index(name)] = quads
-    assert joined(rows)["green_pct"] == pytest.approx(40)
-
-
-def test_views_without_skin_leave_the_surface_unknown():
-    fruit = joined(views(quads=0))
-    assert fruit["state"] == FRUIT_SEEN
-    assert np.isnan(fruit["blemish_pct"])
-
-
 @settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.permutations(range(6)))
 def test_a_row_alone_equals_the_row_in_any_batch_to_the_bit(seed, order):
@@ -122,7 +97,11 @@ def test_a_row_alone_equals_the_row_in_any_batch_to_the_bit(seed, order):
         rows[name] = rng.uniform(1, 100, (6, N))
     rows["skin_cells"] = rng.integers(0, 3000, (6, N))
     rows["blemish_cells"] = rows["skin_cells"] // 7
-    rows["colour_cells"] = rng.integers(0, 300, (6, N, len(COLOURS)))
+    rows["colour"] = rng.integers(0, len(COLOURS), rows["colour"].shape)
+    rows["hue"] = rng.integers(0, 180, rows["hue"].shape)
+    rows["spots"] = rng.integers(0, N_SPOTS, (6, N))
+    rows["spot"] = rng.uniform(0, 0.5, rows["spot"].shape)
+    rows["spot_at"] = rng.integers(0, 3, rows["spot_at"].shape)
     seen = rng.random((6, N)) < 0.8
     order = np.array(order)
     batch = batch_of(rows[order], seen[order])
@@ -134,7 +113,9 @@ def test_a_row_alone_equals_the_row_in_any_batch_to_the_bit(seed, order):
 
 def batch_of(rows, seen):
     out = empty(FRUIT, len(rows))
-    join_lanes(rows, seen, empty(FRUIT, len(rows)), np.zeros(len(rows), bool), PITCH_PX, 7, np.empty((2, N)), out)
+    join_lanes(
+        rows, seen, empty(FRUIT, len(rows)), np.zeros(len(rows), bool), PITCH_PX, TRAVEL, TURN_PX, ROOM, 7, np.empty((2, N)), out
+    )
     return out
 
 
@@ -143,6 +124,6 @@ def test_a_fruit_that_was_fed_joined_is_taken_as_it_is():
     ready["lane"], ready["cup"], ready["diameter_px"], ready["state"] = (0, 1), 7, 77.0, FRUIT_SEEN
     rows, seen = np.stack([views(), views()]), np.ones((2, N), bool)
     out = empty(FRUIT, 2)
-    join_lanes(rows, seen, ready, np.array([True, False]), PITCH_PX, 7, np.empty((2, N)), out)
+    join_lanes(rows, seen, ready, np.array([True, False]), PITCH_PX, TRAVEL, TURN_PX, ROOM, 7, np.empty((2, N)), out)
     assert out["diameter_px"].tolist() == [77.0, 80.0]
     assert out["lane"].tolist() == [0, 1]

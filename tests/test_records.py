@@ -142,7 +142,11 @@ def assert_decoded(row, decoded):
     """A decoded message equals a NumPy record in every field."""
     assert list(decoded) == list(row.dtype.names)
     for name in row.dtype.names:
-        assert np.array_equal(np.asarray(decoded[name], row.dtype[name].base), row[name], equal_nan=row[name].dtype.kind == "f")
+        assert np.array_equal(
+            np.asarray(decoded[name], row.dtype[name].base),
+            row[name].ravel() if row.dtype[name].shape else row[name],
+            equal_nan=row[name].dtype.kind == "f",
+        )
 
 
 @given(st.integers(1, 4), ANY_SEED)

@@ -18,7 +18,9 @@ N_RAYS = 64
 _ANGLES = [2 * math.pi * k / N_RAYS for k in range(N_RAYS)]
 RAY_COS: Floats = np.array([math.cos(a) for a in _ANGLES])
 RAY_SIN: Floats = np.array([math.sin(a) for a in _ANGLES])
-OUTLINE: Floats = np.array([[f(k * a) for a in _ANGLES] for f, k in ((math.cos, 0), (math.cos, 1), (math.sin, 1), (math.cos, 2), (math.sin, 2))])
+OUTLINE: Floats = np.array(
+    [[f(k * a) for a in _ANGLES] for f, k in ((math.cos, 0), (math.cos, 1), (math.sin, 1), (math.cos, 2), (math.sin, 2))]
+)
 """(5, n_rays) design of the outline."""
 OUTLINE_INVERSE: Floats = OUTLINE * np.array([[1.0], [2.0], [2.0], [2.0], [2.0]]) / N_RAYS
 """(5, n_rays): a coefficient is the sum over rays of ``inverse * value``; the basis is orthogonal on even angles."""

@@ -40,7 +40,11 @@ class Marks(NamedTuple):
 def marks(n_views: int) -> Marks:
     """Return room for the marks of one fruit."""
     return Marks(
-        np.zeros((MOST, 3)), np.zeros(MOST, np.int64), np.zeros(MOST), np.zeros((MOST, 6)), np.zeros((n_views, N_SPOTS + 1), np.int64)
+        np.zeros((MOST, 3)),
+        np.zeros(MOST, np.int64),
+        np.zeros(MOST),
+        np.zeros((MOST, 6)),
+        np.zeros((n_views, N_SPOTS + 1), np.int64),
     )
 
 

@@ -176,7 +176,11 @@ def cells(n: int, x: float, y: float, root: tuple[float, float, float], at: NDAr
 
 @njit(cache=True, nogil=True)
 def lay_texture(
-    at: NDArray[np.int32], plane: NDArray[np.int8], label: NDArray[np.uint8], texture: NDArray[np.int8], spot_at: NDArray[np.uint8]
+    at: NDArray[np.int32],
+    plane: NDArray[np.int8],
+    label: NDArray[np.uint8],
+    texture: NDArray[np.int8],
+    spot_at: NDArray[np.uint8],
 ) -> int:
     """Lay planes (3, n, n) and spots (n, n) on the grid, each cell the quad at its centre; return how many cells are spots."""
     bad = 0

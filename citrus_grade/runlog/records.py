@@ -5,6 +5,7 @@ writes costs it one copy, and Foxglove or Lichtblick plots the same bytes withou
 """
 
 import json
+import math
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args
@@ -48,7 +49,7 @@ def ros_fields(dtype: np.dtype[Any]) -> str:
     lines = []
     for name in dtype.names or ():
         base, shape = dtype[name].base, dtype[name].shape
-        size = f"[{shape[0]}]" if shape else ""
+        size = f"[{math.prod(shape)}]" if shape else ""
         lines.append(f"{_ROS[base.str[1:]]}{size} {name}")
     return "\n".join(lines)
 
