@@ -112,6 +112,7 @@ DECISION = np.dtype(
         ("volume_ml", "<f8"),
         ("mass_g", "<f8"),
         ("mass_sigma_g", "<f8"),
+        ("largest_blemish_mm", "<f8"),
         ("trait", "<f8", (N_TRAITS,)),
         ("trait_sigma", "<f8", (N_TRAITS,)),
         ("t2", "<f8"),

@@ -59,6 +59,7 @@ def fruit(diameter_mm=60.0, lane=0, cup=100, shape=0.9, state=FRUIT_SEEN, views=
     rows["diameter_px"] = nominal_px(np.asarray(diameter_mm), shape)
     rows["height_px"], rows["diameter_sigma_px"], rows["height_sigma_px"] = rows["diameter_px"] * shape, 0.3, 0.4
     rows["green_pct"], rows["blemish_pct"], rows["trait"] = 1.0, 1.0, (12.0, 0.8)
+    rows["coverage_pct"], rows["blemish_count"], rows["largest_blemish_share"] = 92.0, 1, 0.05
     for name, value in fields.items():
         rows[name] = value
     return rows

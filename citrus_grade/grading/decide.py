@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from citrus_grade.messages import Reason
 from citrus_grade.tables import BRIDGING, DOUBLE, EMPTY, N_TRAITS, UNSEEN
 
-N_MEASURED = 7
+N_MEASURED = 10
 """Length of `plan.MEASURED`."""
 
 _EMPTY, _DOUBLE, _BRIDGING, _MISSING_VIEW = int(Reason.EMPTY), int(Reason.DOUBLE), int(Reason.BRIDGING), int(Reason.MISSING_VIEW)
@@ -93,6 +93,7 @@ def measure(row: Any, scale: Scale) -> None:
     row.shape_index = row.height_mm / row.diameter_mm
     row.volume_ml = np.pi / 6000 * row.diameter_mm**2 * row.height_mm
     row.mass_g = scale.density_g_per_ml[0] * row.volume_ml
+    row.largest_blemish_mm = row.largest_blemish_share * row.diameter_mm
     relative = (
         (2 * row.diameter_sigma_mm / row.diameter_mm) ** 2
         + (row.height_sigma_mm / row.height_mm) ** 2
@@ -106,6 +107,7 @@ def features(row: Any, out: NDArray[np.float64]) -> None:
     """Fill one fruit's feature vector in the order of `plan.feature_names`."""
     out[0], out[1], out[2], out[3] = row.diameter_mm, row.height_mm, row.shape_index, row.volume_ml
     out[4], out[5], out[6] = row.mass_g, row.green_pct, row.blemish_pct
+    out[7], out[8], out[9] = row.blemish_count, row.largest_blemish_mm, row.coverage_pct
     for k in range(min(N_TRAITS, len(out) - N_MEASURED)):
         out[N_MEASURED + k] = row.trait[k]
     if len(out) > N_MEASURED + N_TRAITS:

@@ -19,7 +19,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 from citrus_grade.config import ConfigError, Number, explain
 from citrus_grade.words import _
 
-MEASURED = ("diameter_mm", "height_mm", "shape_index", "volume_ml", "mass_g", "green_pct", "blemish_pct")
+MEASURED = (
+    "diameter_mm", "height_mm", "shape_index", "volume_ml", "mass_g", "green_pct", "blemish_pct",
+    "blemish_count", "largest_blemish_mm", "coverage_pct",
+)  # fmt: skip
 """Features that the cameras give; the model's targets follow them, then the maturity index."""
 MATURITY = "maturity_index"
 

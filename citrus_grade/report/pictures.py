@@ -16,6 +16,7 @@ from citrus_grade.words import N_
 _ROWS = (
     ("diameter_mm", "diameter_sigma_mm", ".1f"), ("height_mm", "height_sigma_mm", ".1f"), ("mass_g", "mass_sigma_g", ".0f"),
     ("green_pct", None, ".1f"), ("blemish_pct", None, ".2f"),
+    ("blemish_count", None, "d"), ("largest_blemish_mm", None, ".1f"), ("coverage_pct", None, ".0f"),
 )  # fmt: skip
 
 
