@@ -31,3 +31,7 @@ def _(message: str) -> str:
 def N_(message: str) -> str:
     """Mark ``message`` for the catalogue; whoever shows it translates it."""
     return message
+
+
+class Refused(ValueError):
+    """Something given that cannot be used; the text, in the language set, says which, what is wrong with it, and what to do."""

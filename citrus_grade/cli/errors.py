@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from citrus_grade.words import N_, _
+from citrus_grade.words import N_, Refused, _
 
 DONE, FINDINGS, BAD_INPUT, INTERNAL = range(4)
 
@@ -44,7 +44,7 @@ def explain(error: Exception) -> Failure:
     """Return what to tell people of ``error``; an unforeseen one has its traceback written to a file."""
     if isinstance(error, typer.TyperException):
         return Failure(BAD_INPUT, "usage", (_usage(error),))
-    if isinstance(error, BadInput):
+    if isinstance(error, BadInput | Refused):
         return Failure(BAD_INPUT, "input", (str(error),))
     if isinstance(error, OSError):
         return Failure(BAD_INPUT, "file", (_system(error),))

@@ -39,12 +39,27 @@ def _name(red: float, green: float, blue: float) -> str:
     return "grey"
 
 
+LEVELS = (np.stack(np.meshgrid(*[np.arange(1 << BITS)] * 3, indexing="ij"), axis=-1).reshape(-1, 3) + 0.5) / (1 << BITS)
+"""(2**15, 3) red, green and blue, 0..1, in the middle of every cell of the table."""
+
+
+def names() -> NDArray[np.uint8]:
+    """Return the colour that each cell's hue, saturation and value say, (2**15,) uint8."""
+    return np.array([COLOURS.index(_name(*cell)) for cell in LEVELS.tolist()], np.uint8)
+
+
 @lru_cache(maxsize=1)
 def table() -> NDArray[np.uint16]:
-    """Return the table, (2**15,) uint16, indexed by ``red5 << 10 | green5 << 5 | blue5``: hue in degrees (0..180) and colour."""
-    levels = (np.arange(1 << BITS) + 0.5) / (1 << BITS)
-    cells = [(r, g, b) for r in levels for g in levels for b in levels]
-    hue_deg = [min(round(colorsys.rgb_to_hsv(*cell)[0] * 360), 180) for cell in cells]
-    lut = np.array([hue << 8 | COLOURS.index(_name(*cell)) for hue, cell in zip(hue_deg, cells, strict=True)], np.uint16)
+    """Return the table of `names`."""
+    return table_of(names())
+
+
+def table_of(colours: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """Return a table as the kernel reads it, (2**15,) uint16: hue in whole degrees (0..180) above the colour.
+
+    Indexed by ``red5 << 10 | green5 << 5 | blue5``.
+    """
+    hue_deg = [min(round(colorsys.rgb_to_hsv(*cell)[0] * 360), 180) for cell in LEVELS.tolist()]
+    lut = np.array(hue_deg, np.uint16) << 8 | colours
     lut.setflags(write=False)
     return lut
