@@ -133,9 +133,7 @@ class Line:
         )
         self._pitch_px = self._optics[0] * config.line.pitch_mm
         self._turn_px = config.line.roller_ratio * self._pitch_px
-        self._travel = np.zeros(config.n_views)
-        for one in config.camera:
-            self._travel[one.first_view : one.first_view + one.windows] = one.station + np.arange(one.windows)
+        self._travel = surface.travel_of(config)
 
     def _bind_artefacts(self) -> None:
         state = self.state

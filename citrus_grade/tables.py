@@ -37,6 +37,8 @@ VIEW = np.dtype(
         ("cup", "<i8"),
         ("view_index", "<i4"),
         ("state", "u1"),
+        ("sight_x", "<f8"),
+        ("sight_y", "<f8"),
         ("x_px", "<f8"),
         ("y_px", "<f8"),
         ("major_px", "<f8"),
@@ -57,7 +59,8 @@ VIEW = np.dtype(
         ("spot", "<f4", (N_SPOTS, 6)),
     ]
 )
-"""One view of one cup. Lengths in pixels, perspective taken out; ``x_px, y_px`` is the fruit's centre against its cup's; a quad
+"""One view of one cup. Lengths in pixels, perspective taken out; ``x_px, y_px`` is the fruit's centre against its cup's,
+``sight_x, sight_y`` the slope of the line from the lens to the cup; a quad
 is one 2 x 2 Bayer cell; ``residual`` is the share of edge rays that do not lie on the ellipse. The rest is the skin, laid on
 the grid of `imaging.disc`: ``texture`` its planes, ``colour`` index and ``hue`` in degrees, ``spot_at`` one more than the row of
 ``spot``, 0 on sound skin."""

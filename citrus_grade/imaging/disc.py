@@ -1,7 +1,7 @@
 """The unit disc on which every view is laid: one grid for all fruit, all sizes and all cameras.
 
-A view's silhouette is an ellipse; the symmetric root of its matrix takes the silhouette to the unit circle. On that disc a view of
-an ellipsoid is exactly a parallel view of the unit sphere, so views of one fruit differ by a rotation and by nothing else.
+A view's silhouette is an ellipse; the symmetric root of its matrix takes the silhouette to the unit circle. On that disc a view
+of an ellipsoid is exactly a parallel view of the unit sphere, so views of one fruit differ by a rotation and by nothing else.
 """
 
 import numpy as np

@@ -25,9 +25,9 @@ NOTHING, STEM, STYLAR, BLEMISH = range(4)
 class Marks(NamedTuple):
     """Marks of one fruit, filled by `fuse`.
 
-    ``where`` (most, 3) unit directions; ``kind`` (most,); ``area`` (most,) steradians; ``tally`` (most, 6): sums of weight, of the
-    three chances, of weighted areas, and of the weights of views that should have shown it; ``of`` (n_views, n_spots + 1): the mark
-    of each view's spot, -1 where there is none.
+    ``where`` (most, 3) unit directions; ``kind`` (most,); ``area`` (most,) steradians; ``tally`` (most, 6): sums of weight, of
+    the three chances, of weighted areas, and of the weights of views that should have shown it; ``of`` (n_views, n_spots + 1):
+    the mark of each view's spot, -1 where there is none.
     """
 
     where: NDArray[np.float64]

@@ -45,9 +45,19 @@ def signal_strip(words: NDArray[np.uint16], y0: int, blue: tuple[int, int], stri
                 out[x] = (a & 255) + (a >> 8) + (b >> 8) - (b & 255)
 
 
+@njit(cache=True, nogil=True)
+def root_of(major: float, minor: float, angle: float, centre: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """Return the matrix that takes the unit disc to quads: the symmetric root of the ellipse, then the lens's stretch."""
+    ca, sa = np.cos(angle), np.sin(angle)
+    xx, xy, yy = major * ca * ca + minor * sa * sa, (major - minor) * ca * sa, major * sa * sa + minor * ca * ca
+    ex, ey, more = centre[2], centre[3], centre[4] - 1.0
+    along_x, along_y = more * (ex * xx + ey * xy), more * (ex * xy + ey * yy)
+    return xx + ex * along_x, xy + ex * along_y, xy + ey * along_x, yy + ey * along_y
+
+
 class Scratch(NamedTuple):
-    """What a tile needs while it is measured: fits (8, n), and of its quads the spans (n, 2), planes (3, n, n), spots (n, n) and the quads of
-    its cells (2, n_cells)."""
+    """What a tile needs while it is measured: fits (8, n), and of its quads the spans (n, 2), planes (3, n, n), spots (n, n)
+    and those at its cells (2, n_cells)."""
 
     work: NDArray[np.float64]
     span: NDArray[np.int64]
@@ -100,8 +110,7 @@ def measure_tile(
     if outliers > OUTLIER_SHARE or major > LARGEST_ASPECT * minor or fill > 1.30 or fill < 0.70:
         return
     row.state = FRUIT_SEEN
-    ca, sa = np.cos(angle), np.sin(angle)
-    root = (major * ca * ca + minor * sa * sa, (major - minor) * ca * sa, major * sa * sa + minor * ca * ca)
+    root = root_of(major, minor, angle, centre)
     shade = work[7]
     own = shading(words, at, n, x, y, root, blue, shade, work)
     # The quads nearest to cells inside INNER lie up to 0.71 quads further out.
@@ -171,5 +180,6 @@ def measure_frame(
             away = np.sqrt(away_x * away_x + away_y * away_y) + 1e-9
             centre[2], centre[3] = away_x / away, away_y / away
             centre[4] = np.sqrt(1.0 + (away / optics[4]) ** 2)
+            row.sight_x, row.sight_y = away_x / optics[4], away_y / optics[4]
             measure_tile(words, (x0, y0), centre, blue, whole[4], whole[5], lut, strip[:, x0 : x0 + quads], scratch, row)
     return n

@@ -7,11 +7,22 @@ from numba import njit
 from numpy.typing import NDArray
 
 from citrus_grade.imaging.disc import (
-    BLUE, CELL_COLUMN, CELL_ROW, CELL_X, CELL_Y, COLOUR_CELL, DARK, GREEN, N_CELLS, N_COLOUR_CELLS,
+    BLUE,
+    CELL_COLUMN,
+    CELL_ROW,
+    CELL_X,
+    CELL_Y,
+    COLOUR_CELL,
+    DARK,
+    GREEN,
+    N_CELLS,
+    N_COLOUR_CELLS,
 )  # fmt: skip
 from citrus_grade.imaging.fit import N_SHADE, SHADE, SHADE_INVERSE, SHADE_X, SHADE_Y
 from citrus_grade.imaging.outline import median, solve
 
+Root = tuple[float, float, float, float]
+"""(xx, xy, yx, yy): takes a point of the unit disc to quads from the fruit's centre."""
 VECTOR = 16
 """Numbers of single precision in the widest vector register."""
 _SHADE_ROUNDS = 4
@@ -26,19 +37,19 @@ def shading(
     n: int,
     x: float,
     y: float,
-    root: tuple[float, float, float],
+    root: Root,
     blue_at: tuple[int, int],
     coef: NDArray[np.float64],
     work: NDArray[np.float64],
 ) -> tuple[float, float]:
     """Fit the fruit's own shading (red + greens on the unit disc) robustly; return its median blue share and green over red.
 
-    ``root`` (xx, xy, yy): the symmetric root of the ellipse, disc to quads.
+    ``root`` takes the disc to quads, see `kernel.root_of`.
     """
     own, value, bluish, greenish = work[3], work[4], work[5], work[6]
     for s in range(N_SHADE):
         i = min(max(int(x + SHADE_X[s] * root[0] + SHADE_Y[s] * root[1] + 0.5), 1), n - 2)
-        j = min(max(int(y + SHADE_X[s] * root[1] + SHADE_Y[s] * root[2] + 0.5), 1), n - 2)
+        j = min(max(int(y + SHADE_X[s] * root[2] + SHADE_Y[s] * root[3] + 0.5), 1), n - 2)
         total, blue, red = 0, 0, 0
         for dj in range(-1, 2):
             even, odd = words[2 * (at[1] + j + dj), at[0] + i], words[2 * (at[1] + j + dj) + 1, at[0] + i]
@@ -105,7 +116,7 @@ def planes(
     n: int,
     x: float,
     y: float,
-    root: tuple[float, float, float],
+    root: Root,
     blue_at: tuple[int, int],
     coef: NDArray[np.float64],
     own: tuple[float, float],
@@ -117,15 +128,15 @@ def planes(
 
     ``span`` (n, 2): first column and end of each row's quads, equal where there are none. ``out`` (3, n, n) int8, see `disc`.
     """
-    det = root[0] * root[2] - root[1] * root[1]
-    pu, pv, qv = root[2] / det, -root[1] / det, root[0] / det
+    det = root[0] * root[3] - root[1] * root[2]
+    pu, pv, qu, qv = root[3] / det, -root[1] / det, -root[2] / det, root[0] / det
     ratios = (np.float32(own[0]), np.float32(own[1]))
-    aa = pu * pu + pv * pv
+    aa = pu * pu + qu * qu
     for j in range(n):
         span[j, 0] = span[j, 1] = 0
         dy = j - y
         # Columns inside the disc: a quadratic in dx.
-        bb, cc = (pu * pv + pv * qv) * dy, (pv * pv + qv * qv) * dy * dy
+        bb, cc = (pu * pv + qu * qv) * dy, (pv * pv + qv * qv) * dy * dy
         disc = bb * bb - aa * (cc - limit)
         if disc <= 0.0:
             continue
@@ -138,13 +149,15 @@ def planes(
         # Whole vectors: the columns beyond are filled too, nobody reads them.
         left = max(min(left, n - VECTOR), 0)
         right = min(left + (right - left + VECTOR - 1) // VECTOR * VECTOR, n)
-        # u = pu dx + u0, v = pv dx + v0: the shading along a row, power by power.
+        # u = pu dx + u0, v = qu dx + v0: the shading along a row, power by power.
         u0, v0 = pv * dy, qv * dy
         b2 = 2 * bb
         level = (
-            np.float32(coef[0] + coef[1] * u0 + coef[2] * v0 + coef[3] * u0 * u0 + coef[4] * u0 * v0 + coef[5] * v0 * v0 + coef[6] * cc * cc),
-            np.float32(coef[1] * pu + coef[2] * pv + 2 * coef[3] * pu * u0 + coef[4] * (pu * v0 + pv * u0) + 2 * coef[5] * pv * v0 + coef[6] * 2 * b2 * cc),
-            np.float32(coef[3] * pu * pu + coef[4] * pu * pv + coef[5] * pv * pv + coef[6] * (b2 * b2 + 2 * aa * cc)),
+            np.float32(coef[0] + coef[1] * u0 + coef[2] * v0 + coef[3] * u0 * u0 + coef[4] * u0 * v0 + coef[5] * v0 * v0
+                       + coef[6] * cc * cc),
+            np.float32(coef[1] * pu + coef[2] * qu + 2 * coef[3] * pu * u0 + coef[4] * (pu * v0 + qu * u0)
+                       + 2 * coef[5] * qu * v0 + coef[6] * 2 * b2 * cc),
+            np.float32(coef[3] * pu * pu + coef[4] * pu * qu + coef[5] * qu * qu + coef[6] * (b2 * b2 + 2 * aa * cc)),
             np.float32(coef[6] * 2 * aa * b2),
             np.float32(coef[6] * aa * aa),
         )  # fmt: skip
@@ -165,13 +178,13 @@ def planes(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def cells(n: int, x: float, y: float, root: tuple[float, float, float], at: NDArray[np.int32]) -> None:
+def cells(n: int, x: float, y: float, root: Root, at: NDArray[np.int32]) -> None:
     """Fill ``at`` (2, n_cells) with the column and row of the quad at each cell's centre."""
-    a, b, c = np.float32(root[0]), np.float32(root[1]), np.float32(root[2])
+    a, b, c, d = np.float32(root[0]), np.float32(root[1]), np.float32(root[2]), np.float32(root[3])
     x0, y0, low, high = np.float32(x) + _HALF, np.float32(y) + _HALF, np.float32(0), np.float32(n - 1)
     for k in range(N_CELLS):
         at[0, k] = np.int32(min(max(x0 + CELL_X[k] * a + CELL_Y[k] * b, low), high))
-        at[1, k] = np.int32(min(max(y0 + CELL_X[k] * b + CELL_Y[k] * c, low), high))
+        at[1, k] = np.int32(min(max(y0 + CELL_X[k] * c + CELL_Y[k] * d, low), high))
 
 
 @njit(cache=True, nogil=True)

@@ -1,4 +1,4 @@
-"""The whole surface of a fruit: views laid on one sphere of cells of equal area, each cell judged by the views that see it best."""
+"""The whole surface of a fruit: views laid on a sphere of cells of equal area, each judged by the views that see it best."""
 
 import math
 from typing import Any, NamedTuple
@@ -7,6 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from citrus_grade.config import LineConfig
 from citrus_grade.imaging.colour import GREEN_WEIGHT
 from citrus_grade.imaging.disc import LEAST_COS
 from citrus_grade.imaging.fuse import BLEMISH, STEM, STYLAR, Marks, fuse, marks
@@ -19,7 +20,7 @@ _Z = [1 - (2 * m + 1) / N_SURFACE for m in range(N_SURFACE)]
 SURFACE: NDArray[np.float32] = np.array(
     [[math.sqrt(1 - z * z) * f(m * _GOLDEN) for m, z in enumerate(_Z)] for f in (math.cos, math.sin)] + [_Z], np.float32
 )
-"""(3, n_surface) directions of the cells in the fruit's frame, spread evenly (Fibonacci's spiral): all have the same solid angle."""
+"""(3, n_surface) directions of the cells in the fruit's frame, spread evenly (Fibonacci's spiral), all of one solid angle."""
 N_COLOURS = len(COLOURS)
 _HALF_GRID = np.float32(GRID / 2)
 
@@ -82,9 +83,9 @@ def quantile(count: NDArray[np.int64], total: int, share: float) -> float:
 class Room(NamedTuple):
     """Room for the surface of one fruit of up to ``n_views`` views; what is left in it after `surface` is the fruit's map.
 
-    ``order`` (n_views,) views used; ``turns`` (n_views, 3, 3) fruit to view; ``spots``, ``spot`` as `fuse.fuse`; ``marks`` what it
-    found; ``hurt`` (n_spots + 1,); ``there`` (3, n_surface); ``best``, ``weight``, ``bad`` (n_surface,) float32 and ``colour``,
-    ``hue`` (n_surface,) uint8 as `lay_view`; ``count`` (256,).
+    ``order`` (n_views,) views used; ``turns`` (n_views, 3, 3) fruit to view; ``spots``, ``spot`` as `fuse.fuse`; ``marks`` what
+    it found; ``hurt`` (n_spots + 1,); ``there`` (3, n_surface); ``best``, ``weight``, ``bad`` (n_surface,) float32 and
+    ``colour``, ``hue`` (n_surface,) uint8 as `lay_view`; ``count`` (256,).
     """
 
     order: NDArray[np.int64]
@@ -100,6 +101,14 @@ class Room(NamedTuple):
     colour: NDArray[np.uint8]
     hue: NDArray[np.uint8]
     count: NDArray[np.int64]
+
+
+def travel_of(config: LineConfig) -> NDArray[np.float64]:
+    """Return how far a cup has travelled, in pitches, when each of its views is taken, (n_views,)."""
+    travel = np.zeros(config.n_views)
+    for camera in config.camera:
+        travel[camera.first_view : camera.first_view + camera.windows] = camera.station + np.arange(camera.windows)
+    return travel
 
 
 def room(n_views: int) -> Room:
@@ -130,7 +139,7 @@ def surface(views: Any, seen: NDArray[np.bool_], travel: NDArray[np.float64], tu
     per_pitch = 2.0 * turn_px / out.diameter_px
     for k in range(n):
         view = views[room.order[k]]
-        _about_y(per_pitch * (travel[room.order[k]] - travel[room.order[0]]), room.turns[k])
+        rolled(per_pitch * (travel[room.order[k]] - travel[room.order[0]]), view.sight_x, view.sight_y, room.turns[k])
         room.spots[k] = view.spots
         room.spot[k] = view.spot
     n_marks = fuse(room.spots, room.spot, room.turns, n, room.marks)
@@ -149,10 +158,20 @@ def surface(views: Any, seen: NDArray[np.bool_], travel: NDArray[np.float64], tu
 
 
 @njit(cache=True, nogil=True)
-def _about_y(angle: float, turn: NDArray[np.float64]) -> None:
+def rolled(angle: float, sight_x: float, sight_y: float, turn: NDArray[np.float64]) -> None:
+    """Fill ``turn`` (3, 3): a fruit rolled about y by ``angle``, then seen along a line of sight of these slopes.
+
+    The line of sight becomes z by the smallest rotation: Rodrigues' formula for the axis between the two.
+    """
     c, s = np.cos(angle), np.sin(angle)
-    turn[:] = 0.0
-    turn[0, 0], turn[0, 2], turn[1, 1], turn[2, 0], turn[2, 2] = c, s, 1.0, -s, c
+    x, y = -sight_x, -sight_y
+    z = 1.0 / np.sqrt(1.0 + x * x + y * y)
+    x, y = x * z, y * z
+    part = 1.0 / (1.0 + z)
+    a, b, d = 1.0 - x * x * part, -x * y * part, 1.0 - y * y * part
+    turn[0, 0], turn[0, 1], turn[0, 2] = a * c + x * s, b, a * s - x * c
+    turn[1, 0], turn[1, 1], turn[1, 2] = b * c + y * s, d, b * s - y * c
+    turn[2, 0], turn[2, 1], turn[2, 2] = x * c - z * s, y, x * s + z * c
 
 
 @njit(cache=True, nogil=True)

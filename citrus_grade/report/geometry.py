@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from citrus_grade.geometry import locate
 from citrus_grade.imaging.imager import Imager
+from citrus_grade.imaging.kernel import root_of
 
 Points = NDArray[np.float64]
 
@@ -29,23 +30,27 @@ def place_of(imager: Imager, tick: int, offset: int, lane: int, cup: int) -> Pla
 def outline(imager: Imager, place: Place, view: np.void, n: int = 90) -> Points:
     """Return (n, 2) points of a view's ellipse, the lens's stretch put back in."""
     turn = np.linspace(0, 2 * np.pi, n)
-    return _in_frame(
-        imager, place, view, 0.5 * float(view["major_px"]) * np.cos(turn), 0.5 * float(view["minor_px"]) * np.sin(turn)
-    )
+    return _in_frame(imager, place, view, np.cos(turn), np.sin(turn))
 
 
 def widest(imager: Imager, place: Place, view: np.void) -> Points:
     """Return the two ends (2, 2) of a view's major axis: its diameter."""
-    half = 0.5 * float(view["major_px"])
-    return _in_frame(imager, place, view, np.array([-half, half]), np.zeros(2))
+    return _in_frame(imager, place, view, np.array([-1.0, 1.0]), np.zeros(2))
+
+
+def disc(imager: Imager, place: Place, view: np.void) -> tuple[Points, Points]:
+    """Return what takes a view's unit disc to its frame: the centre (2,) and a matrix (2, 2)."""
+    axis = np.array([place.x_px - imager.optics[2], place.y_px - imager.optics[3]])
+    away = float(np.hypot(*axis)) + 1e-9
+    stretch = np.sqrt(1 + (away / float(imager.optics[4])) ** 2)
+    half = (0.5 * float(view[name]) for name in ("major_px", "minor_px"))
+    root = root_of(*half, float(view["angle_rad"]), np.array([0.0, 0.0, *(axis / away), stretch]))
+    return np.array([place.x_px + float(view["x_px"]), place.y_px + float(view["y_px"])]), np.array(root).reshape(2, 2)
 
 
 def _in_frame(imager: Imager, place: Place, view: np.void, along: Points, across: Points) -> Points:
-    angle = float(view["angle_rad"])
-    points = np.stack([along * np.cos(angle) - across * np.sin(angle), along * np.sin(angle) + across * np.cos(angle)], axis=1)
-    axis = np.array([place.x_px - imager.optics[2], place.y_px - imager.optics[3]])
-    away = float(np.hypot(*axis)) + 1e-9
-    stretch = np.sqrt(1 + (away / float(imager.optics[4])) ** 2) - 1
-    points = points + stretch * np.outer(points @ (axis / away), axis / away)
-    centre = np.array([place.x_px + float(view["x_px"]), place.y_px + float(view["y_px"])])
-    return np.asarray(points + centre, np.float64)
+    """Return points given along and across the major axis, in shares of the semi-axes."""
+    centre, root = disc(imager, place, view)
+    turn = float(view["angle_rad"])
+    on_disc = np.stack([along * np.cos(turn) - across * np.sin(turn), along * np.sin(turn) + across * np.cos(turn)])
+    return np.asarray((root @ on_disc).T + centre, np.float64)

@@ -5,11 +5,14 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
 
+from citrus_grade.imaging.fuse import BLEMISH, STEM, STYLAR
 from citrus_grade.lots import columns
 from citrus_grade.report import charts, style
 from citrus_grade.report.rundata import GRADED, Run, read
 from citrus_grade.report.seen import Seen, Spectra, absorbance, look_up
+from citrus_grade.report.unroll import Map, unroll
 from citrus_grade.rundir import Loaded, reopen
 from citrus_grade.words import N_
 
@@ -45,13 +48,16 @@ def packout_picture(run_dir: Path, out: Path) -> Path:
 def contact_sheet(seen: Seen, loaded: Loaded) -> Figure:
     """Return the contact sheet of a fruit: views, measurements and decision, spectrum."""
     rows = -(-len(seen.views) // 4)
-    drawn = style.figure(style.FULL_INCH, 2.7 + 1.6 * rows)
+    whole = [view for view in seen.views if view.root is not None]
+    drawn = style.figure(style.FULL_INCH, 2.9 + 1.6 * rows + (2.4 if whole else 0))
     if loaded.config.source.get("driver", "sim") == "sim":
         drawn.suptitle(style.SIMULATED, color=style.WARNING, weight="bold", fontsize=8.5)
-    heights = [1.6 * rows, 2.5] if rows else [1.0]
+    heights = [*([1.6 * rows] if rows else []), *([2.4] if whole else []), 2.7]
     parts = drawn.subfigures(len(heights), 1, height_ratios=heights, hspace=0.02, squeeze=False)[:, 0]
     if rows:
         _views(parts[0].subplots(rows, 4, squeeze=False).ravel().tolist(), seen)
+    if whole:
+        _map(parts[1].subplots(), unroll(whole, loaded.config))
     table, spectrum = parts[-1].subplots(1, 2, width_ratios=[1, 1.15])
     _measurements(table, seen, loaded)
     _spectrum(spectrum, absorbance(seen, loaded))
@@ -67,6 +73,32 @@ def _views(places: list[Axes], seen: Seen) -> None:
             at.set_title(f"{view.index}: {view.major_px:.1f} px", fontsize=7, loc="center", weight="normal", pad=2)
     for at in places:
         at.set_axis_off()
+
+
+_MARKS = {
+    STEM: ("#39e75f", N_("stem end")),
+    STYLAR: ("#5ad1ff", N_("stylar end")),
+    BLEMISH: ("#ff3b30", N_("blemish")),
+}
+
+
+def _map(axes: Axes, unrolled: Map) -> None:
+    """Show the whole skin unrolled, with what was found on it."""
+    axes.imshow(np.where(unrolled.seen[..., None], unrolled.picture, 235), extent=(0, 360, -90, 90))
+    for kind, (colour, what) in _MARKS.items():
+        own = [mark for mark in unrolled.marks if mark.kind == kind]
+        for mark in own:
+            height = 2 * mark.radius_deg + 6
+            width = min(height / max(np.cos(np.radians(mark.latitude_deg)), 0.15), 120)
+            at = (mark.longitude_deg, mark.latitude_deg)
+            axes.add_patch(Ellipse(at, width, height, fill=False, edgecolor=colour, linewidth=1.2))
+        if own:
+            axes.plot([], [], "o", markerfacecolor="none", markeredgecolor=colour, label=f"{style.say(what)}, n = {len(own)}")
+    axes.set_xlabel(style.say(N_("around the fruit, °; grey was not seen")))
+    axes.set_ylabel(style.say(N_("latitude, °")))
+    axes.set(xlim=(0, 360), ylim=(-90, 90), xticks=range(0, 361, 60), yticks=(-90, -45, 0, 45, 90))
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def _measurements(axes: Axes, seen: Seen, loaded: Loaded) -> None:
@@ -87,7 +119,7 @@ def _measurements(axes: Axes, seen: Seen, loaded: Loaded) -> None:
         (style.say(N_("reason")), style.name(fruit["reason"])),
     ]
     for k, (what, value) in enumerate(lines):
-        y = 1 - (k + 0.5) / max(len(lines) + 1, 14)
+        y = 1 - (k + 0.5) / max(len(lines) + 1, 16)
         axes.text(0, y, what, transform=axes.transAxes, va="center", fontsize=7.5)
         axes.text(1, y, value, transform=axes.transAxes, va="center", ha="right", fontsize=7.5, weight="bold")
     if not seen.views:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from citrus_grade.imaging.imager import Imager
 from citrus_grade.messages import Decisions, Frame, Message, Scans
-from citrus_grade.report.geometry import Place, outline, place_of, widest
+from citrus_grade.report.geometry import Place, disc, outline, place_of, widest
 from citrus_grade.rundir import Loaded
 from citrus_grade.runlog.belt import Belt
 from citrus_grade.runlog.errors import LogError
@@ -23,13 +23,25 @@ from citrus_grade.words import _
 
 @dataclass(frozen=True, slots=True)
 class SeenView:
-    """One view: its tile (n, n, 3), red first, and the outline and diameter in the tile's pixels, None without a fruit."""
+    """One view: ``row`` of `tables.VIEW`, its tile (n, n, 3), red first, and the outline and diameter in the tile's pixels,
+    None without a fruit. ``centre`` (2,) and ``root`` (2, 2) take its disc to the tile's pixels."""
 
-    index: int
+    row: np.void
     tile: NDArray[np.uint8]
-    major_px: float
-    outline: NDArray[np.float64] | None
-    widest: NDArray[np.float64] | None
+    outline: NDArray[np.float64] | None = None
+    widest: NDArray[np.float64] | None = None
+    centre: NDArray[np.float64] | None = None
+    root: NDArray[np.float64] | None = None
+
+    @property
+    def index(self) -> int:
+        """Which view of the fruit it is."""
+        return int(self.row["view_index"])
+
+    @property
+    def major_px(self) -> float:
+        """The widest diameter, in pixels, perspective taken out."""
+        return float(self.row["major_px"])
 
 
 @dataclass(slots=True)
@@ -111,9 +123,10 @@ def _cut_out(imager: Imager, place: Place, view: np.void, colours: NDArray[np.ui
     x0, y0 = (max(round(at) - tile_px // 2, 0) for at in (place.x_px, place.y_px))
     tile = colours[y0 : y0 + tile_px, x0 : x0 + tile_px, ::-1]
     if view["state"] != FRUIT_SEEN:
-        return SeenView(int(view["view_index"]), tile, float("nan"), None, None)
+        return SeenView(view, tile)
     lines = (points(imager, place, view) - np.array([x0, y0]) for points in (outline, widest))
-    return SeenView(int(view["view_index"]), tile, float(view["major_px"]), *lines)
+    centre, root = disc(imager, place, view)
+    return SeenView(view, tile, *lines, centre - np.array([x0, y0]), root)
 
 
 @dataclass(frozen=True, slots=True)
