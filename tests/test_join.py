@@ -22,6 +22,7 @@ STATES = st.sampled_from((EMPTY, FRUIT_SEEN, DOUBLE))
 def views(states=(FRUIT_SEEN,) * N, major=80.0, minor=72.0, x=0.0, y=0.0):
     rows = empty(VIEW, N)
     rows["state"] = states
+    rows["sight_x"] = rows["sight_y"] = 0.0
     rows["major_px"], rows["minor_px"], rows["x_px"], rows["y_px"] = major, minor, x, y
     return rows
 
@@ -93,6 +94,7 @@ def test_a_row_alone_equals_the_row_in_any_batch_to_the_bit(seed, order):
     rng = np.random.default_rng(seed)
     rows = empty(VIEW, 6 * N).reshape(6, N)
     rows["state"] = rng.integers(EMPTY, DOUBLE + 1, (6, N))
+    rows["sight_x"], rows["sight_y"] = rng.uniform(-0.3, 0.3, (2, 6, N))
     for name in ("x_px", "y_px", "major_px", "minor_px", "red", "green", "blue"):
         rows[name] = rng.uniform(1, 100, (6, N))
     rows["skin_cells"] = rng.integers(0, 3000, (6, N))

@@ -58,7 +58,7 @@ def lay_view(
     spot_at, colours, hues, least = view.spot_at, view.colour, view.hue, np.float32(LEAST_COS)
     for m in range(N_SURFACE):
         z = there[2, m]
-        if z < least:
+        if not z >= least:  # nor where a view was never placed
             continue
         i = np.int32((there[0, m] + np.float32(1)) * _HALF_GRID)
         j = np.int32((there[1, m] + np.float32(1)) * _HALF_GRID)
