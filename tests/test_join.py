@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from citrus_grade.imaging.join import BRIDGING_CUPS, join
-from citrus_grade.imaging.surface import room
+from citrus_grade.imaging.surface import rolled, room
 from citrus_grade.rings import join_lanes
 from citrus_grade.tables import BRIDGING, COLOURS, DOUBLE, EMPTY, FRUIT, FRUIT_SEEN, N_SPOTS, UNSEEN, VIEW, empty
 
@@ -52,9 +53,31 @@ def test_the_diameter_is_the_median_of_the_views_that_arrived(major, seen):
 
 
 @given(st.lists(st.floats(40, 80), min_size=N, max_size=N))
-def test_the_height_is_the_mean_of_the_two_flattest_views_and_never_more_than_the_diameter(minor):
+def test_the_height_is_never_more_than_the_flattest_view_shows(minor):
     fruit = joined(views(major=80, minor=minor))
-    assert fruit["height_px"] == min(np.mean(sorted(minor)[:2]), 80)
+    assert fruit["height_px"] <= min(minor)
+
+
+def thrown(semi, turns):
+    """Views of an ellipsoid of these semi-axes, turned so."""
+    rows = views()
+    for row, turn in zip(rows, turns, strict=True):
+        shadow = (turn @ np.diag(np.square(semi)) @ turn.T)[:2, :2]
+        squares, axes = np.linalg.eigh(shadow)
+        row["minor_px"], row["major_px"] = 2 * np.sqrt(squares)
+        row["angle_rad"] = np.arctan2(axes[1, 1], axes[0, 1])
+    return rows
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(24, 44), st.floats(0.7, 1.0))
+def test_an_ellipsoids_height_is_found_from_views_that_never_show_it(seed, radius, flat):
+    start = Rotation.random(random_state=seed).as_matrix()
+    turns = np.zeros((N, 3, 3))
+    for k, turn in enumerate(turns):
+        rolled(TURN_PX / radius * k, 0.0, 0.0, turn)
+    fruit = joined(thrown((radius, radius, flat * radius), turns @ start))
+    assert fruit["diameter_px"] == pytest.approx(2 * radius)
+    assert fruit["height_px"] == pytest.approx(2 * flat * radius, rel=1e-3)
 
 
 @given(st.permutations(range(N)), st.lists(SIZES, min_size=N, max_size=N), st.lists(STATES, min_size=N, max_size=N))

@@ -11,7 +11,7 @@ from citrus_grade.config import LineConfig
 from citrus_grade.imaging.colour import GREEN_WEIGHT
 from citrus_grade.imaging.disc import LEAST_COS
 from citrus_grade.imaging.fuse import BLEMISH, STEM, STYLAR, Marks, fuse, marks
-from citrus_grade.tables import COLOURS, FRUIT_SEEN, GRID, N_SPOTS
+from citrus_grade.tables import COLOURS, GRID, N_SPOTS
 
 N_SURFACE = 2560
 """Cells of the sphere, 0.07 rad apart (2.3 mm on a 65 mm fruit)."""
@@ -123,25 +123,20 @@ def room(n_views: int) -> Room:
 
 
 @njit(cache=True, nogil=True)
-def surface(views: Any, seen: NDArray[np.bool_], travel: NDArray[np.float64], turn_px: float, room: Room, out: Any) -> None:
-    """Join the skin of a fruit's views into ``out`` (one `tables.FRUIT`, its size already known).
-
-    Parameters
-    ----------
-    views : (n_views,) `tables.VIEW`. seen : (n_views,) which of them arrived.
-    travel : (n_views,) where each view is taken, in pitches. turn_px : surface of a fruit that the rollers turn in a pitch.
-    """
-    n = 0
-    for v in range(len(seen)):
-        if seen[v] and views[v].state == FRUIT_SEEN:
-            room.order[n] = v
-            n += 1
-    per_pitch = 2.0 * turn_px / out.diameter_px
+def roll(views: Any, room: Room, n: int, travel: NDArray[np.float64], turn: float) -> None:
+    """Fill the turns of a fruit's ``n`` views as the rollers give them; ``turn`` is per pitch, in fruit diameters."""
     for k in range(n):
         view = views[room.order[k]]
-        rolled(per_pitch * (travel[room.order[k]] - travel[room.order[0]]), view.sight_x, view.sight_y, room.turns[k])
-        room.spots[k] = view.spots
-        room.spot[k] = view.spot
+        angle = 2.0 * turn * (travel[room.order[k]] - travel[room.order[0]])
+        rolled(angle, view.sight_x, view.sight_y, room.turns[k])
+
+
+@njit(cache=True, nogil=True)
+def surface(views: Any, room: Room, n: int, out: Any) -> None:
+    """Join the skin of a fruit's ``n`` views, ordered and turned, into ``out`` (one `tables.FRUIT`)."""
+    for k in range(n):
+        room.spots[k] = views[room.order[k]].spots
+        room.spot[k] = views[room.order[k]].spot
     n_marks = fuse(room.spots, room.spot, room.turns, n, room.marks)
     room.best[:], room.weight[:], room.bad[:] = -1.0, 0.0, 0.0
     for k in range(n):
