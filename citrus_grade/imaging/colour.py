@@ -60,6 +60,6 @@ def table_of(colours: NDArray[np.uint8]) -> NDArray[np.uint16]:
     Indexed by ``red5 << 10 | green5 << 5 | blue5``.
     """
     hue_deg = [min(round(colorsys.rgb_to_hsv(*cell)[0] * 360), 180) for cell in LEVELS.tolist()]
-    lut = np.array(hue_deg, np.uint16) << 8 | colours
+    lut = (np.array(hue_deg, np.uint16) << 8 | colours).astype(np.uint16)
     lut.setflags(write=False)
     return lut

@@ -122,4 +122,4 @@ def _least_eigenvalue(xx: float, yy: float, zz: float, xy: float, xz: float, yz:
         return mean
     half_det = (a * (b * c - yz * yz) - xy * (xy * c - yz * xz) + xz * (xy * yz - b * xz)) / (2.0 * p * p * p)
     turn = np.arccos(min(max(half_det, -1.0), 1.0)) / 3.0
-    return mean + 2.0 * p * np.cos(turn + 2.0 * np.pi / 3.0)
+    return float(mean + 2.0 * p * np.cos(turn + 2.0 * np.pi / 3.0))

@@ -230,7 +230,7 @@ def lay_colour(
         colour[v, u] = found & 15
         hue[v, u] = found >> 8
         count[found & 15] += 1
-        sum_r += red
-        sum_g += green
-        sum_b += blue
+        sum_r += int(red)
+        sum_g += int(green)
+        sum_b += int(blue)
     return sum_r, sum_g, sum_b

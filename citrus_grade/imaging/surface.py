@@ -75,7 +75,7 @@ def quantile(count: NDArray[np.int64], total: int, share: float) -> float:
     wanted, below = share * total, 0
     for value in range(len(count)):
         if count[value] and below + count[value] >= wanted:
-            return value - 0.5 + (wanted - below) / count[value]
+            return float(value - 0.5 + (wanted - below) / count[value])
         below += count[value]
     return np.nan
 
@@ -85,7 +85,7 @@ class Room(NamedTuple):
 
     ``order`` (n_views,) views used; ``turns`` (n_views, 3, 3) fruit to view; ``spots``, ``spot`` as `fuse.fuse`; ``marks`` what
     it found; ``hurt`` (n_spots + 1,); ``there`` (3, n_surface); ``best``, ``weight``, ``bad`` (n_surface,) float32 and
-    ``colour``, ``hue`` (n_surface,) uint8 as `lay_view`; ``count`` (256,).
+    ``colour``, ``hue`` (n_surface,) uint8 as `lay_view`; ``tally`` (256,).
     """
 
     order: NDArray[np.int64]
@@ -100,7 +100,7 @@ class Room(NamedTuple):
     bad: NDArray[np.float32]
     colour: NDArray[np.uint8]
     hue: NDArray[np.uint8]
-    count: NDArray[np.int64]
+    tally: NDArray[np.int64]
 
 
 def travel_of(config: LineConfig) -> NDArray[np.float64]:
@@ -113,13 +113,21 @@ def travel_of(config: LineConfig) -> NDArray[np.float64]:
 
 def room(n_views: int) -> Room:
     """Return room for fruit of up to ``n_views`` views."""
-    cells = [np.zeros(N_SURFACE, np.float32) for _ in range(3)]
     return Room(
-        np.zeros(n_views, np.int64), np.zeros((n_views, 3, 3)), np.zeros(n_views, np.int64),
-        np.zeros((n_views, N_SPOTS, 6), np.float32), marks(n_views), np.zeros(N_SPOTS + 1, np.uint8),
-        np.zeros((3, N_SURFACE), np.float32), *cells, np.zeros(N_SURFACE, np.uint8), np.zeros(N_SURFACE, np.uint8),
-        np.zeros(256, np.int64),
-    )  # fmt: skip
+        order=np.zeros(n_views, np.int64),
+        turns=np.zeros((n_views, 3, 3)),
+        spots=np.zeros(n_views, np.int64),
+        spot=np.zeros((n_views, N_SPOTS, 6), np.float32),
+        marks=marks(n_views),
+        hurt=np.zeros(N_SPOTS + 1, np.uint8),
+        there=np.zeros((3, N_SURFACE), np.float32),
+        best=np.zeros(N_SURFACE, np.float32),
+        weight=np.zeros(N_SURFACE, np.float32),
+        bad=np.zeros(N_SURFACE, np.float32),
+        colour=np.zeros(N_SURFACE, np.uint8),
+        hue=np.zeros(N_SURFACE, np.uint8),
+        tally=np.zeros(256, np.int64),
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -174,13 +182,13 @@ def _shares(room: Room, out: Any) -> None:
     """Fill colours, hue, coverage and blemish of the seen surface."""
     colour = np.zeros(N_COLOURS, np.int64)
     total, bad = 0, 0
-    room.count[:] = 0
+    room.tally[:] = 0
     for m in range(N_SURFACE):
         if room.weight[m] > 0:
             total += 1
             bad += 2 * room.bad[m] > room.weight[m]
             colour[room.colour[m]] += 1
-            room.count[room.hue[m]] += 1
+            room.tally[room.hue[m]] += 1
     if total == 0:
         return
     out.coverage_pct = 100.0 * total / N_SURFACE
@@ -190,7 +198,7 @@ def _shares(room: Room, out: Any) -> None:
         out.colour_pct[c] = 100.0 * colour[c] / total
         out.green_pct += GREEN_WEIGHT[c] * out.colour_pct[c]
     for k in range(3):
-        out.hue_deg[k] = quantile(room.count, total, (0.1, 0.5, 0.9)[k])
+        out.hue_deg[k] = quantile(room.tally, total, (0.1, 0.5, 0.9)[k])
 
 
 @njit(cache=True, nogil=True)

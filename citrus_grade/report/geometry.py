@@ -43,8 +43,8 @@ def disc(imager: Imager, place: Place, view: np.void) -> tuple[Points, Points]:
     axis = np.array([place.x_px - imager.optics[2], place.y_px - imager.optics[3]])
     away = float(np.hypot(*axis)) + 1e-9
     stretch = np.sqrt(1 + (away / float(imager.optics[4])) ** 2)
-    half = (0.5 * float(view[name]) for name in ("major_px", "minor_px"))
-    root = root_of(*half, float(view["angle_rad"]), np.array([0.0, 0.0, *(axis / away), stretch]))
+    major, minor, angle = (float(view[name]) for name in ("major_px", "minor_px", "angle_rad"))
+    root = root_of(0.5 * major, 0.5 * minor, angle, np.array([0.0, 0.0, *(axis / away), stretch]))
     return np.array([place.x_px + float(view["x_px"]), place.y_px + float(view["y_px"])]), np.array(root).reshape(2, 2)
 
 

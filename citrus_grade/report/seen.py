@@ -124,9 +124,11 @@ def _cut_out(imager: Imager, place: Place, view: np.void, colours: NDArray[np.ui
     tile = colours[y0 : y0 + tile_px, x0 : x0 + tile_px, ::-1]
     if view["state"] != FRUIT_SEEN:
         return SeenView(view, tile)
-    lines = (points(imager, place, view) - np.array([x0, y0]) for points in (outline, widest))
+    corner = np.array([x0, y0])
     centre, root = disc(imager, place, view)
-    return SeenView(view, tile, *lines, centre - np.array([x0, y0]), root)
+    return SeenView(
+        view, tile, outline(imager, place, view) - corner, widest(imager, place, view) - corner, centre - corner, root
+    )
 
 
 @dataclass(frozen=True, slots=True)
