@@ -14,9 +14,10 @@ SAME_RAD = 0.12
 """Two spots of different views whose centres lie closer than this, beside their own sizes, are one mark."""
 VISIBLE_COS = 0.5
 """A mark that lies this much towards the camera should have been seen."""
-ABSENCE = 0.5
+ABSENCE = 0.2
 """Weight of a view that should show a mark and does not, against one that does."""
-CERTAIN = 0.5
+CERTAIN_END, CERTAIN_BLEMISH = 0.30, 0.36
+"""Mean chance over the views from which a mark is an end, or a blemish."""
 OPPOSITE_COS = -0.5
 """The stem end and the stylar end lie further apart than the angle with this cosine."""
 NOTHING, STEM, STYLAR, BLEMISH = range(4)
@@ -127,15 +128,15 @@ def _expect(found: Marks, mark: int, turns: NDArray[np.float64], n_views: int) -
 @njit(cache=True, nogil=True)
 def _name(found: Marks, n: int) -> None:
     """Decide what each mark is: the most certain pair of opposite ends first, then blemishes among the rest."""
-    tally, best, stem, stylar = found.tally, 2 * CERTAIN, -1, -1
+    tally, best, stem, stylar = found.tally, 2 * CERTAIN_END, -1, -1
     for k in range(n):
         total = tally[k, 0] + ABSENCE * tally[k, 5]
         for c in range(3):
             tally[k, 1 + c] /= total
     for i in range(-1, n):
-        a = tally[i, 1] if i >= 0 else CERTAIN
+        a = tally[i, 1] if i >= 0 else CERTAIN_END
         for j in range(-1, n):
-            b = tally[j, 2] if j >= 0 else CERTAIN
+            b = tally[j, 2] if j >= 0 else CERTAIN_END
             if a + b <= best or (i >= 0 and i == j):
                 continue
             if i >= 0 and j >= 0:
@@ -144,4 +145,4 @@ def _name(found: Marks, n: int) -> None:
                     continue
             best, stem, stylar = a + b, i, j
     for k in range(n):
-        found.kind[k] = STEM if k == stem else STYLAR if k == stylar else BLEMISH if tally[k, 3] > CERTAIN else NOTHING
+        found.kind[k] = STEM if k == stem else STYLAR if k == stylar else BLEMISH if tally[k, 3] > CERTAIN_BLEMISH else NOTHING

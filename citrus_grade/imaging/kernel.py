@@ -16,6 +16,7 @@ from citrus_grade.imaging.disc import INNER, N_CELLS, N_COLOUR_CELLS
 from citrus_grade.imaging.fit import N_RAYS, N_SHADE
 from citrus_grade.imaging.outline import moments, outline
 from citrus_grade.imaging.skin import cells, lay_colour, lay_texture, planes, shading
+from citrus_grade.imaging.spots import Forest, SpotRoom, find_spots, forest, spot_room
 from citrus_grade.tables import DOUBLE, EMPTY, FRUIT_SEEN
 
 OUTLIER_SHARE = 0.30
@@ -64,13 +65,20 @@ class Scratch(NamedTuple):
     plane: NDArray[np.int8]
     label: NDArray[np.uint8]
     cell: NDArray[np.int32]
+    spots: SpotRoom
 
 
-@njit(cache=True, nogil=True)
-def flag(n: int, span: NDArray[np.int64], plane: NDArray[np.int8], label: NDArray[np.uint8]) -> None:
-    for j in range(n):
-        for i in range(span[j, 0], span[j, 1]):
-            label[j, i] = (plane[0, j, i] < -24) | (plane[1, j, i] > 55)
+def scratch_of(tile_px: int) -> Scratch:
+    """Return what tiles of a size need while they are measured."""
+    quads = tile_px // 2
+    return Scratch(
+        work=np.zeros((8, max(N_RAYS, N_SHADE))),
+        span=np.zeros((quads, 2), np.int64),
+        plane=np.zeros((3, quads, quads), np.int8),
+        label=np.zeros((quads, quads), np.uint8),
+        cell=np.zeros((2, N_CELLS), np.int32),
+        spots=spot_room(quads),
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -82,6 +90,7 @@ def measure_tile(
     threshold: int,
     least_quads: int,
     lut: NDArray[np.uint16],
+    trees: Forest,
     plane: NDArray[np.int16],
     scratch: Scratch,
     row: Any,
@@ -116,7 +125,7 @@ def measure_tile(
     # The quads nearest to cells inside INNER lie up to 0.71 quads further out.
     limit = (np.sqrt(INNER) + 0.75 / minor) ** 2
     planes(words, at, n, x, y, root, blue, shade, own, limit, scratch.span, scratch.plane)
-    flag(n, scratch.span, scratch.plane, scratch.label)
+    row.spots = find_spots(n, x, y, root, scratch.span, scratch.plane, trees, scratch.spots, scratch.label, row.spot)
     cells(n, x, y, root, scratch.cell)
     row.skin_cells, row.blemish_cells = N_CELLS, lay_texture(scratch.cell, scratch.plane, scratch.label, row.texture, row.spot_at)
     red, green, bluish = lay_colour(words, at, scratch.cell, blue, lut, row.colour, row.hue, row.colour_cells)
@@ -124,7 +133,7 @@ def measure_tile(
 
 
 @njit(cache=True, nogil=True)
-def measure_frame(
+def _measure_frame(
     words: NDArray[np.uint16],
     tick: int,
     offset: int,
@@ -135,28 +144,13 @@ def measure_frame(
     lane_y_px: NDArray[np.float64],
     whole: NDArray[np.int64],
     lut: NDArray[np.uint16],
+    trees: Forest,
+    scratch: Scratch,
     rows: Any,
 ) -> int:
-    """Measure all cups of a frame that lie wholly inside it; fill ``rows`` and return how many.
-
-    Parameters
-    ----------
-    words : (height, width / 2) uint16, the mosaic, two pixels a word.
-    station_milli : (n_lanes,) station of window 0 of each lane.
-    optics : pitch_px, window_x_px, axis_x_px, axis_y_px, focal_px.
-    whole : windows, tile_px, blue_row, blue_shift, threshold, least_quads, first_view.
-    rows : `tables.VIEW`, at least ``n_lanes * windows``, blank.
-    """
     windows, tile, blue = whole[0], whole[1], (whole[2], whole[3])
     quads = tile // 2
     strip = np.empty((quads, words.shape[1]), np.int16)
-    scratch = Scratch(
-        np.zeros((8, max(N_RAYS, N_SHADE)), np.float64),
-        np.zeros((quads, 2), np.int64),
-        np.zeros((3, quads, quads), np.int8),
-        np.zeros((quads, quads), np.uint8),
-        np.zeros((2, N_CELLS), np.int32),
-    )
     centre = np.empty(5, np.float64)
     n = 0
     for lane in range(len(station_milli)):
@@ -181,5 +175,35 @@ def measure_frame(
             centre[2], centre[3] = away_x / away, away_y / away
             centre[4] = np.sqrt(1.0 + (away / optics[4]) ** 2)
             row.sight_x, row.sight_y = away_x / optics[4], away_y / optics[4]
-            measure_tile(words, (x0, y0), centre, blue, whole[4], whole[5], lut, strip[:, x0 : x0 + quads], scratch, row)
+            measure_tile(words, (x0, y0), centre, blue, whole[4], whole[5], lut, trees, strip[:, x0 : x0 + quads], scratch, row)
     return n
+
+
+def measure_frame(
+    words: NDArray[np.uint16],
+    tick: int,
+    offset: int,
+    station_milli: NDArray[np.int64],
+    num: int,
+    den: int,
+    optics: NDArray[np.float64],
+    lane_y_px: NDArray[np.float64],
+    whole: NDArray[np.int64],
+    lut: NDArray[np.uint16],
+    rows: Any,
+) -> int:
+    """Measure all cups of a frame that lie wholly inside it; fill ``rows`` and return how many.
+
+    Parameters
+    ----------
+    words : (height, width / 2) uint16, the mosaic, two pixels a word.
+    station_milli : (n_lanes,) station of window 0 of each lane.
+    optics : pitch_px, window_x_px, axis_x_px, axis_y_px, focal_px.
+    whole : windows, tile_px, blue_row, blue_shift, threshold, least_quads, first_view.
+    lut : see `colour.table_of`.
+    rows : `tables.VIEW`, at least ``n_lanes * windows``, blank.
+    """
+    scratch = scratch_of(int(whole[1]))
+    return int(
+        _measure_frame(words, tick, offset, station_milli, num, den, optics, lane_y_px, whole, lut, forest(), scratch, rows)
+    )

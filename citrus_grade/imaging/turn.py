@@ -2,9 +2,9 @@
 
 Rollers slip, so where a view lies on the fruit is measured, not assumed. On the unit disc of `imaging.disc` two views of a fruit
 differ by a rotation. Every two neighbours are surveyed on a grid of rotations around the expected one (Albiol et al., Sensors
-21, 2232, 2021, correlate points of a sphere so); what all of a fruit's pairs like best narrows what each of them may be; each is then
-refined to a part of a cell, and so are views that meet again after a whole turn. Least squares joins them all. A pair that
-shows no texture has no say in it.
+21, 2232, 2021, correlate points of a sphere so); what all of a fruit's pairs like best narrows what each of them may be; each
+is then refined to a part of a cell, and so are views that meet again after a whole turn. Least squares joins them all. A pair
+that shows no texture has no say in it.
 
 Shading and gloss stand still while the fruit turns, and would pull towards no turn at all. So skin is compared in a band
 between pores and shading, in the middle of the disc, and not by lightness alone: green over red knows nothing of either.
@@ -17,6 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from citrus_grade.imaging.disc import DARK, GREEN, INNER
+from citrus_grade.imaging.skin import VECTOR
 from citrus_grade.tables import GRID
 
 LIMIT = 0.75
@@ -32,13 +33,16 @@ FRUIT_SPREAD = ((0.03, 0.25), (0.06, 0.12), (0.03, 0.13))
 PAIR_SPREAD = ((0.06, 0.06), (0.13, 0.06), (0.05, 0.05))
 """Standard deviation of a single turn from the fruit's usual one."""
 CLOSE_COS = 0.6
-"""Views at least three apart whose axes meet at less than the angle with this cosine have met again."""
+"""Views at least three apart whose axes meet at less than the angle with this cosine show the same skin again."""
+
+USUAL_SCORE = 0.6
+"""Pairs that agree this well tell how far the rollers turn fruit, see `usual_turn`."""
 
 _PLANES, _WEIGHTS, _MOST = (DARK, GREEN), (np.float32(3.0), np.float32(4.0)), (np.float32(30.0), np.float32(40.0))
-_FINE_CELLS, _BROAD_CELLS, _TAPS = 0.7, 2.5, 6
-_PER_WEIGHT, _PER_CELL = 0.07, 0.05
+_FINE_CELLS, _BROAD_CELLS, _TAPS = 0.8, 2.5, 6
+_PER_WEIGHT, _PER_CELL = 0.10, 0.15
 """Independent samples in a unit of a survey's weight, and in a cell of a refinement."""
-_REFINE_ROUNDS, _JOIN_ROUNDS, _LARGEST_RAD = 5, 3, 0.08
+_REFINE_ROUNDS, _JOIN_ROUNDS, _LARGEST_RAD = 3, 3, 0.08
 _HALF = GRID // 2
 _LEAST_Z = float(np.sqrt(1 - LIMIT))
 
@@ -62,9 +66,8 @@ def _taps(sigma_cells: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]
     """Return a Gaussian's taps, and by what a patch blurred by it is to be multiplied, as it is blank outside `INNER`."""
     tap = np.exp(-0.5 * (np.arange(-_TAPS, _TAPS + 1) / sigma_cells) ** 2)
     tap /= tap.sum()
-    patch = np.zeros(GRID * GRID)
-    patch[_inside(GRID, INNER)[0]] = 1.0
-    patch = patch.reshape(GRID, GRID)
+    patch = np.zeros((GRID, GRID))
+    patch.flat[_inside(GRID, INNER)[0]] = 1.0
     blur = np.array([np.convolve(row, tap, "same") for row in patch])
     blur = np.array([np.convolve(column, tap, "same") for column in blur.T]).T
     return tap.astype(np.float32), (patch / np.maximum(blur, 1e-3)).astype(np.float32)
@@ -76,30 +79,39 @@ _CELL, _POINT = _inside(GRID, LIMIT)
 _HALF_CELL, _half_point = _inside(_HALF, LIMIT)
 _HALF_POINT: NDArray[np.float32] = _half_point.astype(np.float32)
 _SHAPE = (2 * REACH[0] + 1, 2 * REACH[1] + 1, 2 * REACH[2] + 1)
-_NODE: NDArray[np.float64] = np.array([_rotation(STEP_RAD * (np.array(at) - REACH)) for at in np.ndindex(_SHAPE)]).reshape(*_SHAPE, 3, 3)
+_NODE: NDArray[np.float64] = np.array([_rotation(STEP_RAD * (np.array(at) - REACH)) for at in np.ndindex(_SHAPE)]).reshape(
+    *_SHAPE, 3, 3
+)
 """Rotations of the survey's grid."""
 
 
 class Skin(NamedTuple):
     """Skin of a fruit's views, made to be compared by `look`.
 
-    ``fine`` (n_views, 2, grid, grid) weighted band of each plane. ``half`` (n_views, (grid / 2)**2) the same, both planes in a word, and
-    ``listed`` (n_views, m) those inside `LIMIT`. ``chances`` (n_views, *shape) evidence of each survey; ``blur`` (2, grid, grid) scratch.
+    ``fine`` (n_views, 2, grid, grid) weighted band of each plane. ``half`` (n_views, (grid / 2)**2) the same, both planes in a
+    word. ``chances`` (n_views, *shape) evidence of each survey. ``blur`` (3, grid, grid), ``word`` (m,) and ``point`` (3, m) are
+    scratch.
     """
 
     fine: NDArray[np.float32]
     half: NDArray[np.int32]
-    listed: NDArray[np.int32]
     chances: NDArray[np.float64]
     blur: NDArray[np.float32]
+    word: NDArray[np.int32]
+    point: NDArray[np.float32]
 
 
-def skin(n_views: int) -> Skin:
+def blank_skin(n_views: int) -> Skin:
     """Return room for the skin of up to ``n_views`` views."""
+    most = len(_HALF_CELL) + VECTOR
     return Skin(
-        np.zeros((n_views, 2, GRID, GRID), np.float32), np.zeros((n_views, _HALF * _HALF), np.int32),
-        np.zeros((n_views, len(_HALF_CELL)), np.int32), np.zeros((n_views, *_SHAPE)), np.zeros((2, GRID, GRID), np.float32),
-    )  # fmt: skip
+        fine=np.zeros((n_views, 2, GRID, GRID), np.float32),
+        half=np.zeros((n_views, _HALF * _HALF), np.int32),
+        chances=np.zeros((n_views, *_SHAPE)),
+        blur=np.zeros((3, GRID, GRID), np.float32),
+        word=np.zeros(most, np.int32),
+        point=np.zeros((3, most), np.float32),
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -121,11 +133,10 @@ def _blur(patch: NDArray[np.float32], tap: NDArray[np.float32], across: NDArray[
 @njit(cache=True, nogil=True)
 def look(texture: NDArray[np.int8], skin: Skin, v: int) -> None:
     """Take the ``texture`` (3, grid, grid) of a `tables.VIEW` for view ``v``."""
-    across, broad = skin.blur[0], skin.blur[1]
+    across, broad, patch = skin.blur[0], skin.blur[1], skin.blur[2]
     skin.half[v] = 0
     for p in range(2):
         fine, most = skin.fine[v, p], _MOST[p]
-        patch = np.empty((GRID, GRID), np.float32)
         for j in range(GRID):
             for i in range(GRID):
                 patch[j, i] = min(max(np.float32(texture[_PLANES[p], j, i]), -most), most)
@@ -136,11 +147,10 @@ def look(texture: NDArray[np.int8], skin: Skin, v: int) -> None:
                 fine[j, i] = _WEIGHTS[p] * (fine[j, i] * _FINE_SCALE[j, i] - broad[j, i] * _BROAD_SCALE[j, i])
         for j in range(_HALF):
             for i in range(_HALF):
-                mean = (fine[2 * j, 2 * i] + fine[2 * j, 2 * i + 1] + fine[2 * j + 1, 2 * i] + fine[2 * j + 1, 2 * i + 1]) * np.float32(0.25)
+                upper, lower = fine[2 * j, 2 * i : 2 * i + 2], fine[2 * j + 1, 2 * i : 2 * i + 2]
+                mean = np.float32(0.25) * (upper[0] + upper[1] + lower[0] + lower[1])
                 word = np.int32(min(max(mean, np.float32(-127)), np.float32(127))) & np.int32(255)
                 skin.half[v, j * _HALF + i] |= word << np.int32(8 * p)
-    for k in range(len(_HALF_CELL)):
-        skin.listed[v, k] = skin.half[v, _HALF_CELL[k]]
 
 
 @njit(cache=True, nogil=True)
@@ -180,7 +190,10 @@ def _log(turn: NDArray[np.float64]) -> tuple[float, float, float]:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _evidence(listed: NDArray[np.int32], half: NDArray[np.int32], turn: NDArray[np.float64]) -> float:
+def _evidence(
+    word: NDArray[np.int32], px: NDArray[np.float32], py: NDArray[np.float32], pz: NDArray[np.float32], half: NDArray[np.int32],
+    turn: NDArray[np.float64],
+) -> float:  # fmt: skip
     """Return how much likelier two views of the same skin are than of two skins if turned so, in natural logarithms.
 
     Correlation of the two in whole numbers and without a branch: exact in any order, so that it compiles to vector instructions.
@@ -188,15 +201,16 @@ def _evidence(listed: NDArray[np.int32], half: NDArray[np.int32], turn: NDArray[
     a, b, c = np.float32(turn[0, 0]), np.float32(turn[0, 1]), np.float32(turn[0, 2])
     d, e, f = np.float32(turn[1, 0]), np.float32(turn[1, 1]), np.float32(turn[1, 2])
     g, h, i = np.float32(turn[2, 0]), np.float32(turn[2, 1]), np.float32(turn[2, 2])
-    one, scale, last, least, zero = np.float32(1), np.float32(_HALF / 2), np.float32(_HALF - 1), np.float32(_LEAST_Z), np.float32(0)
+    zero, one, scale, last = np.float32(0), np.float32(1), np.float32(_HALF / 2), np.float32(_HALF - 1)
+    least = np.float32(_LEAST_Z)
     weight, own, others, both = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
-    for k in range(len(listed)):
-        x, y, z = _HALF_POINT[0, k], _HALF_POINT[1, k], _HALF_POINT[2, k]
+    for k in range(len(word)):
+        x, y, z = px[k], py[k], pz[k]
         column = np.int32(min(max((a * x + b * y + c * z + one) * scale, zero), last))
         row = np.int32(min(max((d * x + e * y + f * z + one) * scale, zero), last))
         depth = min(g * x + h * y + i * z, z) - least
         w = np.int32(max(depth, zero) * np.float32(16)) + np.int32(depth > zero)
-        mine, other = listed[k], half[row * np.int32(_HALF) + column]
+        mine, other = word[k], half[row * np.int32(_HALF) + column]
         p, q = np.int32(np.int8(mine)), np.int32(np.int8(mine >> np.int32(8)))
         r, s = np.int32(np.int8(other)), np.int32(np.int8(other >> np.int32(8)))
         weight += w
@@ -206,23 +220,52 @@ def _evidence(listed: NDArray[np.int32], half: NDArray[np.int32], turn: NDArray[
     if both <= 0:
         return 0.0
     square = np.float64(both) * np.float64(both) / (np.float64(own) * np.float64(others))
-    return -0.5 * _PER_WEIGHT * np.float64(weight) * np.log(1.0 - min(square, 0.999))
+    return float(-0.5 * _PER_WEIGHT * np.float64(weight) * np.log(1.0 - min(square, 0.999)))
 
 
 @njit(cache=True, nogil=True)
-def _survey(skin: Skin, pair: tuple[int, int], root: NDArray[np.float64], reach: tuple[int, int, int], out: NDArray[np.float64]) -> None:
-    """Fill ``out`` with the evidence for every rotation ``root @ node @ root`` within reach; ``root`` is half the expected turn."""
-    listed, half, right, turn = skin.listed[pair[0]], skin.half[pair[1]], np.empty((3, 3)), np.empty((3, 3))
+def _facing(skin: Skin, v: int, turn: NDArray[np.float64], least_z: float) -> int:
+    """Fill ``word`` and ``point`` with a view's cells that face the camera when turned so; return how many: whole vectors."""
+    word, point, m = skin.word, skin.point, 0
+    for k in range(len(_HALF_CELL)):
+        if turn[2, 0] * _HALF_POINT[0, k] + turn[2, 1] * _HALF_POINT[1, k] + turn[2, 2] * _HALF_POINT[2, k] > least_z:
+            word[m] = skin.half[v, _HALF_CELL[k]]
+            point[0, m], point[1, m], point[2, m] = _HALF_POINT[0, k], _HALF_POINT[1, k], _HALF_POINT[2, k]
+            m += 1
+    while m % VECTOR:
+        # Behind the fruit: of no weight.
+        word[m], point[0, m], point[1, m], point[2, m] = 0, 0.0, 0.0, -1.0
+        m += 1
+    return m
+
+
+@njit(cache=True, nogil=True)
+def _survey(
+    skin: Skin, pair: tuple[int, int], root: NDArray[np.float64], reach: tuple[int, int, int], out: NDArray[np.float64]
+) -> None:
+    """Fill ``out`` with the evidence for rotations ``root @ node @ root`` within reach; ``root`` is half the expected turn.
+
+    Every second node, as the balls of a closest packing lie: half the work, and no rotation is much further from a node.
+    """
+    half, right, turn = skin.half[pair[1]], np.empty((3, 3)), np.empty((3, 3))
+    _mul(root, root, turn)
+    m = _facing(skin, pair[0], turn, _LEAST_Z - STEP_RAD * reach[1])
+    word, x, y, z = skin.word[:m], skin.point[0][:m], skin.point[1][:m], skin.point[2][:m]
     for i in range(REACH[0] - reach[0], REACH[0] + reach[0] + 1):
         for j in range(REACH[1] - reach[1], REACH[1] + reach[1] + 1):
             for k in range(REACH[2] - reach[2], REACH[2] + reach[2] + 1):
+                out[i, j, k] = 0.0
+                if (i + j + k) % 2:
+                    continue
                 _mul(_NODE[i, j, k], root, right)
                 _mul(root, right, turn)
-                out[i, j, k] = _evidence(listed, half, turn)
+                out[i, j, k] = _evidence(word, x, y, z, half, turn)
 
 
 @njit(cache=True, nogil=True)
-def _widen(chances: NDArray[np.float64], reach: tuple[int, int, int], spread: NDArray[np.float64], total: NDArray[np.float64]) -> None:
+def _widen(
+    chances: NDArray[np.float64], reach: tuple[int, int, int], spread: NDArray[np.float64], total: NDArray[np.float64]
+) -> None:
     """Add to ``total`` the evidence for every usual turn, given that of single turns that may deviate from it by ``spread``."""
     now = chances.copy()
     for axis in range(3):
@@ -244,7 +287,7 @@ def _likeliest(
     chances: NDArray[np.float64], reach: tuple[int, int, int], usual: NDArray[np.float64], spread: NDArray[np.float64],
     found: NDArray[np.float64],
 ) -> float:  # fmt: skip
-    """Fill ``found`` with the likeliest deviation where ``usual`` is expected to within ``spread``; return its evidence, less that."""
+    """Fill ``found`` with the likeliest deviation from ``usual``, known to within ``spread``; return its odds, in logarithms."""
     best = -np.inf
     for i in range(REACH[0] - reach[0], REACH[0] + reach[0] + 1):
         for j in range(REACH[1] - reach[1], REACH[1] + reach[1] + 1):
@@ -267,7 +310,13 @@ class Tie(NamedTuple):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _compare(a: NDArray[np.float32], b: NDArray[np.float32], turn: NDArray[np.float64], firm: NDArray[np.float64], pull: NDArray[np.float64]) -> float:
+def _compare(
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    turn: NDArray[np.float64],
+    firm: NDArray[np.float64],
+    pull: NDArray[np.float64],
+) -> float:
     """Compare two views cell by cell, turned so: fill what `Tie` says of it; return their correlation (-1..1)."""
     weight, rest, aa, bb, ab = 0.0, 0.0, 0.0, 0.0, 0.0
     h00, h01, h02, h11, h12, h22, g0, g1, g2 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
@@ -299,14 +348,21 @@ def _compare(a: NDArray[np.float32], b: NDArray[np.float32], turn: NDArray[np.fl
             rest += w * off * off
             aa, bb, ab = aa + w * mine * mine, bb + w * there * there, ab + w * mine * there
     per = _PER_CELL * 2.0 * weight / (rest + 1e-6)
-    firm[0, 0], firm[0, 1], firm[0, 2], firm[1, 1], firm[1, 2], firm[2, 2] = per * h00, per * h01, per * h02, per * h11, per * h12, per * h22
-    firm[1, 0], firm[2, 0], firm[2, 1] = firm[0, 1], firm[0, 2], firm[1, 2]
+    firm[0, 0], firm[0, 1], firm[0, 2] = per * h00, per * h01, per * h02
+    firm[1, 0], firm[1, 1], firm[1, 2] = per * h01, per * h11, per * h12
+    firm[2, 0], firm[2, 1], firm[2, 2] = per * h02, per * h12, per * h22
     pull[0], pull[1], pull[2] = per * g0, per * g1, per * g2
-    return ab / np.sqrt(aa * bb + 1e-6)
+    return float(ab / np.sqrt(aa * bb + 1e-6))
 
 
 @njit(cache=True, nogil=True)
-def _hold(root: NDArray[np.float64], usual: NDArray[np.float64], spread: NDArray[np.float64], at: NDArray[np.float64], firm: NDArray[np.float64]) -> None:
+def _hold(
+    root: NDArray[np.float64],
+    usual: NDArray[np.float64],
+    spread: NDArray[np.float64],
+    at: NDArray[np.float64],
+    firm: NDArray[np.float64],
+) -> None:
     """Fill the tie of what is expected: the turn ``usual`` from ``root @ root`` to within ``spread``."""
     right = np.empty((3, 3))
     _exp(usual[0], usual[1], usual[2], firm)
@@ -406,60 +462,24 @@ def _join(ties: Tie, n_ties: int, turns: NDArray[np.float64], n: int) -> None:
 
 @njit(cache=True, nogil=True)
 def _root(turn: NDArray[np.float64], root: NDArray[np.float64]) -> float:
-    """Fill half of a rotation; return its angle."""
+    """Fill half of a rotation; return by how much it turns about y."""
     x, y, z = _log(turn)
     _exp(0.5 * x, 0.5 * y, 0.5 * z, root)
-    return np.sqrt(x * x + y * y + z * z)
+    return y
 
 
 @njit(cache=True, nogil=True)
-def _spread(spread: tuple[tuple[float, float], tuple[float, float], tuple[float, float]], angle: float) -> NDArray[np.float64]:
-    return np.array([spread[0][0] + spread[0][1] * angle, spread[1][0] + spread[1][1] * angle, spread[2][0] + spread[2][1] * angle])
+def _spread(by_axis: tuple[tuple[float, float], ...], angle: float) -> NDArray[np.float64]:
+    spread = np.empty(3)
+    for axis in range(3):
+        spread[axis] = by_axis[axis][0] + by_axis[axis][1] * angle
+    return spread
 
 
 @njit(cache=True, nogil=True)
-def measure_turns(skin: Skin, n: int, turns: NDArray[np.float64], score: NDArray[np.float64]) -> None:
-    """Measure how a fruit's ``n`` views are turned.
-
-    Parameters
-    ----------
-    skin : as `look` took it. turns : (n_views, 3, 3) rotations, fruit to view: those expected, and then those measured; the first stays.
-    score : (n_views - 1,) filled with the correlation of each two neighbours' skin (-1..1), 0 where it has no say.
-    """
-    if n < 2:
-        return
-    turn, roots, angles = np.empty((3, 3)), np.empty((n - 1, 3, 3)), np.empty(n - 1)
-    for k in range(n - 1):
-        _from(turns[k], turns[k + 1], turn)
-        angles[k] = _root(turn, roots[k])
-    angle = angles.min()
-    reach = (min(int((0.12 + 0.35 * angle) / STEP_RAD), REACH[0]), REACH[1], min(int((0.10 + 0.16 * angle) / STEP_RAD), REACH[2]))
-    spread, total, usual, found = _spread(PAIR_SPREAD, angle), np.zeros(_SHAPE), np.zeros(3), np.zeros(3)
-    for k in range(n - 1):
-        _survey(skin, (k, k + 1), roots[k], reach, skin.chances[k])
-        if angles[k] < 1.5 * angle:
-            _widen(skin.chances[k], reach, spread, total)
-    _likeliest(total, reach, np.zeros(3), _spread(FRUIT_SPREAD, angle), usual)
-    most = 2 * (n - 1) + n * n // 2
-    ties, n_ties = Tie(np.zeros((most, 2), np.int64), np.zeros((most, 3, 3)), np.zeros((most, 3, 3)), np.zeros((most, 3))), n - 1
-    for k in range(n - 1):
-        # A missing view between the two: they turned by more, and by as much less surely.
-        part = angles[k] / angle if angles[k] > 1.5 * angle else 1.0
-        ties.views[k, 0], ties.views[k, 1] = k, k + 1
-        _hold(roots[k], part * usual, part * spread, ties.at[k], ties.firm[k])
-        chance = _likeliest(skin.chances[k], reach, part * usual, part * spread, found)
-        score[k] = chance > GATE
-        if chance > GATE:
-            _start(roots[k], found, ties, (k, k + 1), n_ties)
-            _refine(skin, ties, k, n_ties)
-            n_ties += 1
-        _mul(ties.at[n_ties - 1] if chance > GATE else ties.at[k], turns[k], turns[k + 1])
-    n_ties = _close(skin, n, turns, spread, ties, n_ties)
-    _join(ties, n_ties, turns, n)
-    for k in range(n - 1):
-        if score[k]:
-            _from(turns[k], turns[k + 1], turn)
-            score[k] = _compare(skin.fine[k], skin.fine[k + 1], turn, np.empty((3, 3)), np.empty(3))
+def _reach(x: float, y: float, z: float) -> tuple[int, int, int]:
+    """Return the steps to either side that a survey takes for these angles."""
+    return min(int(x / STEP_RAD), REACH[0]), min(int(y / STEP_RAD), REACH[1]), min(int(z / STEP_RAD), REACH[2])
 
 
 @njit(cache=True, nogil=True)
@@ -472,8 +492,40 @@ def _start(root: NDArray[np.float64], found: NDArray[np.float64], ties: Tie, vie
 
 
 @njit(cache=True, nogil=True)
+def _tie_neighbours(
+    skin: Skin,
+    n: int,
+    roots: NDArray[np.float64],
+    times: NDArray[np.float64],
+    reach: tuple[int, int, int],
+    usual: NDArray[np.float64],
+    spread: NDArray[np.float64],
+    turns: NDArray[np.float64],
+    ties: Tie,
+    score: NDArray[np.float64],
+) -> int:
+    """Tie neighbours by what is expected and, past the gate, by what their skin says; turn them so; return the number of ties.
+
+    ``times`` (n - 1,): how many usual turns lie between two neighbours. ``score`` (n - 1,) is 1 past the gate, else 0.
+    """
+    n_ties, found = n - 1, np.empty(3)
+    for k in range(n - 1):
+        likely, width = times[k] * usual, max(abs(times[k]), 1.0) * spread
+        ties.views[k, 0], ties.views[k, 1] = k, k + 1
+        _hold(roots[k], likely, width, ties.at[k], ties.firm[k])
+        tie, score[k] = k, 0.0
+        if _likeliest(skin.chances[k], reach, likely, width, found) > GATE:
+            tie, score[k] = n_ties, 1.0
+            _start(roots[k], found, ties, (k, k + 1), tie)
+            _refine(skin, ties, k, tie)
+            n_ties += 1
+        _mul(ties.at[tie], turns[k], turns[k + 1])
+    return n_ties
+
+
+@njit(cache=True, nogil=True)
 def _close(skin: Skin, n: int, turns: NDArray[np.float64], spread: NDArray[np.float64], ties: Tie, n_ties: int) -> int:
-    """Tie views that meet again after a whole turn; return the number of ties."""
+    """Tie views that show the same skin again after a whole turn; return the number of ties."""
     turn, root, found, none = np.empty((3, 3)), np.empty((3, 3)), np.empty(3), np.zeros(3)
     for u in range(n - 3):
         for v in range(u + 3, n):
@@ -483,7 +535,7 @@ def _close(skin: Skin, n: int, turns: NDArray[np.float64], spread: NDArray[np.fl
             _root(turn, root)
             # Errors of single turns add up on the way round.
             wide = np.sqrt(float(v - u)) * spread
-            reach = (min(int(2 * wide[0] / STEP_RAD), REACH[0]), min(int(2 * wide[1] / STEP_RAD), REACH[1]), min(int(2 * wide[2] / STEP_RAD), REACH[2]))
+            reach = _reach(2 * wide[0], 2 * wide[1], 2 * wide[2])
             _survey(skin, (u, v), root, reach, skin.chances[n - 1])
             if _likeliest(skin.chances[n - 1], reach, none, wide, found) < GATE:
                 continue
@@ -493,3 +545,53 @@ def _close(skin: Skin, n: int, turns: NDArray[np.float64], spread: NDArray[np.fl
             _refine(skin, ties, held, n_ties)
             n_ties += 1
     return n_ties
+
+
+@njit(cache=True, nogil=True)
+def measure_turns(skin: Skin, n: int, turns: NDArray[np.float64], score: NDArray[np.float64]) -> None:
+    """Measure how a fruit's ``n`` views are turned.
+
+    Parameters
+    ----------
+    skin : as `look` took it.
+    turns : (n_views, 3, 3) rotations, fruit to view, by travel: those expected are replaced by those measured; the first stays.
+    score : (n_views - 1,) filled with the correlation of each two neighbours' skin (-1..1), 0 where it has no say.
+    """
+    if n < 2:
+        return
+    turn, roots, angles = np.empty((3, 3)), np.empty((n - 1, 3, 3)), np.empty(n - 1)
+    for k in range(n - 1):
+        _from(turns[k], turns[k + 1], turn)
+        angles[k] = _root(turn, roots[k])
+    angle = np.sort(angles)[(n - 2) // 2]
+    # Neighbours further apart, a view missing between them, deviate by as much more; sights differ by less than a half.
+    times = np.ones(n - 1)
+    for k in range(n - 1):
+        if abs(angles[k] - angle) > 0.5 * abs(angle) > 0.0:
+            times[k] = angles[k] / angle
+    angle = abs(angle)
+    reach = _reach(0.12 + 0.35 * angle, np.pi, 0.10 + 0.16 * angle)
+    spread, total, usual = _spread(PAIR_SPREAD, angle), np.zeros(_SHAPE), np.empty(3)
+    for k in range(n - 1):
+        _survey(skin, (k, k + 1), roots[k], reach, skin.chances[k])
+        if times[k] == 1.0:
+            _widen(skin.chances[k], reach, spread, total)
+    _likeliest(total, reach, np.zeros(3), _spread(FRUIT_SPREAD, angle), usual)
+    most = 2 * n + n * n // 2
+    ties = Tie(np.zeros((most, 2), np.int64), np.zeros((most, 3, 3)), np.zeros((most, 3, 3)), np.zeros((most, 3)))
+    n_ties = _tie_neighbours(skin, n, roots, times, reach, usual, spread, turns, ties, score)
+    n_ties = _close(skin, n, turns, spread, ties, n_ties)
+    _join(ties, n_ties, turns, n)
+    for k in range(n - 1):
+        if score[k] > 0.0:
+            _from(turns[k], turns[k + 1], turn)
+            score[k] = _compare(skin.fine[k], skin.fine[k + 1], turn, np.empty((3, 3)), np.empty(3))
+
+
+def usual_turn(steps: NDArray[np.float64], score: NDArray[np.float64]) -> float:
+    """Return how far fruit usually turns about y from one view to the next, in rad: the median over pairs that agree well.
+
+    ``steps`` (n, 3, 3) rotations between neighbours of any fruit, ``score`` (n,) as `measure_turns` gives it.
+    """
+    sure = steps[score >= USUAL_SCORE]
+    return float(np.median(np.arctan2(sure[:, 0, 2] - sure[:, 2, 0], sure[:, 0, 0] + sure[:, 2, 2])))
