@@ -1,7 +1,7 @@
 """Grow the forest that says what a spot may be: ``python -m benchmarks.learn_spots --data DIR [--write]``.
 
-It learns from labelled real views (any folder laid out like the published ones) and from SIMULATED fruit, and prints how well each
-fruit's spots are told by a forest that has not seen that fruit. Only numbers of trees are written, no picture.
+It learns from labelled real views (any folder laid out like the published ones) and from SIMULATED fruit, and prints how well
+each fruit's spots are told by a forest that has not seen that fruit. Only numbers of trees are written, no picture.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from citrus_grade.imaging.imager import Imager
 from citrus_grade.messages import Frame
 from citrus_grade.report.geometry import place_of
 from citrus_grade.runtime.session import open_plant
-from citrus_grade.tables import CHANCE_STEM, FRUIT_SEEN, SPOT_X, SPOT_Y
+from citrus_grade.tables import FRUIT_SEEN, SPOT_X, SPOT_Y
 from citrus_grade.templates import LINE
 
 SOUND, STEM, STYLAR, BLEMISH, UNKNOWN = range(5)

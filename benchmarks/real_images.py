@@ -1,8 +1,8 @@
 """Real fruit on the line's own imaging: ``python -m benchmarks.real_images --json [--data DIR]``.
 
-Any folder laid out like the published pictures: sets of ``obj*/im*.png`` on black, with ``ground_truth.txt`` (marked point pairs) and
-``labels.json`` (ends, blemishes, boxes of sound skin) where there are any. Every figure is of real pictures; no scale is known, so
-sizes are relative. The only thing assumed is the rollers' turn a picture, one number for all sets.
+Any folder laid out like the published pictures: sets of ``obj*/im*.png`` on black, with ``ground_truth.txt`` (marked point
+pairs) and ``labels.json`` (ends, blemishes, boxes of sound skin) where there are any. Every figure is of real pictures; no scale
+is known, so sizes are relative. The only thing assumed is the rollers' turn a picture, one number for all sets.
 """
 
 import argparse
@@ -42,7 +42,7 @@ class Fruit:
         for k, at in enumerate(self.index):
             rolled(math.radians(ROLLERS_DEG) * (at - self.index[0]), 0.0, 0.0, self.turns[k])
         self.expected[:] = self.turns
-        skin, self.score = turn.skin(n), np.zeros(max(n - 1, 1))
+        skin, self.score = turn.blank_skin(n), np.zeros(max(n - 1, 1))
         for k, seen in enumerate(self.looked):
             turn.look(seen.row["texture"], skin, k)
         turn.measure_turns(skin, n, self.turns, self.score)

@@ -159,8 +159,8 @@ def _eigenvector(m: NDArray[np.float64], other: float, another: float, out: NDAr
 def onto_sphere(turns: NDArray[np.float64], n: int, axis: NDArray[np.float64], flat: float) -> None:
     """Make turns of a spheroid those of the sphere that its views are laid on.
 
-    A view of ``S q`` (S = 1 + (flat - 1) axis axis', q on the unit sphere) turned by R shows the upper rows B of ``R S``; laid on the
-    disc, it shows ``(B B')^(-1/2) B``, whose rows are orthonormal: a parallel view of the sphere, in another rotation than R.
+    A view of ``S q`` (S = 1 + (flat - 1) axis axis', q on the unit sphere) turned by R shows the upper rows B of ``R S``; laid on
+    the disc, it shows ``(B B')^(-1/2) B``, whose rows are orthonormal: a parallel view of the sphere, in another rotation than R.
     """
     for k in range(n):
         t = turns[k]

@@ -1,7 +1,8 @@
 """Spots of a view: where skin stands out against its own neighbourhood, and what each may be.
 
-A quad stands out when it is darker or bluer than the skin around it: pale scars are bluer, not darker, and natural shades of green
-and red are as wide as the neighbourhood. Quads that touch are a spot; a forest learnt from labelled views says what it may be.
+A quad stands out when it is darker or bluer than the skin around it: pale scars are bluer, not darker, and natural shades of
+green and red are as wide as the neighbourhood. Quads that touch are a spot; a forest learnt from labelled views says what it may
+be.
 """
 
 from functools import lru_cache
@@ -37,7 +38,8 @@ _RINGS = np.array(RINGS)
 
 class Forest(NamedTuple):
     """Trees, end to end: of each node the ``feature`` asked (-1: a leaf), its ``threshold``, where to go if the feature is at
-    most that (``low``) or not (``high``); of each leaf the ``chance`` (n_nodes, 3) of stem, stylar end, blemish. ``root`` (n,)."""
+    most that (``low``) or not (``high``); of each leaf the ``chance`` (n_nodes, 3) of stem, stylar end, blemish. ``root``
+    (n_trees,)."""
 
     root: NDArray[np.int32]
     feature: NDArray[np.int32]
@@ -74,7 +76,7 @@ def spot_room(n: int) -> SpotRoom:
         level=np.zeros((2, COARSE, COARSE)),
         run=np.zeros((MOST_RUNS, 3), np.int32),
         parent=np.zeros(MOST_RUNS, np.int32),
-        stat=np.zeros((MOST_RUNS, 16)),
+        stat=np.zeros((MOST_RUNS, 17)),
         feature=np.zeros((N_SPOTS, N_FEATURES), np.float32),
     )
 
@@ -177,7 +179,7 @@ def _join_runs(k: int, room: SpotRoom) -> None:
                     parent[max(p, q)] = min(p, q)
 
 
-_COUNT, _X, _Y, _XX, _YY, _XY, _FAR, _PEAK, _D, _B, _G, _DMIN, _BMAX, _DD = range(14)
+_COUNT, _X, _Y, _XX, _YY, _XY, _FAR, _PEAK, _D, _B, _G, _DMIN, _BMAX, _DD, _FX, _FY, _FF = range(17)
 
 
 @njit(cache=True, nogil=True)
@@ -200,6 +202,9 @@ def _sum_up(k: int, plane: NDArray[np.int8], room: SpotRoom) -> None:
             s[_YY] += j * j
             s[_XY] += i * j
             s[_FAR] += far
+            s[_FX] += far * far * i
+            s[_FY] += far * far * j
+            s[_FF] += far * far
             s[_PEAK] = max(s[_PEAK], far)
             s[_D] += d
             s[_DD] += d * d
@@ -334,12 +339,13 @@ def _largest(k: int, room: SpotRoom) -> int:
 
 @njit(cache=True, nogil=True)
 def _tell(
-    a: int, n: int, x: float, y: float, root: Any, span: NDArray[np.int64], plane: NDArray[np.int8], trees: Forest, room: SpotRoom,
-    feature: NDArray[np.float32], spot: NDArray[np.float32],
+    a: int, n: int, x: float, y: float, root: Any, span: NDArray[np.int64], plane: NDArray[np.int8], trees: Forest,
+    room: SpotRoom, feature: NDArray[np.float32], spot: NDArray[np.float32],
 ) -> None:  # fmt: skip
     s = room.stat[a]
     _features(s, n, x, y, root, span, plane, feature)
-    u, v = on_disc(root, s[_X] / s[_COUNT] - x, s[_Y] / s[_COUNT] - y)
+    # Where it stands out most is its middle: an end's core, not its pleats nor a blemish that touches it.
+    u, v = on_disc(root, s[_FX] / s[_FF] - x, s[_FY] / s[_FF] - y)
     far = np.sqrt(u * u + v * v)
     inward = min(1.0, np.sqrt(INNER) / far) if far > 0 else 1.0
     spot[SPOT_X], spot[SPOT_Y], spot[SPOT_RADIUS] = u * inward, v * inward, feature[0]
