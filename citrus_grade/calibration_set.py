@@ -16,7 +16,8 @@ class CalibrationSet:
     """What was measured of this line on a day.
 
     ``scale`` (n_lanes, 2): ``diameter_mm = scale[0] + scale[1] * nominal``; ``scale_sigma_mm`` (n_lanes,) what is left after it;
-    ``density_g_per_ml`` (2,) mean and sigma of the variety; ``dark``, ``white`` (n_lanes, n_pixels) counts.
+    ``density_g_per_ml`` (2,) mean and sigma of the variety; ``dark``, ``white`` (n_lanes, n_pixels) counts; ``colour`` (2**15,)
+    named colours learnt on this line, see `imaging.colour.table_of`, or none: those of the rules.
     """
 
     id: str
@@ -25,6 +26,7 @@ class CalibrationSet:
     density_g_per_ml: NDArray[np.float64]
     dark: NDArray[np.float64]
     white: NDArray[np.float64]
+    colour: NDArray[np.uint8] | None = None
 
     @classmethod
     def nominal(cls, config: LineConfig) -> "CalibrationSet":
@@ -49,4 +51,10 @@ class CalibrationSet:
     @classmethod
     def of(cls, artefact: Artefact) -> "CalibrationSet":
         """Return the set an artefact holds."""
-        return cls(id=artefact.id, **{name: np.asarray(array, np.float64) for name, array in artefact.arrays.items()})
+        arrays = dict(artefact.arrays)
+        colour = arrays.pop("colour", None)
+        return cls(
+            id=artefact.id,
+            colour=None if colour is None else np.asarray(colour, np.uint8),
+            **{name: np.asarray(array, np.float64) for name, array in arrays.items()},
+        )

@@ -6,9 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
+from citrus_grade.artefacts import load, save
+from citrus_grade.calibration_set import KIND, CalibrationSet
 from citrus_grade.imaging import colour
+from citrus_grade.imaging.imager import Imager
+from citrus_grade.messages import Frame
 from citrus_grade.models.colour import CLASSIFIERS, ColourError, bake, classifier, fit_colour, read_pixels
-from citrus_grade.tables import COLOURS
+from citrus_grade.runtime.training import train_colour
+from citrus_grade.tables import COLOURS, FRUIT_SEEN
 
 SKIN = {"orange": (214, 129, 60), "yellow_green": (170, 160, 66), "brown": (70, 38, 20)}
 
@@ -96,3 +101,25 @@ def test_a_baked_table_holds_only_the_colours_that_were_labelled(tmp_path):
     labelled = read_pixels(pixels(tmp_path / "pixels.csv"))
     lut = bake(classifier("logistic").fit(labelled.rgb.astype(float), labelled.colour))
     assert set(lut.tolist()) <= {COLOURS.index(name) for name in SKIN}
+
+
+def test_a_line_names_colours_as_its_calibration_set_does(loaded):
+    config = loaded.config
+    grey = np.full(1 << 15, COLOURS.index("grey"), np.uint8)
+    pixels = np.zeros((config.camera[0].height_px, config.camera[0].width_px), np.uint8)
+    pixels[0::2, 0::2], pixels[0::2, 1::2], pixels[1::2, 0::2] = 60, 60, 60
+    rows, columns = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
+    pixels[(rows - config.camera[0].lane_y_px[0]) ** 2 + (columns - config.camera[0].window_x_px) ** 2 > 40**2] = 10
+    frame = Frame(0, 0, 20 * 4096, 0, pixels)
+    own = Imager.of(config, config.camera[0], grey)(frame).rows
+    assert own["state"].max() == FRUIT_SEEN
+    assert own["colour_cells"].sum() == own["colour_cells"][:, COLOURS.index("grey")].sum() > 0
+
+
+def test_a_calibration_set_with_colours_is_read_as_it_was_learnt(tmp_path, loaded):
+    save(tmp_path / "calibration", KIND, {}, loaded.calibration.arrays())
+    baked, calibration_id = train_colour(pixels(tmp_path / "pixels.csv"), tmp_path / "calibration", "logistic", tmp_path / "new")
+    learnt = CalibrationSet.of(load(tmp_path / "new", KIND))
+    assert learnt.id == calibration_id
+    assert (learnt.colour == baked.lut).all()
+    assert (learnt.scale == loaded.calibration.scale).all()

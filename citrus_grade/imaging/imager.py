@@ -28,10 +28,12 @@ class Imager:
     optics: NDArray[np.float64]
     lane_y_px: NDArray[np.float64]
     whole: NDArray[np.int64]
+    lut: NDArray[np.uint16]
     blank: Table
 
     @classmethod
-    def of(cls, config: LineConfig, camera: CameraSection) -> "Imager":
+    def of(cls, config: LineConfig, camera: CameraSection, colours: NDArray[np.uint8] | None = None) -> "Imager":
+        """Bind a camera; ``colours`` (2**15,) are the named colours of a calibration set, those of the rules if it has none."""
         pitch_px = camera.px_per_mm * config.line.pitch_mm
         focal_px = camera.px_per_mm * (camera.lens_height_mm - camera.fruit_plane_mm)
         least_quads = int(np.pi / 4 * (SMALLEST_FRUIT_MM * camera.px_per_mm / 2) ** 2)
@@ -45,6 +47,7 @@ class Imager:
             whole=np.array(
                 [camera.windows, camera.tile_px, *_BLUE[camera.bayer], camera.threshold, least_quads, camera.first_view], np.int64
             ),
+            lut=colour.table() if colours is None else colour.table_of(colours),
             blank=empty(VIEW, config.line.lanes * camera.windows),
         )
 
@@ -69,7 +72,7 @@ class Imager:
             self.optics,
             self.lane_y_px,
             self.whole,
-            colour.table(),
+            self.lut,
             rows,
         )
         rows = rows[:n]

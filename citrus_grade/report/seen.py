@@ -67,7 +67,12 @@ def look_up(run_dir: Path, loaded: Loaded, lane: int, cup: int) -> Seen:
         raise LogError(_("lane {lane}: the line has lanes 0 to {last}").format(lane=lane, last=loaded.config.line.lanes - 1))
     walk = Walk.of(run_dir)
     seen = Seen(lane, cup, walk.start["profile"])
-    eye = _Eye(seen, loaded, Belt.of(loaded.config), [Imager.of(loaded.config, camera) for camera in loaded.config.camera])
+    eye = _Eye(
+        seen,
+        loaded,
+        Belt.of(loaded.config),
+        [Imager.of(loaded.config, camera, loaded.calibration.colour) for camera in loaded.config.camera],
+    )
     last = -1
     for _t_ns, item in walk.entries(frames=seen.profile == "full", from_cup=cup):
         if isinstance(item, Decisions):
