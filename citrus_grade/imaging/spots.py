@@ -130,7 +130,14 @@ def _level_at(level: NDArray[np.float64], a: float, b: float) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _runs(n: int, x: float, y: float, wide: float, tall: float, span: NDArray[np.int64], room: SpotRoom) -> int:
+def on_disc(root: Any, dx: float, dy: float) -> tuple[float, float]:
+    """Return where on the disc a quad lies, given from the fruit's centre."""
+    det = root[0] * root[3] - root[1] * root[2]
+    return (root[3] * dx - root[1] * dy) / det, (root[0] * dy - root[2] * dx) / det
+
+
+@njit(cache=True, nogil=True)
+def _runs(n: int, x: float, y: float, root: Any, wide: float, tall: float, span: NDArray[np.int64], room: SpotRoom) -> int:
     """Find the runs of quads that stand out, row by row; leave in ``out`` how far each does, 0 where it does not."""
     lowest = np.inf
     for value in room.level[1].flat:
@@ -143,7 +150,8 @@ def _runs(n: int, x: float, y: float, wide: float, tall: float, span: NDArray[np
             far = room.sums[j, i] - OUT - lowest
             if far > 0:
                 far = room.sums[j, i] - _level_at(room.level[1], (i - x + wide) * per_x - 0.5, b)
-            if far > OUT:
+            u, v = on_disc(root, i - x, j - y) if far > OUT else (1.0, 1.0)
+            if u * u + v * v <= INNER:
                 room.out[j, i] = int(min(far, 32000.0))
                 if not inside:
                     if k == MOST_RUNS:
@@ -261,13 +269,6 @@ def _features(
 
 
 @njit(cache=True, nogil=True)
-def on_disc(root: Any, dx: float, dy: float) -> tuple[float, float]:
-    """Return where on the disc a quad lies, given from the fruit's centre."""
-    det = root[0] * root[3] - root[1] * root[2]
-    return (root[3] * dx - root[1] * dy) / det, (root[0] * dy - root[2] * dx) / det
-
-
-@njit(cache=True, nogil=True)
 def _ask(trees: Forest, feature: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     """Fill the chances of stem, stylar end and blemish: the mean over the trees."""
     out[0] = out[1] = out[2] = np.float32(0)
@@ -306,7 +307,7 @@ def find_spots(
     wide, tall = np.sqrt(root[0] ** 2 + root[1] ** 2), np.sqrt(root[2] ** 2 + root[3] ** 2)
     _stand_out(n, span, plane, room)
     _levels(n, x, y, wide, tall, span, room)
-    k = _runs(n, x, y, wide, tall, span, room)
+    k = _runs(n, x, y, root, wide, tall, span, room)
     _join_runs(k, room)
     _sum_up(k, plane, room)
     for j in range(n):
