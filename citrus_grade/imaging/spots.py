@@ -53,8 +53,14 @@ class SpotRoom(NamedTuple):
     """Room for the spots of a view of ``n`` quads a side."""
 
     out: NDArray[np.int16]
-    sums: NDArray[np.int32]
-    level: NDArray[np.float64]
+    sums: NDArray[np.int16]
+    point: NDArray[np.int32]
+    column: NDArray[np.int32]
+    level: NDArray[np.int32]
+    place: NDArray[np.int32]
+    part: NDArray[np.float32]
+    row: NDArray[np.float32]
+    far: NDArray[np.float32]
     run: NDArray[np.int32]
     parent: NDArray[np.int32]
     stat: NDArray[np.float64]
@@ -71,9 +77,15 @@ def forest() -> Forest:
 def spot_room(n: int) -> SpotRoom:
     """Return room for views of ``n`` quads a side."""
     return SpotRoom(
-        out=np.zeros((n, n), np.int16),
-        sums=np.zeros((n, n), np.int32),
-        level=np.zeros((2, COARSE, COARSE)),
+        out=np.zeros((n + 2, n + 2), np.int16),
+        sums=np.zeros((n, n), np.int16),
+        point=np.zeros((2, COARSE + 2 * AROUND, COARSE), np.int32),
+        column=np.zeros((2, COARSE + 2 * AROUND), np.int32),
+        level=np.zeros((COARSE, COARSE), np.int32),
+        place=np.zeros((2, n), np.int32),
+        part=np.zeros((2, n), np.float32),
+        row=np.zeros(COARSE, np.float32),
+        far=np.zeros(n, np.float32),
         run=np.zeros((MOST_RUNS, 3), np.int32),
         parent=np.zeros(MOST_RUNS, np.int32),
         stat=np.zeros((MOST_RUNS, 17)),
@@ -82,51 +94,90 @@ def spot_room(n: int) -> SpotRoom:
 
 
 @njit(cache=True, nogil=True)
+def _dark_and_blue(dark: NDArray[np.int8], blue: NDArray[np.int8], out: NDArray[np.int16]) -> None:
+    for i in range(len(out)):
+        out[i] = ((np.int16(blue[i]) * np.int16(5)) >> np.int16(3)) - np.int16(dark[i])
+
+
+@njit(cache=True, nogil=True)
+def _add_three(above: NDArray[np.int16], own: NDArray[np.int16], below: NDArray[np.int16], out: NDArray[np.int16]) -> None:
+    """Fill ``out`` (n,) with sums of 3 x 3; the rows (n + 2,) begin a column before it."""
+    for i in range(len(out)):
+        total = above[i] + above[i + 1] + above[i + 2] + own[i] + own[i + 1] + own[i + 2]
+        out[i] = total + below[i] + below[i + 1] + below[i + 2]
+
+
+@njit(cache=True, nogil=True)
 def _stand_out(n: int, span: NDArray[np.int64], plane: NDArray[np.int8], room: SpotRoom) -> None:
-    """Fill ``sums``: how far 3 x 3 quads together are dark and blue; what lies beyond the limb counts as sound."""
+    """Fill ``sums``: how far 3 x 3 quads together are dark and blue; what lies beyond the limb counts as sound.
+
+    Rows lie one lower and one further right than in the planes, in a border of zeros.
+    """
+    room.out[0], room.out[n + 1] = 0, 0
+    for j in range(n):
+        left, end, out = span[j, 0], span[j, 1], room.out[j + 1]
+        out[: left + 1], out[end + 1 :] = 0, 0
+        _dark_and_blue(plane[DARK, j, left:end], plane[BLUE, j, left:end], out[left + 1 : end + 1])
     for j in range(n):
         left, end = span[j, 0], span[j, 1]
-        out, dark, blue = room.out[j], plane[DARK, j], plane[BLUE, j]
-        out[:left], out[end:] = 0, 0
-        for i in range(left, end):
-            out[i] = ((np.int32(blue[i]) * np.int32(5)) >> np.int32(3)) - np.int32(dark[i])
-    for j in range(1, n - 1):
-        left, end = max(span[j, 0], 1), min(span[j, 1], n - 1)
-        above, own, below, sums = room.out[j - 1], room.out[j], room.out[j + 1], room.sums[j]
-        for i in range(left, end):
-            total = np.int32(above[i - 1]) + np.int32(above[i]) + np.int32(above[i + 1])
-            total += np.int32(own[i - 1]) + np.int32(own[i]) + np.int32(own[i + 1])
-            sums[i] = total + np.int32(below[i - 1]) + np.int32(below[i]) + np.int32(below[i + 1])
+        _add_three(
+            room.out[j, left : end + 2], room.out[j + 1, left : end + 2], room.out[j + 2, left : end + 2], room.sums[j, left:end]
+        )
 
 
 @njit(cache=True, nogil=True)
 def _levels(n: int, x: float, y: float, wide: float, tall: float, span: NDArray[np.int64], room: SpotRoom) -> None:
-    """Fill ``level[1]``: the mean of the neighbourhood at each coarse point, from points inside only."""
-    point, level = room.level[0], room.level[1]
+    """Fill ``level``: the mean of the neighbourhood at each coarse point, from points inside only."""
+    point, column, level = room.point, room.column, room.level
     for b in range(COARSE):
         j = int(y + tall * ((2 * b + 1) / COARSE - 1) + 0.5)
         for a in range(COARSE):
             i = int(x + wide * ((2 * a + 1) / COARSE - 1) + 0.5)
             inside = 0 <= j < n and span[j, 0] <= i < span[j, 1]
-            point[b, a] = min(max(room.sums[j, i], -2 * CLIP), CLIP) if inside else np.nan
+            point[0, b + AROUND, a] = min(max(room.sums[j, i], -2 * CLIP), CLIP) if inside else 0
+            point[1, b + AROUND, a] = inside
     for b in range(COARSE):
+        for what in range(2):  # values, then how many of them are inside
+            for a in range(COARSE):
+                total = 0
+                for q in range(2 * AROUND + 1):
+                    total += point[what, b + q, a]
+                column[what, a + AROUND] = total
         for a in range(COARSE):
-            total, count = 0.0, 0
-            for q in range(max(b - AROUND, 0), min(b + AROUND + 1, COARSE)):
-                for p in range(max(a - AROUND, 0), min(a + AROUND + 1, COARSE)):
-                    if point[q, p] == point[q, p]:
-                        total += point[q, p]
-                        count += 1
-            level[b, a] = total / count if count else 0.0
+            total, count = 0, 0
+            for p in range(2 * AROUND + 1):
+                total += column[0, a + p]
+                count += column[1, a + p]
+            level[b, a] = total // max(count, 1)
 
 
-@njit(cache=True, nogil=True)
-def _level_at(level: NDArray[np.float64], a: float, b: float) -> float:
-    p, q = min(max(int(a), 0), COARSE - 2), min(max(int(b), 0), COARSE - 2)
-    u, v = min(max(a - p, 0.0), 1.0), min(max(b - q, 0.0), 1.0)
-    top = level[q, p] + u * (level[q, p + 1] - level[q, p])
-    bottom = level[q + 1, p] + u * (level[q + 1, p + 1] - level[q + 1, p])
-    return float(top + v * (bottom - top))
+@njit(cache=True, nogil=True, error_model="numpy")
+def _between(first: float, step: float, place: NDArray[np.int32], part: NDArray[np.float32]) -> None:
+    """Fill between which coarse points quads lie: ``place`` the lower, ``part`` how far from it to the next (0..1)."""
+    last = np.float32(COARSE - 1.001)
+    for i in range(len(place)):
+        at = min(max(np.float32(first + i * step), np.float32(0)), last)
+        place[i] = np.int32(at)
+        part[i] = at - np.float32(place[i])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _beside(
+    sums: NDArray[np.int16], low: NDArray[np.int32], high: NDArray[np.int32], part_y: Any, place: NDArray[np.int32],
+    part: NDArray[np.float32], level: NDArray[np.float32], far: NDArray[np.float32],
+) -> Any:  # fmt: skip
+    """Fill how far quads of a row stand out beside their neighbourhood; return the most.
+
+    ``low``, ``high``: the coarse rows around it; ``part_y``: how far it lies from the one to the other.
+    """
+    for a in range(COARSE):
+        level[a] = np.float32(low[a]) + part_y * np.float32(high[a] - low[a])
+    most = np.float32(0)
+    for i in range(len(sums)):
+        p = place[i]
+        far[i] = np.float32(sums[i]) - level[p] - part[i] * (level[p + 1] - level[p])
+        most = max(most, far[i])
+    return most
 
 
 @njit(cache=True, nogil=True)
@@ -138,29 +189,30 @@ def on_disc(root: Any, dx: float, dy: float) -> tuple[float, float]:
 
 @njit(cache=True, nogil=True)
 def _runs(n: int, x: float, y: float, root: Any, wide: float, tall: float, span: NDArray[np.int64], room: SpotRoom) -> int:
-    """Find the runs of quads that stand out, row by row; leave in ``out`` how far each does, 0 where it does not."""
-    lowest = np.inf
-    for value in room.level[1].flat:
-        lowest = min(lowest, value)
+    """Find the runs of quads that stand out, row by row; leave in ``out`` how far each of them does."""
     k, per_x, per_y = 0, COARSE / (2 * wide), COARSE / (2 * tall)
+    _between((wide - x) * per_x - 0.5, per_x, room.place[0], room.part[0])
+    _between((tall - y) * per_y - 0.5, per_y, room.place[1], room.part[1])
+    far = room.far
     for j in range(n):
+        left, end, q = span[j, 0], span[j, 1], room.place[1, j]
+        columns = room.place[0, left:end], room.part[0, left:end]
+        low, high, sums = room.level[q], room.level[q + 1], room.sums[j, left:end]
+        if _beside(sums, low, high, room.part[1, j], columns[0], columns[1], room.row, far[left:end]) <= OUT:
+            continue
         inside = False
-        b = (j - y + tall) * per_y - 0.5
-        for i in range(span[j, 0], span[j, 1]):
-            far = room.sums[j, i] - OUT - lowest
-            if far > 0:
-                far = room.sums[j, i] - _level_at(room.level[1], (i - x + wide) * per_x - 0.5, b)
-            u, v = on_disc(root, i - x, j - y) if far > OUT else (1.0, 1.0)
-            if u * u + v * v <= INNER:
-                room.out[j, i] = int(min(far, 32000.0))
-                if not inside:
-                    if k == MOST_RUNS:
-                        return k
-                    room.run[k, 0], room.run[k, 1] = j, i
-                    k, inside = k + 1, True
-                room.run[k - 1, 2] = i + 1
-            else:
+        for i in range(left, end):
+            u, v = on_disc(root, i - x, j - y) if far[i] > OUT else (1.0, 1.0)
+            if u * u + v * v > INNER:
                 inside = False
+                continue
+            room.out[j, i] = int(far[i])
+            if not inside:
+                if k == MOST_RUNS:
+                    return k
+                room.run[k, 0], room.run[k, 1] = j, i
+                k, inside = k + 1, True
+            room.run[k - 1, 2] = i + 1
     return k
 
 

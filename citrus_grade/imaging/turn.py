@@ -20,17 +20,19 @@ from citrus_grade.imaging.disc import DARK, GREEN, INNER
 from citrus_grade.imaging.skin import VECTOR
 from citrus_grade.tables import GRID
 
-LIMIT = 0.75
+LIMIT = 0.72
 """Share of the squared radius inside which skin is compared."""
 GATE = 4.0
 """Evidence (natural logarithm of odds) that chance reaches somewhere on the survey's grid; a pair needs more to have a say."""
+USUAL_GATE = 2.0
+"""Evidence by which a usual turn must be likelier than the expected one to replace it; noise gets there in 1 fruit of 100."""
 STEP_RAD = 0.09
 """Spacing of the survey, about a cell of the half grid."""
 REACH = (6, 5, 3)
 """Steps that the survey goes to either side: about x, about y as the fruit turns, about z."""
 FRUIT_SPREAD = ((0.03, 0.25), (0.06, 0.12), (0.03, 0.13))
 """Standard deviation of a fruit's usual turn from the expected one, by axis: in rad, and in parts of the turn."""
-PAIR_SPREAD = ((0.06, 0.06), (0.13, 0.06), (0.05, 0.05))
+PAIR_SPREAD = ((0.06, 0.06), (0.10, 0.06), (0.05, 0.05))
 """Standard deviation of a single turn from the fruit's usual one."""
 CLOSE_COS = 0.6
 """Views at least three apart whose axes meet at less than the angle with this cosine show the same skin again."""
@@ -576,7 +578,8 @@ def measure_turns(skin: Skin, n: int, turns: NDArray[np.float64], score: NDArray
         _survey(skin, (k, k + 1), roots[k], reach, skin.chances[k])
         if times[k] == 1.0:
             _widen(skin.chances[k], reach, spread, total)
-    _likeliest(total, reach, np.zeros(3), _spread(FRUIT_SPREAD, angle), usual)
+    if _likeliest(total, reach, np.zeros(3), _spread(FRUIT_SPREAD, angle), usual) < total[REACH] + USUAL_GATE:
+        usual[:] = 0.0
     most = 2 * n + n * n // 2
     ties = Tie(np.zeros((most, 2), np.int64), np.zeros((most, 3, 3)), np.zeros((most, 3, 3)), np.zeros((most, 3)))
     n_ties = _tie_neighbours(skin, n, roots, times, reach, usual, spread, turns, ties, score)
