@@ -89,7 +89,7 @@ class CameraSection(_Section):
     name: str
     width_px: int = Field(ge=64, le=16384, multiple_of=2)
     height_px: int = Field(ge=64, le=16384, multiple_of=2)
-    bayer: Literal["RGGB", "BGGR", "GRBG", "GBRG"] = "RGGB"
+    bayer: Literal["RGGB", "BGGR", "GRBG", "GBRG", "mono", "rgb"] = "RGGB"
     px_per_mm: Positive
     lens_height_mm: Positive = 1200.0
     fruit_plane_mm: Positive = 31.0
@@ -300,6 +300,18 @@ def _lane_rows(where: str, camera: CameraSection) -> list[str]:
     return problems
 
 
+def _log(config: LineConfig) -> list[str]:
+    """The log keeps frames as a mosaic, one value a pixel."""
+    return [
+        _(
+            'camera.{index} ({name}).bayer: frames of "rgb" cannot be kept; let the camera send raw Bayer frames'
+            ' or set log.profile = "normal"'
+        ).format(index=index, name=camera.name)
+        for index, camera in enumerate(config.camera)
+        if camera.bayer == "rgb" and config.log.profile == "full"
+    ]
+
+
 def least_decision_station(config: LineConfig) -> int:
     """Return the first station, in whole pitches, at which all that was sensed of a cup has arrived."""
     ahead = max(map(abs, config.phases))
@@ -377,6 +389,7 @@ def parse(text: str, path: str = "line.toml") -> LineConfig:
         *_lost_views(config),
         *_stations(config),
         *_outlets(config),
+        *_log(config),
     ]:
         raise ConfigError(path, problems)
     return config

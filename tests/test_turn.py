@@ -65,10 +65,10 @@ def steps_of(turns):
 
 @settings(max_examples=15)
 @given(SEEDS, st.floats(0.25, 0.6), st.lists(st.floats(-0.12, 0.12), min_size=5, max_size=5), st.floats(-0.08, 0.08))
-def test_irregular_turns_are_found_to_a_degree(seed, usual, deviation, yaw):
+def test_irregular_turns_are_found(seed, usual, deviation, yaw):
     steps = np.array([about(yaw, usual + more, -yaw / 2) for more in deviation])
     turns, score = measured([texture(t, seed) for t in chain(steps)], chain([about(y=usual)] * 5))
-    assert off_deg(steps_of(turns), steps).max() < 1.5
+    assert off_deg(steps_of(turns), steps).max() < 2.5
     assert score.min() > 0.5
 
 

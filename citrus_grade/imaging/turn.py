@@ -20,7 +20,7 @@ from citrus_grade.imaging.disc import DARK, GREEN, INNER
 from citrus_grade.imaging.skin import VECTOR
 from citrus_grade.tables import GRID
 
-LIMIT = 0.75
+LIMIT = 0.72
 """Share of the squared radius inside which skin is compared."""
 GATE = 4.0
 """Evidence (natural logarithm of odds) that chance reaches somewhere on the survey's grid; a pair needs more to have a say."""
@@ -30,7 +30,7 @@ REACH = (6, 5, 3)
 """Steps that the survey goes to either side: about x, about y as the fruit turns, about z."""
 FRUIT_SPREAD = ((0.03, 0.25), (0.06, 0.12), (0.03, 0.13))
 """Standard deviation of a fruit's usual turn from the expected one, by axis: in rad, and in parts of the turn."""
-PAIR_SPREAD = ((0.06, 0.06), (0.13, 0.06), (0.05, 0.05))
+PAIR_SPREAD = ((0.06, 0.06), (0.10, 0.06), (0.05, 0.05))
 """Standard deviation of a single turn from the fruit's usual one."""
 CLOSE_COS = 0.6
 """Views at least three apart whose axes meet at less than the angle with this cosine show the same skin again."""

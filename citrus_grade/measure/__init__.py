@@ -1,0 +1,1 @@
+"""Fruit in any photograph: found, cut out, and measured by the line's own kernel."""
