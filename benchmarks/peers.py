@@ -34,9 +34,10 @@ def citrus(hsv: Bytes) -> Bytes:
 def opencv_loop(mosaic: Bytes) -> list[dict[str, Any]]:
     """Measure a frame with OpenCV, a contour at a time: ellipse, rectangle, mean colour, share of green and of dark skin."""
     bgr = demosaiced(mosaic)
-    hsv = cv2.cvtColor(bgr, cv2.COLOR_BGR2HSV)
+    hsv = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2HSV), np.uint8)
     contours, _ = cv2.findContours(citrus(hsv), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return [_fruit(bgr, hsv, contour) for contour in contours if cv2.contourArea(contour) > LEAST_SHARE * mosaic.size]
+    large = [np.asarray(contour, np.int32) for contour in contours if cv2.contourArea(contour) > LEAST_SHARE * mosaic.size]
+    return [_fruit(bgr, hsv, contour) for contour in large]
 
 
 def _fruit(bgr: Bytes, hsv: Bytes, contour: NDArray[np.int32]) -> dict[str, Any]:
@@ -44,8 +45,8 @@ def _fruit(bgr: Bytes, hsv: Bytes, contour: NDArray[np.int32]) -> dict[str, Any]
     inside = np.zeros((height, width), np.uint8)
     cv2.drawContours(inside, [contour], 0, 255, cv2.FILLED, offset=(-x, -y))
     own_bgr, own_hsv = bgr[y : y + height, x : x + width], hsv[y : y + height, x : x + width]
-    green = cv2.inRange(own_hsv, *GREEN) & inside
-    dark = cv2.inRange(own_hsv[:, :, 2], 0, DARK_VALUE) & inside
+    green = cv2.bitwise_and(cv2.inRange(own_hsv, *GREEN), inside)
+    dark = cv2.bitwise_and(cv2.inRange(own_hsv[:, :, 2], 0, DARK_VALUE), inside)
     area = cv2.countNonZero(inside)
     return {
         "ellipse": cv2.fitEllipse(contour),
@@ -58,7 +59,8 @@ def _fruit(bgr: Bytes, hsv: Bytes, contour: NDArray[np.int32]) -> dict[str, Any]
 
 
 PROPERTIES = (
-    "label", "area", "bbox", "centroid", "axis_major_length", "axis_minor_length", "orientation", "eccentricity", "intensity_mean",
+    "label", "area", "bbox", "centroid", "axis_major_length", "axis_minor_length", "orientation", "eccentricity",
+    "intensity_mean",
 )  # fmt: skip
 
 

@@ -8,20 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from citrus_grade.calibration_set import CalibrationSet
 from citrus_grade.config import CameraSection, LineConfig
 from citrus_grade.geometry import Ruler, milli
-from citrus_grade.imaging import colour, kernel, twin
+from citrus_grade.imaging import colour, kernel
 from citrus_grade.messages import Frame, Views
 from citrus_grade.tables import VIEW, Table, empty, fresh
 
 SMALLEST_FRUIT_MM = 20.0
 _BLUE = {"RGGB": (1, 8), "BGGR": (0, 0), "GRBG": (1, 0), "GBRG": (0, 8), "rgb": (1, 8), "mono": (1, 8)}
-_ENGINES: dict[str, Callable[..., int]] = {"kernel": kernel.measure_frame, "twin": twin.measure_frame}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ class Imager:
             lut=colour.table() if learnt is None else colour.table_of(learnt),
             blank=empty(VIEW, config.line.lanes * camera.windows),
             format=camera.bayer,
-            measure=_ENGINES[engine],
+            measure=_twin() if engine == "twin" else kernel.measure_frame,
         )
 
     def accepts(self, mosaic: NDArray[Any]) -> bool:
@@ -123,6 +121,12 @@ def _places(
     return np.concatenate([[pitch_px, camera.window_x_px], lens]), lane_y_px, ahead_cups
 
 
+def _twin() -> Callable[..., int]:
+    from citrus_grade.imaging import twin  # a line never does, and starts the faster
+
+    return twin.measure_frame
+
+
 def _words(mosaic: NDArray[np.uint8]) -> NDArray[np.uint16]:
     """Return a frame as the kernel reads it: two pixels a word."""
     return np.ascontiguousarray(mosaic).view(np.uint16)
@@ -137,6 +141,8 @@ def _words_of_rgb(rgb: NDArray[np.uint8]) -> NDArray[np.uint16]:
 
 def _words_of_grey(grey: NDArray[np.uint8]) -> NDArray[np.uint16]:
     """Give all pixels of a quad their mean: then it has no colour, and no edge is displaced."""
+    import cv2  # lines of colour cameras need not load it
+
     mean = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)  # exact: rounded halves up
     return np.repeat(mean.astype(np.uint16) * np.uint16(257), 2, axis=0)
 
