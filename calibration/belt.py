@@ -1,7 +1,7 @@
 """Where lanes and cups lie, from frames of the empty running belt.
 
-Rollers travel and differ along the belt, dividers do neither: rows that are alike in every column lie between lanes. What comes by
-once a pitch, at the same tick of every cup, is the cups' own pattern; fruit lies in its dark gap between two rollers.
+Rollers travel and differ along the belt, dividers do neither: rows that are alike in every column lie between lanes. What comes
+by once a pitch, at the same tick of every cup, is the cups' own pattern; fruit lies in its dark gap between two rollers.
 """
 
 from collections.abc import Iterable
@@ -39,11 +39,12 @@ class BeltFrame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BeltFit:
-    """An empty belt as measured: ``lane_y_px`` (n_lanes,); ``edges_px`` of the dividers found, in order; ``ahead_px`` (n_lanes,)
-    how far the cups are ahead of where they were thought to be, NaN where nothing marks them, and its standard error;
-    ``liveliness`` (height,) how much each row varies, in counts."""
+    """An empty belt as measured: ``lane_y_px`` (n_lanes,), and whether both edges of a lane are in the picture, ``bounding`` it;
+    ``edges_px`` of the dividers found, in order; ``ahead_px`` (n_lanes,) how far the cups are ahead of where they were thought to
+    be, NaN where nothing marks them, and its standard error; ``liveliness`` (height,) how much each row varies, in counts."""
 
     lane_y_px: Floats
+    bounding: NDArray[np.bool_]
     edges_px: Floats
     ahead_px: Floats
     ahead_sigma_px: Floats
@@ -73,10 +74,11 @@ def fit_belt(where: str, frames: Iterable[BeltFrame], lane_y_px: Floats, window_
         refuse([text.format(where=where, n=len(variance), least=LEAST_FRAMES)])
     lively = np.sqrt(np.mean(variance, axis=0))
     edges = _edges(where, lively, thought, order)
-    middles = np.empty(len(thought))
-    middles[order] = _middles(edges)
+    middles, bounding = np.empty(len(thought)), np.empty(len(thought), np.bool_)
+    bounding[order] = np.isfinite(edges[1:] + edges[:-1])
+    middles[order] = _middles(edges, _width(thought, len(lively)))
     ahead_px, sigma_px = _phase(np.array(patterns), pitch_px)
-    return BeltFit(middles, edges[np.isfinite(edges)], ahead_px, sigma_px, lively, len(variance))
+    return BeltFit(middles, bounding, edges[np.isfinite(edges)], ahead_px, sigma_px, lively, len(variance))
 
 
 def _variance(grey: Grey, pitch_px: float) -> Floats:
@@ -86,24 +88,29 @@ def _variance(grey: Grey, pitch_px: float) -> Floats:
     return np.asarray(np.square(rough).mean(axis=1), np.float64)
 
 
+def _width(thought: Floats, height_px: int) -> float:
+    return float(np.median(np.diff(thought))) if len(thought) > 1 else height_px / 2
+
+
 def _edges(where: str, lively: Floats, thought: Floats, order: NDArray[np.int_]) -> Floats:
     """Return the middle of the divider above, between and below the lanes; NaN for an outer one that is out of the picture."""
-    width = float(np.median(np.diff(thought))) if len(thought) > 1 else len(lively) / 2
+    width = _width(thought, len(lively))
     places = np.array([thought[0] - width / 2, *(thought[1:] + thought[:-1]) / 2, thought[-1] + width / 2])
     edges = np.full(len(places), np.nan)
     problems = []
     for k, place in enumerate(places):
         low, high = round(place - SEARCH * width), round(place + SEARCH * width)
         outer = k in (0, len(places) - 1)
-        whole = low >= 0 and high < len(lively)
+        if outer and len(thought) > 1 and not (low >= 0 and high < len(lively)):
+            continue
         beside = [lively[int(y - 0.1 * width) : int(y + 0.1 * width) + 1] for y in thought[max(k - 1, 0) : k + 1]]
         plateau = float(np.median(np.concatenate(beside)))
-        edges[k] = _divider(lively, max(low, 0), min(high, len(lively) - 1), plateau, WIDEST * width) if whole or not outer else np.nan
+        edges[k] = _divider(lively, max(low, 0), min(high, len(lively) - 1), plateau, WIDEST * width)
         if np.isnan(edges[k]) and (len(thought) == 1 or not outer):
             names = " / ".join(str(order[i]) for i in (k - 1, k) if 0 <= i < len(order))
             text = _(
-                "{where}: no edge of lane {lanes} is found in rows {low} to {high}: was the belt empty and running, is the divider"
-                " clean, and is lane_y_px right within a third of a lane?"
+                "{where}: no edge of lane {lanes} is found in rows {low} to {high}: was the belt empty and running, is the"
+                " divider clean, and is lane_y_px right within a third of a lane?"
             )
             problems.append(text.format(where=where, lanes=names, low=low, high=high))
     refuse(problems)
@@ -129,10 +136,10 @@ def _divider(lively: Floats, low: int, high: int, plateau: float, widest: float)
     return float(np.mean(ends)) if ends[1] - ends[0] <= widest else np.nan
 
 
-def _middles(edges: Floats) -> Floats:
+def _middles(edges: Floats, width: float) -> Floats:
     """Return the lanes' middles; an outer lane whose far edge is out of the picture is as wide as the others."""
     known = np.flatnonzero(np.isfinite(edges))
-    slope = np.polyfit(known, edges[known], 1)[0] if len(known) > 1 else np.nan
+    slope = np.polyfit(known, edges[known], 1)[0] if len(known) > 1 else width
     full = edges.copy()
     for k in (0, len(edges) - 1):
         if np.isnan(full[k]):

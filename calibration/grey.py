@@ -11,8 +11,8 @@ Grey = NDArray[np.float32]
 def grey_of(picture: NDArray[Any], bayer: str) -> Grey:
     """Return (height, width) counts of a camera's picture: a mosaic, or (height, width, 3), or one without colour.
 
-    What is grey is seen at another level by each colour's pixels; with each brought to the mean of all a mosaic is a grey picture,
-    no pixel made up from its neighbours.
+    What is grey is seen at another level by each colour's pixels; with each brought to the mean of all a mosaic is a grey
+    picture, no pixel made up from its neighbours.
     """
     if picture.ndim == 3:
         return np.asarray(picture.mean(axis=2, dtype=np.float32))

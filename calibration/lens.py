@@ -21,6 +21,9 @@ WORST_FOCAL_PCT = 0.5
 """Standard error of the focal length at which every fruit is still measured to a tenth of a millimetre."""
 LEAST_FIELD = 0.6
 """Share of the picture's width and of its height that the corners of all views must span."""
+TILT_DEG = 10.0
+LEAST_TILTED = 5
+"""Pictures in which the board must be tilted by `TILT_DEG`: one that faces the lens is alike from near and from far."""
 _FLAGS = cv2.CALIB_FIX_ASPECT_RATIO | cv2.CALIB_ZERO_TANGENT_DIST | cv2.CALIB_FIX_K3
 
 
@@ -74,8 +77,8 @@ class BoardView:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LensFit:
-    """A lens as measured: ``lens`` and its standard errors ``sigma`` (5,) as in `CalibrationSet`; ``rms_px`` and ``worst`` say how
-    well the board's corners fit, ``seen_px`` (n, 2) and ``residual_px`` (n, 2) where and how each does."""
+    """A lens as measured: ``lens`` and its standard errors ``sigma`` (5,) as in `CalibrationSet`; ``rms_px`` and ``worst`` say
+    how well the board's corners fit, ``seen_px`` (n, 2) and ``residual_px`` (n, 2) where and how each does."""
 
     lens: Floats
     sigma: Floats
@@ -115,7 +118,7 @@ def find_board(name: str, grey: Grey, spec: BoardSpec) -> BoardView:
     if ids is None or len(ids) < 4:
         return BoardView(name, np.zeros((0, 3), np.float32), np.zeros((0, 2), np.float32))
     on_board, seen = board.matchImagePoints(corners, ids)
-    return BoardView(name, on_board.reshape(-1, 3), seen.reshape(-1, 2))
+    return BoardView(name, np.asarray(on_board, np.float32).reshape(-1, 3), np.asarray(seen, np.float32).reshape(-1, 2))
 
 
 def fit_lens(where: str, views: Iterable[BoardView], size_px: tuple[int, int]) -> LensFit:
@@ -139,10 +142,10 @@ def fit_lens(where: str, views: Iterable[BoardView], size_px: tuple[int, int]) -
     refuse(_uncovered(where, spans))
     first = np.array([size_px[0] / 2, size_px[1] / 2, 1.5 * max(size_px), 0.0, 0.0])
     rms, matrix, distortion, turns, places, sigma, _poses, each = cv2.calibrateCameraExtended(
-        [view.on_board_mm for view in good], [view.seen_px for view in good], size_px, matrix_of(first), None, flags=_FLAGS
+        [view.on_board_mm for view in good], [view.seen_px for view in good], size_px, matrix_of(first), np.zeros(5), flags=_FLAGS
     )
     lens = np.array([matrix[0, 2], matrix[1, 2], matrix[0, 0], *distortion.ravel()[:2]])
-    errors = sigma.ravel()[[2, 3, 1, 4, 5]]  # fx is bound to fy
+    errors = np.asarray(sigma, np.float64).ravel()[[2, 3, 1, 4, 5]]  # fx is bound to fy
     drawn = [
         cv2.projectPoints(view.on_board_mm, turn, place, matrix, distortion)[0].reshape(-1, 2)
         for view, turn, place in zip(good, turns, places, strict=True)
@@ -152,7 +155,8 @@ def fit_lens(where: str, views: Iterable[BoardView], size_px: tuple[int, int]) -
     fit = LensFit(
         lens, errors, float(rms), good[worst].name, float(each_px[worst]), len(good), seen, seen - np.concatenate(drawn)
     )
-    refuse(_unfit(where, fit))
+    tilt_deg = [np.degrees(np.arccos(min(abs(float(cv2.Rodrigues(turn)[0][2, 2])), 1.0))) for turn in turns]
+    refuse([*_unfit(where, fit), *_untilted(where, fit, sum(tilt >= TILT_DEG for tilt in tilt_deg))])
     return fit
 
 
@@ -168,7 +172,9 @@ def _too_few(where: str, good: int, given: int, blind: list[str]) -> str:
 def _uncovered(where: str, spans: Floats) -> list[str]:
     if spans.min() >= LEAST_FIELD:
         return []
-    text = _("{where}: the boards span {x:.0%} of the width and {y:.0%} of the height; show it near every edge, {least:.0%} at least")
+    text = _(
+        "{where}: the board spans {x:.0%} of the width and {y:.0%} of the height, {least:.0%} are needed; show it near all edges"
+    )
     return [text.format(where=where, x=spans[0], y=spans[1], least=LEAST_FIELD)]
 
 
@@ -181,12 +187,15 @@ def _unfit(where: str, fit: LensFit) -> list[str]:
                 " ({worst:.2f} px): is the board flat and its --charuco right? leave that picture out"
             ).format(where=where, rms=fit.rms_px, limit=WORST_RMS_PX, name=fit.worst, worst=fit.worst_px)
         )
-    spread = 100 * fit.sigma[2] / fit.lens[2]
-    if not spread <= WORST_FOCAL_PCT:
-        problems.append(
-            _(
-                "{where}: the focal length is known to {pct:.1f} % only, {limit} % are needed; tilt the board by 20 to 40 degrees"
-                " in more pictures"
-            ).format(where=where, pct=spread, limit=WORST_FOCAL_PCT)
-        )
     return problems
+
+
+def _untilted(where: str, fit: LensFit, tilted: int) -> list[str]:
+    spread = 100 * fit.sigma[2] / fit.lens[2]
+    if spread <= WORST_FOCAL_PCT and tilted >= LEAST_TILTED:
+        return []
+    text = _(
+        "{where}: the board is tilted in {n} pictures, and the focal length known to {pct:.2f} %; tilt the board by 20 to 40"
+        " degrees in {least} pictures or more, each another way"
+    )
+    return [text.format(where=where, n=tilted, pct=spread, least=LEAST_TILTED)]

@@ -22,10 +22,11 @@ class CalibrationSet:
     ``scale`` (n_lanes, 2): ``diameter_mm = scale[0] + scale[1] * nominal``; ``scale_sigma_mm`` (n_lanes,) what is left after it;
     ``density_g_per_ml`` (2,) mean and sigma of the variety; ``dark``, ``white`` (n_lanes, n_pixels) counts.
 
-    ``lens`` (n_cameras, 5): optical axis x, y and focal length in px, then k1, k2: a point ``r`` focal lengths off the axis is seen
-    at ``r * (1 + k1 * r**2 + k2 * r**4)`` (Brown, Photogrammetric Engineering 32, 444, 1966). All other places in pixels are those
-    of a lens without k1 and k2. ``lane_y_px`` (n_cameras, n_lanes) middles of the lanes; ``cup_x_px`` (n_cameras, n_lanes) middle
-    of the cup in window 0 as the station's tick comes. ``colour`` (2**15,) uint8 as `imaging.colour.table_of` takes it.
+    ``lens`` (n_cameras, 5): optical axis x, y and focal length in px, then k1, k2: a point ``r`` focal lengths off the axis is
+    seen at ``r * (1 + k1 * r**2 + k2 * r**4)`` (Brown, Photogrammetric Engineering 32, 444, 1966). All other places in pixels are
+    those of a lens without k1 and k2. ``lane_y_px`` (n_cameras, n_lanes) middles of the lanes; ``cup_x_px`` (n_cameras, n_lanes)
+    middle of the cup in window 0 as the station's tick comes. ``colour`` (2**15,) named colours learnt on this line, see
+    `imaging.colour.table_of`.
     """
 
     id: str

@@ -37,10 +37,10 @@ class Lens:
         x = (np.arange(width_px * _FINE) + 0.5) / _FINE - 0.5 - self.axis_x_px
         y = (np.arange(height_px * _FINE) + 0.5) / _FINE - 0.5 - self.axis_y_px
         seen = np.stack(np.meshgrid(x / self.focal_px, y / self.focal_px), axis=-1).astype(np.float32)
-        rays = seen
+        rays = seen.copy()
         for _turn in range(6):
             square = np.square(rays).sum(axis=-1, keepdims=True)
-            rays = seen / (1 + square * (self.k1 + self.k2 * square))
+            rays[:] = seen / (1 + square * (self.k1 + self.k2 * square))
         return rays
 
 
@@ -60,8 +60,8 @@ class Board:
         board = cv2.aruco.CharucoBoard((self.columns, self.rows), self.square_mm, self.marker_mm, markers)
         size = (self.columns * _BOARD_PX_PER_SQUARE, self.rows * _BOARD_PX_PER_SQUARE)
         edge = _BOARD_PX_PER_SQUARE
-        print_ = board.generateImage(size)
-        return cv2.copyMakeBorder(print_, edge, edge, edge, edge, cv2.BORDER_CONSTANT, value=255).astype(np.float32) / 255
+        printed = cv2.copyMakeBorder(board.generateImage(size), edge, edge, edge, edge, cv2.BORDER_CONSTANT, value=255)
+        return np.asarray(printed / 255, np.float32)
 
 
 @dataclass(slots=True)
@@ -92,7 +92,7 @@ class BoardCamera:
         map_x, map_y = (scale * part / w + _BOARD_PX_PER_SQUARE - 0.5 for part in (u, v))
         level = cv2.remap(self._drawn, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0.35)
         rng = np.random.default_rng([self.seed, *np.abs(np.array(turn_rad + at_mm) * 1000).astype(int)])
-        return _exposed(12 + 170 * level, self.camera.bayer, rng)
+        return _exposed(np.asarray(12 + 170 * level, np.float32), self.camera.bayer, rng)
 
 
 ROLLERS = 2
@@ -136,7 +136,7 @@ def _roller() -> NDArray[np.float32]:
     """Return the counts of a roller and half the gap on either side of it, with a glint beside its ridge."""
     across = 2 * (np.arange(_STEPS) + 0.5) / _STEPS - 1
     round_ = np.sqrt(np.clip(1 - (across / 0.86) ** 2, 0, None))
-    return (4 + 22 * round_ + 7 * np.exp(-0.5 * ((across + 0.28) / 0.07) ** 2)).astype(np.float32)
+    return np.asarray(4 + 22 * round_ + 7 * np.exp(-0.5 * ((across + 0.28) / 0.07) ** 2), np.float32)
 
 
 def _exposed(level: NDArray[np.float32], bayer: str, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -148,4 +148,4 @@ def _exposed(level: NDArray[np.float32], bayer: str, rng: np.random.Generator) -
     elif bayer != "mono":
         counts = counts * np.tile(np.array([_GAIN[colour] for colour in bayer]).reshape(2, 2), (height // 2, width // 2))
     noise = rng.standard_normal(counts.shape, np.float32) * np.sqrt(2.5 + 0.03 * counts)
-    return np.clip(counts + noise + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(counts + noise + 0.5, 0, 255), np.uint8)
