@@ -122,7 +122,7 @@ def measure(mosaic: NDArray[np.uint8]) -> Any:
     tile = len(mosaic)
     rows = empty(VIEW, 1)
     whole = np.array([1, tile, 1, 8, 120, 400, 0], np.int64)
-    optics = np.array([float(tile), tile / 2, tile / 2, tile / 2, 1e9])
+    optics = np.array([float(tile), tile / 2, tile / 2, tile / 2, 1e9, 0.0, 0.0])
     measure_frame(
         mosaic.view(np.uint16), 0, 0, np.zeros(1, np.int64), 4096, 1, optics, np.array([tile / 2.0]), whole, colour.table(), rows
     )

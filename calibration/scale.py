@@ -3,22 +3,28 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from citrus_grade.calibration.errors import CalibrationError, refuse
+from citrus_grade.words import _
+
+__all__ = ["CalibrationError", "fit_scale"]
+
 LEAST_BALLS = 6
 WORST_SIGMA_MM = 1.0
 
 
-class CalibrationError(ValueError):
-    """Measurements no calibration can be made from; the message says which lane, what is wrong, and what to do."""
-
-
 def fit_scale(
-    nominal_mm: NDArray[np.float64], known_mm: NDArray[np.float64], lane: NDArray[np.int_], n_lanes: int
+    nominal_mm: NDArray[np.float64],
+    known_mm: NDArray[np.float64],
+    lane: NDArray[np.int_],
+    n_lanes: int,
+    worst_sigma_mm: float = WORST_SIGMA_MM,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Fit each lane's scale by least squares.
 
     Parameters
     ----------
     nominal_mm : (n,) diameters under the nominal calibration. known_mm : (n,) the balls'. lane : (n,).
+    worst_sigma_mm : residuals above it are refused; of fruit they are larger than of balls.
 
     Returns
     -------
@@ -26,22 +32,25 @@ def fit_scale(
 
     Raises
     ------
-    CalibrationError : a lane with too few balls, one size only, or residuals no gauge ball gives.
+    CalibrationError : lanes with too few balls, one size only, or residuals that are too large; all of them.
     """
     scale, sigma_mm = np.empty((n_lanes, 2)), np.empty(n_lanes)
+    problems = []
     for k in range(n_lanes):
         good = (lane == k) & np.isfinite(nominal_mm)
         n, sizes = int(good.sum()), len(np.unique(known_mm[good]))
         if n < LEAST_BALLS or sizes < 2:
-            raise CalibrationError(
-                f"lane {k}: {n} balls of {sizes} sizes were seen; at least {LEAST_BALLS} of two sizes are needed"
-            )
+            text = _("lane {lane}: {n} balls of {sizes} sizes were seen; at least {least} of two sizes are needed")
+            problems.append(text.format(lane=k, n=n, sizes=sizes, least=LEAST_BALLS))
+            continue
         slope, offset = np.polyfit(nominal_mm[good], known_mm[good], 1)
         residual = known_mm[good] - (offset + slope * nominal_mm[good])
         scale[k], sigma_mm[k] = (offset, slope), residual.std(ddof=2)
-        if sigma_mm[k] > WORST_SIGMA_MM:
-            raise CalibrationError(
-                f"lane {k}: residuals of {sigma_mm[k]:.2f} mm, more than {WORST_SIGMA_MM} mm;"
-                " clean the lens, check the order of the balls and lane_y_px"
+        if sigma_mm[k] > worst_sigma_mm:
+            text = _(
+                "lane {lane}: residuals of {sigma:.2f} mm, more than {worst:g} mm; clean the lens and the balls, check their"
+                " sizes and lane_y_px"
             )
+            problems.append(text.format(lane=k, sigma=sigma_mm[k], worst=worst_sigma_mm))
+    refuse(problems)
     return scale, sigma_mm

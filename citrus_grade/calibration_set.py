@@ -1,4 +1,4 @@
-"""The calibration set as the line applies it: millimetres, grams and references of light."""
+"""The calibration set as the line applies it: millimetres, grams, where lanes and cups lie, references of light."""
 
 from dataclasses import dataclass
 
@@ -9,23 +9,35 @@ from citrus_grade.artefacts import Artefact
 from citrus_grade.config import LineConfig
 
 KIND = "calibration"
+_ALWAYS = ("scale", "scale_sigma_mm", "density_g_per_ml", "dark", "white")
+_WHERE_MEASURED = ("lens", "lane_y_px", "cup_x_px", "colour")
+
+Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CalibrationSet:
-    """What was measured of this line on a day.
+    """What was measured of this line on a day; what is None was not: there the configuration holds.
 
     ``scale`` (n_lanes, 2): ``diameter_mm = scale[0] + scale[1] * nominal``; ``scale_sigma_mm`` (n_lanes,) what is left after it;
-    ``density_g_per_ml`` (2,) mean and sigma of the variety; ``dark``, ``white`` (n_lanes, n_pixels) counts; ``colour`` (2**15,)
-    named colours learnt on this line, see `imaging.colour.table_of`, or none: those of the rules.
+    ``density_g_per_ml`` (2,) mean and sigma of the variety; ``dark``, ``white`` (n_lanes, n_pixels) counts.
+
+    ``lens`` (n_cameras, 5): optical axis x, y and focal length in px, then k1, k2: a point ``r`` focal lengths off the axis is
+    seen at ``r * (1 + k1 * r**2 + k2 * r**4)`` (Brown, Photogrammetric Engineering 32, 444, 1966). All other places in pixels are
+    those of a lens without k1 and k2. ``lane_y_px`` (n_cameras, n_lanes) middles of the lanes; ``cup_x_px`` (n_cameras, n_lanes)
+    middle of the cup in window 0 as the station's tick comes. ``colour`` (2**15,) named colours learnt on this line, see
+    `imaging.colour.table_of`.
     """
 
     id: str
-    scale: NDArray[np.float64]
-    scale_sigma_mm: NDArray[np.float64]
-    density_g_per_ml: NDArray[np.float64]
-    dark: NDArray[np.float64]
-    white: NDArray[np.float64]
+    scale: Floats
+    scale_sigma_mm: Floats
+    density_g_per_ml: Floats
+    dark: Floats
+    white: Floats
+    lens: Floats | None = None
+    lane_y_px: Floats | None = None
+    cup_x_px: Floats | None = None
     colour: NDArray[np.uint8] | None = None
 
     @classmethod
@@ -43,18 +55,15 @@ class CalibrationSet:
             white=np.full((lanes, pixels), full),
         )
 
-    def arrays(self) -> dict[str, NDArray[np.float64]]:
+    def arrays(self) -> dict[str, NDArray[np.float64] | NDArray[np.uint8]]:
         """Return what an artefact stores."""
-        names = ("scale", "scale_sigma_mm", "density_g_per_ml", "dark", "white")
-        return {name: getattr(self, name) for name in names}
+        named = {name: getattr(self, name) for name in _ALWAYS + _WHERE_MEASURED}
+        return {name: array for name, array in named.items() if array is not None}
 
     @classmethod
     def of(cls, artefact: Artefact) -> "CalibrationSet":
         """Return the set an artefact holds."""
-        arrays = dict(artefact.arrays)
-        colour = arrays.pop("colour", None)
-        return cls(
-            id=artefact.id,
-            colour=None if colour is None else np.asarray(colour, np.uint8),
-            **{name: np.asarray(array, np.float64) for name, array in arrays.items()},
-        )
+        found = dict(artefact.arrays)
+        colour = found.pop("colour", None)
+        floats = {name: np.asarray(array, np.float64) for name, array in found.items()}
+        return cls(id=artefact.id, colour=None if colour is None else np.asarray(colour, np.uint8), **floats)

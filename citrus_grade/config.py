@@ -89,7 +89,7 @@ class CameraSection(_Section):
     name: str
     width_px: int = Field(ge=64, le=16384, multiple_of=2)
     height_px: int = Field(ge=64, le=16384, multiple_of=2)
-    bayer: Literal["RGGB", "BGGR", "GRBG", "GBRG"] = "RGGB"
+    bayer: Literal["RGGB", "BGGR", "GRBG", "GBRG", "mono", "rgb"] = "RGGB"
     px_per_mm: Positive
     lens_height_mm: Positive = 1200.0
     fruit_plane_mm: Positive = 31.0

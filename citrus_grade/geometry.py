@@ -33,6 +33,20 @@ def locate(tick: int, offset: int, station_milli: int, num: int, den: int) -> tu
     return cup, x - cup * unit, unit
 
 
+@njit(cache=True, nogil=True)
+def bent(away_x: float, away_y: float, optics: NDArray[np.float64]) -> tuple[float, float]:
+    """Return what a lens does to a place ``away`` px off its axis: how much further out it is seen, and how much longer a sphere
+    is drawn along that direction than across it.
+
+    ``optics[4:7]``: focal length in px, k1, k2. The seen radius is ``r (1 + k1 r^2 + k2 r^4)`` focal lengths (Brown,
+    Photogrammetric Engineering 32, 444, 1966); a sphere off the axis is an ellipse, longer by ``sqrt(1 + r^2)``.
+    """
+    square = (away_x * away_x + away_y * away_y) / (optics[4] * optics[4])
+    bend = 1.0 + square * (optics[5] + optics[6] * square)
+    along = 1.0 + square * (3.0 * optics[5] + 5.0 * optics[6] * square)
+    return bend, np.sqrt(1.0 + square) * along / bend
+
+
 @dataclass(frozen=True, slots=True)
 class Ruler:
     """The belt's ruler: ``num / den`` ticks a cup."""

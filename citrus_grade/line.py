@@ -141,7 +141,7 @@ class Line:
         self._calibration = self.artefacts.calibrations[state.calibration_id]
         self._rules = Rules(self._plan.low, self._plan.high, self._plan.allowed, self._plan.needs_spectrum)
         calibration = self._calibration
-        self._imagers = [Imager.of(self.config, camera, calibration.colour) for camera in self.config.camera]
+        self._imagers = [Imager.of(self.config, camera, calibration) for camera in self.config.camera]
         self._scale = Scale(self._optics, calibration.scale, calibration.scale_sigma_mm, calibration.density_g_per_ml)
         self._books = OutletBooks(state.due_tick, state.outlet_open, state.outlet_sound, state.last_cup)
         self._blank["model_id"] = int(state.model_id or "0", 16)

@@ -110,6 +110,15 @@ def load_calibration(path: Path, line: LineConfig) -> CalibrationSet:
                 path=path, made=measured.white.shape, wanted=wanted
             )
         )
+    per_lane, cameras = (len(line.camera), line.line.lanes), len(line.camera)
+    for name, shape in (("lens", (cameras, 5)), ("lane_y_px", per_lane), ("cup_x_px", per_lane), ("colour", (1 << 15,))):
+        found = getattr(measured, name)
+        if found is not None and found.shape != shape:
+            raise ArtefactError(
+                _("{path}: {name} is of {made} cameras and lanes, the line has {wanted}; calibrate this line").format(
+                    path=path, name=name, made=found.shape, wanted=shape
+                )
+            )
     if not all(np.isfinite(array).all() for array in measured.arrays().values()) or not (measured.white > measured.dark).all():
         raise ArtefactError(
             _(

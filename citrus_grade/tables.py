@@ -101,6 +101,7 @@ as its first view saw them, NaN where none was found; ``turn_score`` how well ne
 (NaN: not looked at, the rollers' turn was taken). ``flags``: bits of `FLAGS`."""
 
 FLAGS = ("views_disagree", "did_not_turn", "turn_unsure")
+VIEWS_DISAGREE, DID_NOT_TURN, TURN_UNSURE = 1, 2, 4
 
 DECISION = np.dtype(
     [

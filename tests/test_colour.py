@@ -1,6 +1,7 @@
 """Colours learnt from labelled pixels."""
 
 import csv
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -111,7 +112,7 @@ def test_a_line_names_colours_as_its_calibration_set_does(loaded):
     rows, columns = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
     pixels[(rows - config.camera[0].lane_y_px[0]) ** 2 + (columns - config.camera[0].window_x_px) ** 2 > 40**2] = 10
     frame = Frame(0, 0, 20 * 4096, 0, pixels)
-    own = Imager.of(config, config.camera[0], grey)(frame).rows
+    own = Imager.of(config, config.camera[0], replace(loaded.calibration, colour=grey))(frame).rows
     assert own["state"].max() == FRUIT_SEEN
     assert own["colour_cells"].sum() == own["colour_cells"][:, COLOURS.index("grey")].sum() > 0
 

@@ -20,6 +20,8 @@ CERTAIN_END, CERTAIN_BLEMISH = 0.30, 0.36
 """Mean chance over the views from which a mark is an end, or a blemish."""
 OPPOSITE_COS = -0.5
 """The stem end and the stylar end lie further apart than the angle with this cosine."""
+BESIDE_COS = 0.95
+"""Marks closer to an end than the angle with this cosine may be a part of it, or the end itself again."""
 NOTHING, STEM, STYLAR, BLEMISH = range(4)
 
 
@@ -145,4 +147,17 @@ def _name(found: Marks, n: int) -> None:
                     continue
             best, stem, stylar = a + b, i, j
     for k in range(n):
-        found.kind[k] = STEM if k == stem else STYLAR if k == stylar else BLEMISH if tally[k, 3] > CERTAIN_BLEMISH else NOTHING
+        found.kind[k] = STEM if k == stem else STYLAR if k == stylar else NOTHING
+        other = found.kind[k] == NOTHING and not _part_of(found, k, stem) and not _part_of(found, k, stylar)
+        # Knowing that it is no end: what looks like a stylar scar and lies elsewhere is a dark spot.
+        if other and tally[k, 3] > CERTAIN_BLEMISH * (1.0 - tally[k, 1] - tally[k, 2]):
+            found.kind[k] = BLEMISH
+
+
+@njit(cache=True, nogil=True)
+def _part_of(found: Marks, k: int, end: int) -> bool:
+    """Say whether a mark that looks more like an end than like a blemish lies beside the end found."""
+    if end < 0:
+        return False
+    p, q, tally = found.where[k], found.where[end], found.tally[k]
+    return bool(p[0] * q[0] + p[1] * q[1] + p[2] * q[2] > BESIDE_COS and max(tally[1], tally[2]) > tally[3])

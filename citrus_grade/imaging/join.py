@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from citrus_grade.imaging.settle import settle_turns
 from citrus_grade.imaging.size import fill_diameter, fill_height, middle
 from citrus_grade.imaging.surface import Room, roll, surface
 from citrus_grade.tables import BRIDGING, DOUBLE, EMPTY, FRUIT_SEEN, UNSEEN
@@ -58,6 +59,7 @@ def join(
         fill_diameter(views, room.order, n, work[0], out)
         roll(views, room, n, travel, turn_px / out.diameter_px)
         fill_height(views, room.order, n, room.turns, out)
+        settle_turns(views, room, n, out)
         surface(views, room, n, out)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from citrus_grade.geometry import locate
+from citrus_grade.geometry import bent, locate
 from citrus_grade.imaging.disc import INNER, N_CELLS, N_COLOUR_CELLS
 from citrus_grade.imaging.fit import N_RAYS, N_SHADE
 from citrus_grade.imaging.outline import moments, outline
@@ -107,13 +107,14 @@ def measure_tile(
     x, y, outliers = outline(plane, mean_x, mean_y, reach, centre[2:5], threshold, work)
     row.residual = outliers
     coef = work[2]
-    row.x_px, row.y_px = 2 * (x - centre[0]), 2 * (y - centre[1])
+    per_quad = 2.0 / centre[5]
+    row.x_px, row.y_px = per_quad * (x - centre[0]), per_quad * (y - centre[1])
     swing = np.sqrt(coef[3] * coef[3] + coef[4] * coef[4])
     if coef[0] <= swing:
         return
     major, minor = 1.0 / np.sqrt(coef[0] - swing), 1.0 / np.sqrt(coef[0] + swing)
     angle = 0.5 * np.arctan2(-coef[4], -coef[3])
-    row.major_px, row.minor_px, row.angle_rad = 4 * major, 4 * minor, angle
+    row.major_px, row.minor_px, row.angle_rad = 2 * per_quad * major, 2 * per_quad * minor, angle
     # Reach grows with sqrt(area): a mask much fuller or emptier than its ellipse is not one fruit.
     fill = count / (np.pi * major * minor)
     if outliers > OUTLIER_SHARE or major > LARGEST_ASPECT * minor or fill > 1.30 or fill < 0.70:
@@ -151,18 +152,22 @@ def _measure_frame(
     windows, tile, blue = whole[0], whole[1], (whole[2], whole[3])
     quads = tile // 2
     strip = np.empty((quads, words.shape[1]), np.int16)
-    centre = np.empty(5, np.float64)
+    centre = np.empty(6, np.float64)
     n = 0
     for lane in range(len(station_milli)):
         cup0, ahead, unit = locate(tick, offset, station_milli[lane], num, den)
         shift_px = optics[0] * (ahead / unit)
-        cy = lane_y_px[lane]
-        y0 = int(np.floor(cy * 0.5 + 0.5)) - quads // 2
-        if y0 < 0 or 2 * (y0 + quads) > len(words):
-            continue
-        signal_strip(words, y0, blue, strip)
+        strip_y0 = -1
         for window in range(windows):
-            cx = optics[1] + window * optics[0] + shift_px
+            away_x, away_y = optics[1] + window * optics[0] + shift_px - optics[2], lane_y_px[lane] - optics[3]
+            bend, stretch = bent(away_x, away_y, optics)
+            cx, cy = optics[2] + bend * away_x, optics[3] + bend * away_y
+            y0 = int(np.floor(cy * 0.5 + 0.5)) - quads // 2
+            if y0 < 0 or 2 * (y0 + quads) > len(words):
+                continue
+            if y0 != strip_y0:  # a lens that bends a lane bends it by few quads
+                signal_strip(words, y0, blue, strip)
+                strip_y0 = y0
             x0 = int(np.floor(cx * 0.5 + 0.5)) - quads // 2
             if x0 < 0 or x0 + quads > words.shape[1]:
                 continue
@@ -170,10 +175,8 @@ def _measure_frame(
             n += 1
             row.lane, row.cup, row.view_index = lane, cup0 - window, whole[6] + window
             centre[0], centre[1] = cx * 0.5 - x0 - 0.25, cy * 0.5 - y0 - 0.25
-            away_x, away_y = cx - optics[2], cy - optics[3]
             away = np.sqrt(away_x * away_x + away_y * away_y) + 1e-9
-            centre[2], centre[3] = away_x / away, away_y / away
-            centre[4] = np.sqrt(1.0 + (away / optics[4]) ** 2)
+            centre[2], centre[3], centre[4], centre[5] = away_x / away, away_y / away, stretch, bend
             row.sight_x, row.sight_y = away_x / optics[4], away_y / optics[4]
             measure_tile(words, (x0, y0), centre, blue, whole[4], whole[5], lut, trees, strip[:, x0 : x0 + quads], scratch, row)
     return n
@@ -198,7 +201,7 @@ def measure_frame(
     ----------
     words : (height, width / 2) uint16, the mosaic, two pixels a word.
     station_milli : (n_lanes,) station of window 0 of each lane.
-    optics : pitch_px, window_x_px, axis_x_px, axis_y_px, focal_px.
+    optics : pitch_px, window_x_px, axis_x_px, axis_y_px, focal_px, k1, k2; places are those of a lens that does not bend.
     whole : windows, tile_px, blue_row, blue_shift, threshold, least_quads, first_view.
     lut : see `colour.table_of`.
     rows : `tables.VIEW`, at least ``n_lanes * windows``, blank.

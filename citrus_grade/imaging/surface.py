@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from citrus_grade.config import LineConfig
 from citrus_grade.imaging.colour import GREEN_WEIGHT
-from citrus_grade.imaging.disc import LEAST_COS
+from citrus_grade.imaging.disc import INNER, LEAST_COS
 from citrus_grade.imaging.fuse import BLEMISH, STEM, STYLAR, Marks, fuse, marks
-from citrus_grade.tables import COLOURS, GRID, N_SPOTS
+from citrus_grade.imaging.turn import Skin, blank_skin
+from citrus_grade.tables import COLOURS, GRID, N_SPOTS, SPOT_RADIUS, VIEWS_DISAGREE
 
 N_SURFACE = 2560
 """Cells of the sphere, 0.07 rad apart (2.3 mm on a 65 mm fruit)."""
@@ -21,6 +22,8 @@ SURFACE: NDArray[np.float32] = np.array(
     [[math.sqrt(1 - z * z) * f(m * _GOLDEN) for m, z in enumerate(_Z)] for f in (math.cos, math.sin)] + [_Z], np.float32
 )
 """(3, n_surface) directions of the cells in the fruit's frame, spread evenly (Fibonacci's spiral), all of one solid angle."""
+DISAGREE_PCT, DISAGREE_SHARE = 2.0, 0.3
+"""Points of blemish, and part of it, by which map and mean of views may differ before a fruit is flagged."""
 N_COLOURS = len(COLOURS)
 _HALF_GRID = np.float32(GRID / 2)
 
@@ -85,7 +88,8 @@ class Room(NamedTuple):
 
     ``order`` (n_views,) views used; ``turns`` (n_views, 3, 3) fruit to view; ``spots``, ``spot`` as `fuse.fuse`; ``marks`` what
     it found; ``hurt`` (n_spots + 1,); ``there`` (3, n_surface); ``best``, ``weight``, ``bad`` (n_surface,) float32 and
-    ``colour``, ``hue`` (n_surface,) uint8 as `lay_view`; ``tally`` (256,).
+    ``colour``, ``hue`` (n_surface,) uint8 as `lay_view`; ``tally`` (256,); ``skin``, ``score``
+    as `turn.measure_turns`.
     """
 
     order: NDArray[np.int64]
@@ -101,6 +105,8 @@ class Room(NamedTuple):
     colour: NDArray[np.uint8]
     hue: NDArray[np.uint8]
     tally: NDArray[np.int64]
+    skin: Skin
+    score: NDArray[np.float64]
 
 
 def travel_of(config: LineConfig) -> NDArray[np.float64]:
@@ -127,6 +133,8 @@ def room(n_views: int) -> Room:
         colour=np.zeros(N_SURFACE, np.uint8),
         hue=np.zeros(N_SURFACE, np.uint8),
         tally=np.zeros(256, np.int64),
+        skin=blank_skin(n_views),
+        score=np.zeros(max(n_views - 1, 1)),
     )
 
 
@@ -155,9 +163,12 @@ def surface(views: Any, room: Room, n: int, out: Any) -> None:
             views[room.order[k]], room.turns[k], room.hurt, room.there,
             room.best, room.colour, room.hue, room.weight, room.bad,
         )  # fmt: skip
-    _shares(room, out)
+    coloured = 0
+    for k in range(n):
+        coloured += views[room.order[k]].colour_cells.sum()
+    _shares(room, coloured > 0, out)
     _blemishes(room.marks, n_marks, out)
-    _mean_of_views(views, room.order, n, out)
+    _mean_of_views(views, room, n, out)
 
 
 @njit(cache=True, nogil=True)
@@ -178,8 +189,8 @@ def rolled(angle: float, sight_x: float, sight_y: float, turn: NDArray[np.float6
 
 
 @njit(cache=True, nogil=True)
-def _shares(room: Room, out: Any) -> None:
-    """Fill colours, hue, coverage and blemish of the seen surface."""
+def _shares(room: Room, coloured: bool, out: Any) -> None:
+    """Fill coverage and blemish of the seen surface, and its colours and hue if a camera saw any."""
     colour = np.zeros(N_COLOURS, np.int64)
     total, bad = 0, 0
     room.tally[:] = 0
@@ -193,6 +204,8 @@ def _shares(room: Room, out: Any) -> None:
         return
     out.coverage_pct = 100.0 * total / N_SURFACE
     out.blemish_pct = 100.0 * bad / total
+    if not coloured:
+        return
     out.green_pct = 0.0
     for c in range(N_COLOURS):
         out.colour_pct[c] = 100.0 * colour[c] / total
@@ -219,15 +232,22 @@ def _blemishes(found: Marks, n: int, out: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _mean_of_views(views: Any, order: NDArray[np.int64], n: int, out: Any) -> None:
-    cells, bad, red, green, blue = 0, 0, 0.0, 0.0, 0.0
+def _mean_of_views(views: Any, room: Room, n: int, out: Any) -> None:
+    """Fill mean colour and, as a check of the map, the mean share of blemish in a view; flag a fruit where they differ much."""
+    cells, hurt, red, green, blue = 0, 0.0, 0.0, 0.0, 0.0
     for k in range(n):
-        row = views[order[k]]
+        row = views[room.order[k]]
         cells += row.skin_cells
-        bad += row.blemish_cells
+        for s in range(row.spots):
+            mark = room.marks.of[k, s + 1]
+            if mark >= 0 and room.marks.kind[mark] == BLEMISH:
+                hurt += row.spot[s, SPOT_RADIUS] ** 2
         red += row.red * row.skin_cells
         green += row.green * row.skin_cells
         blue += row.blue * row.skin_cells
     if cells:
         out.red, out.green, out.blue = red / cells, green / cells, blue / cells
-        out.blemish_views_pct = 100.0 * bad / cells
+        out.blemish_views_pct = 100.0 * hurt / (n * INNER)
+        apart = abs(out.blemish_views_pct - out.blemish_pct)
+        if apart > max(DISAGREE_PCT, DISAGREE_SHARE * out.blemish_views_pct):
+            out.flags |= VIEWS_DISAGREE

@@ -38,7 +38,7 @@ def packout_chart(run: Run) -> Figure:
         axes.text(left + 0.6, y, f"{left:.1f} %   n = {n:,}   {kg:,.1f} kg", va="center", fontsize=7.5)
     axes.set_yticks(range(len(grades)), [style.name(grade) for grade in grades])
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.32 * max(sum(row["pct"] for row in rows if row["grade"] == grade) for grade in grades))
+    axes.set_xlim(0, 1.32 * max((sum(row["pct"] for row in rows if row["grade"] == grade) for grade in grades), default=100.0))
     axes.set_xlabel(style.say(N_("share of fruit, %; in the bars: outlet, – is the end of the belt")))
     axes.tick_params(axis="y", length=0)
     style.grid(axes, "x")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from citrus_grade.geometry import locate
+from citrus_grade.geometry import bent, locate
 from citrus_grade.imaging.imager import Imager
 from citrus_grade.imaging.kernel import root_of
 
@@ -14,17 +14,23 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A cup's centre in a frame, in pixels."""
+    """A cup's centre in a frame, in pixels, and how far off the lens's axis a lens that does not bend would show it."""
 
     x_px: float
     y_px: float
+    away_x_px: float
+    away_y_px: float
 
 
 def place_of(imager: Imager, tick: int, offset: int, lane: int, cup: int) -> Place:
     """Return where a cup's centre lies in a frame, by the imaging kernel's own geometry."""
     cup0, ahead, unit = locate(tick, offset, int(imager.station_milli[lane]), imager.ruler.num, imager.ruler.den)
     pitch_px, window_x_px = float(imager.optics[0]), float(imager.optics[1])
-    return Place(window_x_px + (cup0 - cup + ahead / unit) * pitch_px, float(imager.lane_y_px[lane]))
+    axis_x_px, axis_y_px = float(imager.optics[2]), float(imager.optics[3])
+    away_x_px = window_x_px + (cup0 - cup + ahead / unit) * pitch_px - axis_x_px
+    away_y_px = float(imager.lane_y_px[lane]) - axis_y_px
+    bend, _stretch = bent(away_x_px, away_y_px, imager.optics)
+    return Place(axis_x_px + bend * away_x_px, axis_y_px + bend * away_y_px, away_x_px, away_y_px)
 
 
 def outline(imager: Imager, place: Place, view: np.void, n: int = 90) -> Points:
@@ -40,12 +46,13 @@ def widest(imager: Imager, place: Place, view: np.void) -> Points:
 
 def disc(imager: Imager, place: Place, view: np.void) -> tuple[Points, Points]:
     """Return what takes a view's unit disc to its frame: the centre (2,) and a matrix (2, 2)."""
-    axis = np.array([place.x_px - imager.optics[2], place.y_px - imager.optics[3]])
+    axis = np.array([place.away_x_px, place.away_y_px])
     away = float(np.hypot(*axis)) + 1e-9
-    stretch = np.sqrt(1 + (away / float(imager.optics[4])) ** 2)
+    bend, stretch = bent(place.away_x_px, place.away_y_px, imager.optics)
     major, minor, angle = (float(view[name]) for name in ("major_px", "minor_px", "angle_rad"))
-    root = root_of(0.5 * major, 0.5 * minor, angle, np.array([0.0, 0.0, *(axis / away), stretch]))
-    return np.array([place.x_px + float(view["x_px"]), place.y_px + float(view["y_px"])]), np.array(root).reshape(2, 2)
+    root = root_of(0.5 * bend * major, 0.5 * bend * minor, angle, np.array([0.0, 0.0, *(axis / away), stretch]))
+    centre = np.array([place.x_px + bend * float(view["x_px"]), place.y_px + bend * float(view["y_px"])])
+    return centre, np.array(root).reshape(2, 2)
 
 
 def _in_frame(imager: Imager, place: Place, view: np.void, along: Points, across: Points) -> Points:

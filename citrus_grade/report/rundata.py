@@ -152,16 +152,20 @@ def _matches(fruit: Columns, truth: Columns) -> NDArray[np.int64]:
 def _accuracy(whole: Columns, truth: Columns, start: dict[str, Any]) -> dict[str, Any]:
     """Bring the stored tables back into the shape `against_truth` compares."""
     targets = tuple(start["targets"])
-    named = {name: whole[name] for name in ("lane", "cup", "fruit_views", "diameter_mm", "mass_g", "fire_tick")}
+    measured = ("diameter_mm", "height_mm", "mass_g", "green_pct", "blemish_pct", "blemish_count")
+    named = {name: whole[name] for name in ("lane", "cup", "fruit_views", *measured, "fire_tick")}
     said = _packed(named, ("outlet", "i4"), ("reason", "i4"), ("trait", "f8", (2,)))
     said["outlet"] = [start["outlets"].index(outlet) for outlet in whole["outlet"]]
     said["reason"] = [Reason[reason.upper()] for reason in whole["reason"]]
     for k, name in enumerate(targets):
         said["trait"][:, k] = whole[name]
     outer = ("lane", "cup", "load", "fell")
-    fruit = _packed({name: column for name, column in truth.items() if name not in outer})
-    known = _packed({name: truth[name] for name in outer}, ("fruit", fruit.dtype))
-    known["fruit"] = fruit
+    seen = {name.removeprefix("seen_"): column for name, column in truth.items() if name.startswith("seen_")}
+    own = {name: column for name, column in truth.items() if name not in outer and not name.startswith("seen_")}
+    parts = {"fruit": _packed(own), **({"seen": _packed(seen)} if seen else {})}
+    known = _packed({name: truth[name] for name in outer}, *((name, part.dtype) for name, part in parts.items()))
+    for name, part in parts.items():
+        known[name] = part
     return against_truth(said, known, targets)
 
 

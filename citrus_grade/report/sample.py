@@ -63,7 +63,7 @@ def _made_again(run: Run, cups: int) -> Iterator[Message]:
 def _measured(run: Run, items: Iterator[object]) -> Sample | None:
     """Return the first frame in which the last window has a cup, with a few pitches to spare where the run is long enough."""
     camera = run.loaded.config.camera[0]
-    imager, belt = Imager.of(run.loaded.config, camera), Belt.of(run.loaded.config)
+    imager, belt = Imager.of(run.loaded.config, camera, run.loaded.calibration), Belt.of(run.loaded.config)
     wanted = int(camera.station + camera.windows) + 4
     last: Frame | None = None
     for item in items:

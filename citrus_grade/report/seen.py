@@ -71,7 +71,7 @@ def look_up(run_dir: Path, loaded: Loaded, lane: int, cup: int) -> Seen:
         seen,
         loaded,
         Belt.of(loaded.config),
-        [Imager.of(loaded.config, camera, loaded.calibration.colour) for camera in loaded.config.camera],
+        [Imager.of(loaded.config, camera, loaded.calibration) for camera in loaded.config.camera],
     )
     last = -1
     for _t_ns, item in walk.entries(frames=seen.profile == "full", from_cup=cup):

@@ -35,6 +35,8 @@ _DEMOSAIC = {
     "BGGR": cv2.COLOR_BayerBGGR2BGR,
     "GRBG": cv2.COLOR_BayerGRBG2BGR,
     "GBRG": cv2.COLOR_BayerGBRG2BGR,
+    "mono": cv2.COLOR_GRAY2BGR,
+    "rgb": cv2.COLOR_RGB2BGR,
 }
 
 
@@ -79,7 +81,7 @@ def export(run_dir: Path, out: Path, kind: str, progress: Progress | None = None
 
 
 def demosaic(mosaic: NDArray[np.uint8], bayer: str) -> NDArray[np.uint8]:
-    """Return a raw frame (height, width) as colours (height, width, 3), blue first."""
+    """Return a frame as its camera sends it as colours (height, width, 3), blue first."""
     return np.asarray(cv2.cvtColor(mosaic, _DEMOSAIC[bayer]), np.uint8)
 
 

@@ -127,7 +127,7 @@ class LogWriter:
     def _frame(self, frame: Frame) -> None:
         """What is no mosaic is kept as an empty one: the line refuses either, and a replay finds it where it was."""
         sound = codec.accepts(frame.mosaic)
-        height, width = frame.mosaic.shape if sound else (0, 0)
+        height, width = frame.mosaic.shape[:2] if sound else (0, 0)
         head = FRAME_HEAD.pack(frame.camera, frame.seq, frame.tick, frame.t_ns, height, width)
         self._put(self._frames, head + (codec.encode(frame.mosaic) if sound else b""))
 

@@ -165,8 +165,11 @@ def _summary(
 
 
 def _flat(truth: Table) -> pa.Table:
-    """Return the scalar columns of the simulator's truth, the fruit's own with them."""
+    """Return the scalar columns of a truth, the fruit's own with them, and as ``seen_...`` what could be seen of it."""
     named = {name: truth[name] for name in ("lane", "cup", "load", "fell")}
     fruit = truth["fruit"]
     named |= {name: fruit[name] for name in fruit.dtype.names or () if not fruit.dtype[name].shape}
+    if "seen" in (truth.dtype.names or ()):
+        seen = truth["seen"]
+        named |= {f"seen_{name}": seen[name] for name in seen.dtype.names or () if not seen.dtype[name].shape}
     return pa.table({name: np.ascontiguousarray(column) for name, column in named.items()})

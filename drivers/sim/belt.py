@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from citrus_grade.drivers.sim.orchard import TRUTH, grow
+from citrus_grade.drivers.sim.seen import SEEN
 
 ROOM = 0.96
 """Share of a cup's width that two fruit in it may take."""
@@ -20,6 +21,7 @@ LOAD = np.dtype(
         ("load", "u1"),
         ("fruit", TRUTH),
         ("second", TRUTH),
+        ("seen", SEEN),
         ("x_mm", "<f8", (2,)),
         ("y_mm", "<f8", (2,)),
         ("start_pose", "<f8", (2, 3, 3)),
@@ -29,17 +31,19 @@ LOAD = np.dtype(
     ]
 )
 """What lies in one cup. Index 1 of the pairs is the second fruit of a double; ``fell`` is the outlet it dropped at (-1: end
-of belt)."""
+of belt); ``seen`` is of fruit alone in their cup."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """How fruit comes onto the belt. Shares are of all cups; slip is the relative spread of the rollers' turn."""
+    """How fruit comes onto the belt. Shares are of all cups; slip is the relative spread of the rollers' turn; in stuck cups
+    fruit does not turn at all."""
 
     fill: float = 0.85
     doubles: float = 0.008
     bridging: float = 0.002
     slip: float = 0.04
+    stuck: float = 0.0
     gauge_mm: tuple[float, ...] = ()
 
 
@@ -68,6 +72,8 @@ def load(
     slip = loading.slip * rng.standard_normal((n, 2))
     table["turn_rad_per_cup"] = roller_ratio * pitch_mm / radius_mm * (1 + slip)
     table["yaw_rad_per_cup"] = 0.03 * rng.standard_normal((n, 2))
+    stuck = np.random.default_rng([seed, 8]).random(n) < loading.stuck
+    table["turn_rad_per_cup"][stuck] = table["yaw_rad_per_cup"][stuck] = 0.0
     return table.reshape(lanes, cups)
 
 

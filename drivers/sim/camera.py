@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from citrus_grade.drivers.sim.faults import smudge, spoil
 from citrus_grade.drivers.sim.render_belt import lay, roll_out
 from citrus_grade.drivers.sim.render_fruit import draw
 from citrus_grade.drivers.sim.render_noise import coarse_tile, fine_tile
@@ -60,7 +61,7 @@ class SimCamera:
     Parameters
     ----------
     optics : the camera.
-    seed : draws the sensor's noise and the belt's wear.
+    seed : draws the sensor's noise, the belt's wear and where the lens gets dirty.
     lane_y_px : rows of the lanes' middles; dividers lie half-way between.
     """
 
@@ -69,6 +70,7 @@ class SimCamera:
         self._seed = seed
         self._belt = roll_out(seed, optics.height_px, optics.px_per_mm, lane_y_px)
         self._gain = _light_field(optics)
+        self._smudge = smudge(seed, optics.height_px, optics.width_px)
         self._mosaic = np.array(["RGB".index(colour) for colour in optics.bayer], np.int64).reshape(2, 2)
         self._noise = np.random.default_rng([seed, 5]).standard_normal(_BANK, np.float32)
         self._sigma_px = float(np.hypot(DEFOCUS_PX, optics.blur_px / np.sqrt(12))), DEFOCUS_PX
@@ -82,6 +84,9 @@ class SimCamera:
         x_px: NDArray[np.float64],
         y_px: NDArray[np.float64],
         pose: NDArray[np.float64],
+        *,
+        light: float = 1.0,
+        dirt: float = 0.0,
     ) -> NDArray[np.uint8]:
         """Take one frame.
 
@@ -92,6 +97,7 @@ class SimCamera:
         fruit : (n,) `TRUTH`. A fruit listed later is drawn over one listed earlier.
         x_px, y_px : (n,) where on the belt plane each fruit lies: column and row of the point under its centre.
         pose : (n, 3, 3) rotations, fruit frame to camera frame (x along columns, y along rows, z to the lens).
+        light, dirt : see `faults.Faults`.
 
         Returns
         -------
@@ -106,6 +112,8 @@ class SimCamera:
                 frame, self._gain, self._mosaic, optics.px_per_mm, optics.lens_height_mm, self._sigma_px,
                 skin, self._fine, coarse_tile(), centre_mm, np.ascontiguousarray(turn, np.float64),
             )  # fmt: skip
+        if light < 1 or dirt > 0:
+            spoil(frame, light, dirt, self._smudge)
         starts = np.random.default_rng([self._seed, seq, 6]).integers(0, _BANK - optics.width_px, optics.height_px)
         return develop(frame, self._noise, starts, optics.read_noise, 255.0 / optics.full_well_e)
 

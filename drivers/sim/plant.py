@@ -7,21 +7,22 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from citrus_grade.config import CameraSection, ConfigError, LineConfig, Number, explain
-from citrus_grade.drivers.sim.belt import CUP_DOUBLE, CUP_EMPTY, LOAD, Loading, SimEncoder, load, poses
+from citrus_grade.drivers.sim.belt import CUP_DOUBLE, CUP_EMPTY, CUP_SINGLE, LOAD, Loading, SimEncoder, load, poses
 from citrus_grade.drivers.sim.camera import Optics, SimCamera
+from citrus_grade.drivers.sim.faults import Faults
 from citrus_grade.drivers.sim.plc import SimPlc
+from citrus_grade.drivers.sim.seen import seen
 from citrus_grade.drivers.sim.spectrometer import SimSpectrometer
 from citrus_grade.geometry import Ruler, Unwrapper
 from citrus_grade.messages import Command, Ejection, Frame, Message, Pulse, Scans
 
 
-class SimOptions(BaseModel):
+class SimOptions(Faults):
     """``[source]`` of a simulated line."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     driver: str = "sim"
     seed: int = 1
     seconds: Annotated[float, BeforeValidator(lambda v: float(v) if isinstance(v, int) else v), Field(gt=0)] = 60.0
@@ -58,7 +59,7 @@ class SimPlant:
         self.options = options
         line, ratio = config.line, config.encoder.ratio
         self._cups = max(int(options.seconds * line.cups_per_s), 1)
-        loading = Loading(options.fill, options.doubles, options.bridging, gauge_mm=options.gauge_mm)
+        loading = Loading(options.fill, options.doubles, options.bridging, stuck=options.stuck_cups, gauge_mm=options.gauge_mm)
         self.table = load(
             options.seed,
             line.lanes,
@@ -72,6 +73,7 @@ class SimPlant:
         self._encoder = SimEncoder(ratio, config.encoder.bits, self._rng)
         self._unwrap = Unwrapper(config.encoder.bits)
         self._tick, self._now_ns = -1, 0
+        self._watched = False
         station = np.array([[o.station + phase for o in config.outlet] for phase in config.phases]).reshape(line.lanes, -1)
         self._plc = SimPlc(self.table, station, ratio, Ruler.of(ratio).ticks(line.lead_ms / 1000 * line.cups_per_s))
         self._cameras = [SimCamera(optics(c), options.seed + i, c.lane_y_px) for i, c in enumerate(config.camera)]
@@ -110,8 +112,21 @@ class SimPlant:
         self._plc.eject(ejections, self._tick, self._now_ns)
 
     def truth(self) -> NDArray[Any]:
-        """Return (lanes * cups,) of `belt.LOAD`: what lay in each cup and where it fell."""
+        """Return (lanes * cups,) of `belt.LOAD`: what lay in each cup, what was to be seen of it and where it fell."""
+        if not self._watched:
+            self._watch()
         return self.table.reshape(-1)
+
+    def _watch(self) -> None:
+        travelled = _travelled(self.config)
+        if not travelled.shape[1]:
+            return
+        for lane, cups in zip(self.table, travelled, strict=True):
+            alone = lane["load"] == CUP_SINGLE
+            rows = lane[alone]
+            pose = np.stack([poses(rows, 0, np.full(len(rows), at)) for at in cups], axis=1)
+            lane["seen"][alone] = seen(rows["fruit"], pose)
+        self._watched = True
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -158,7 +173,10 @@ class SimPlant:
         y_px = camera.height_px / 2 + (lane_y - camera.height_px / 2) * shrink
         travelled = float(belt) - rows["cup"].astype(np.float64)
         pose = np.where((which == 0)[:, None, None], poses(rows, 0, travelled), poses(rows, 1, travelled))
-        return self._cameras[index].expose(int(belt), float(belt) * self.config.line.pitch_mm, fruit, x_px, y_px, pose)
+        line_s = float(belt) / self.config.line.cups_per_s
+        light, dirt = self.options.light(line_s), self.options.dirt(line_s)
+        belt_mm = float(belt) * self.config.line.pitch_mm
+        return self._cameras[index].expose(int(belt), belt_mm, fruit, x_px, y_px, pose, light=light, dirt=dirt)
 
     def _scan(self, pitch: int) -> Iterator[tuple[int, Message]]:
         """Yield the scans of this pitch as they happen, all lanes of one phase at a time."""
@@ -179,6 +197,15 @@ class SimPlant:
             t_ns = self._t_ns(belt)
             arrival = t_ns + int(self._rng.uniform(0.5, 0.95) * spectrometer.latency_ms * 1e6)
             yield arrival, Scans(t_ns, lanes.astype(np.int32), seq, tick, counts)
+
+
+def _travelled(config: LineConfig) -> NDArray[np.float64]:
+    """Return how far a cup of each lane has travelled when each of its views is taken, (n_lanes, n_views) pitches.
+
+    Frames are taken at whole pitches, and a cup lies at most half a pitch from the middle of its window.
+    """
+    first = [[np.ceil(c.station + phase - 0.5) + w for c in config.camera for w in range(c.windows)] for phase in config.phases]
+    return np.array(first, np.float64).reshape(config.line.lanes, -1)
 
 
 def _triggers(config: LineConfig) -> list[tuple[Fraction, float, int, float]]:

@@ -47,7 +47,7 @@ def blemish_share(fruit: NDArray[Any]) -> NDArray[np.float64]:
     (n,) float64 in 0..1.
     """
     fine, coarse = fine_tile(), coarse_tile()
-    return np.array([_blemish_share(skin, fine, coarse, _disc(2000), _sphere(1000)) for skin in skins(fruit)], np.float64)
+    return np.array([_blemish_share(skin, fine, coarse, even_disc(2000), even_sphere(1000)) for skin in skins(fruit)], np.float64)
 
 
 def green_share_truth(fruit: NDArray[Any]) -> NDArray[np.float64]:
@@ -62,7 +62,7 @@ def green_share_truth(fruit: NDArray[Any]) -> NDArray[np.float64]:
     (n,) float64 in 0..1.
     """
     fine, coarse = fine_tile(), coarse_tile()
-    return np.array([_green_share(skin, fine, coarse, _sphere(4000)) for skin in skins(fruit)], np.float64)
+    return np.array([_green_share(skin, fine, coarse, even_sphere(4000)) for skin in skins(fruit)], np.float64)
 
 
 @lru_cache(maxsize=2048)
@@ -132,14 +132,14 @@ def _greening(skin: NDArray[Any], fruit: Any, rng: np.random.Generator) -> None:
     """Set the level above which skin is green so that ``green_share`` of the surface is."""
     skin["green_axis"] = rng.standard_normal(3) * 0.3 + (0.0, 0.0, rng.choice((-0.9, 0.7)))
     skin["green_sharp"] = 1 / rng.uniform(0.3, 1.2)
-    level, area = _green_levels(skin, coarse_tile(), _sphere(1500))
+    level, area = _green_levels(skin, coarse_tile(), even_sphere(1500))
     order = np.argsort(-level)
     covered = np.searchsorted(np.cumsum(area[order]), fruit["green_share"])
     skin["green_from"] = level[order[min(covered, len(order) - 1)]] if fruit["green_share"] > 0 else np.inf
 
 
 @lru_cache(maxsize=4)
-def _sphere(n: int) -> NDArray[np.float64]:
+def even_sphere(n: int) -> NDArray[np.float64]:
     """Return (n, 3) unit vectors spread evenly (Fibonacci spiral)."""
     i = np.arange(n) + 0.5
     z = 1 - 2 * i / n
@@ -149,7 +149,7 @@ def _sphere(n: int) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=2)
-def _disc(n: int) -> NDArray[np.float64]:
+def even_disc(n: int) -> NDArray[np.float64]:
     """Return (n, 2) points spread evenly over the unit disc (Vogel spiral)."""
     i = np.arange(n) + 0.5
     turn = i * np.pi * (3 - np.sqrt(5))
@@ -157,7 +157,7 @@ def _disc(n: int) -> NDArray[np.float64]:
 
 
 @njit(cache=True, nogil=True)
-def _place(skin: Any, ux: float, uy: float, uz: float) -> tuple[float, float, float, float]:
+def place(skin: Any, ux: float, uy: float, uz: float) -> tuple[float, float, float, float]:
     """Return the surface point in a direction and the surface there is per steradian, in radii squared."""
     a, c = skin["radius_mm"], skin["half_height_mm"]
     far = 1 / np.sqrt((ux * ux + uy * uy) / (a * a) + uz * uz / (c * c))
@@ -167,11 +167,11 @@ def _place(skin: Any, ux: float, uy: float, uz: float) -> tuple[float, float, fl
 
 
 @njit(cache=True, nogil=True)
-def _area(skin: Any, directions: NDArray[np.float64]) -> float:
+def area_of(skin: Any, directions: NDArray[np.float64]) -> float:
     """Return the whole surface in radii squared."""
     total = 0.0
     for i in range(len(directions)):
-        total += _place(skin, directions[i, 0], directions[i, 1], directions[i, 2])[3]
+        total += place(skin, directions[i, 0], directions[i, 1], directions[i, 2])[3]
     return total / len(directions) * 4 * np.pi
 
 
@@ -181,7 +181,7 @@ def _green_levels(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     level, area = np.empty(len(directions)), np.empty(len(directions))
     for i in range(len(directions)):
-        x, y, z, area[i] = _place(skin, directions[i, 0], directions[i, 1], directions[i, 2])
+        x, y, z, area[i] = place(skin, directions[i, 0], directions[i, 1], directions[i, 2])
         patch, mottle = zones(skin, coarse, x, y, z)
         level[i] = green_level(skin, patch, mottle, x, y, z)
     return level, area / area.sum()
@@ -191,7 +191,7 @@ def _green_levels(
 def _green_share(skin: Any, fine: NDArray[np.int8], coarse: NDArray[np.float32], directions: NDArray[np.float64]) -> float:
     green = total = 0.0
     for i in range(len(directions)):
-        x, y, z, area = _place(skin, directions[i, 0], directions[i, 1], directions[i, 2])
+        x, y, z, area = place(skin, directions[i, 0], directions[i, 1], directions[i, 2])
         voxel = fine_at(*fine_point(skin, x, y, z))
         patch, mottle = zones(skin, coarse, x, y, z)
         total += area
@@ -201,30 +201,43 @@ def _green_share(skin: Any, fine: NDArray[np.int8], coarse: NDArray[np.float32],
 
 
 @njit(cache=True, nogil=True)
+def reach(skin: Any, b: int) -> float:
+    """Return how far blemish ``b`` may reach, in Lambert's projection of the unit sphere."""
+    span: float = min(REACH * skin["semi_mm"][b, 0] / skin["local_radius_mm"][b], 1.95)
+    return span
+
+
+@njit(cache=True, nogil=True)
+def around(skin: Any, b: int, s: float, t: float) -> tuple[float, float, float, float]:
+    """Return the surface point, and the surface there per steradian, at ``s, t`` from a blemish's middle.
+
+    Lambert's azimuthal equal-area projection, back to the sphere: every point of a disc stands for the same solid angle.
+    """
+    square = s * s + t * t
+    flat, up = np.sqrt(1 - square / 4), 1 - square / 2
+    u = flat * (s * skin["along"][b] + t * skin["across"][b]) + up * skin["centre"][b]
+    return place(skin, u[0], u[1], u[2])
+
+
+@njit(cache=True, nogil=True)
 def _blemish_share(
     skin: Any, fine: NDArray[np.int8], coarse: NDArray[np.float32], disc: NDArray[np.float64], sphere: NDArray[np.float64]
 ) -> float:
     covered = 0.0
     for b in range(skin["n_blemishes"]):
-        local = skin["local_radius_mm"][b]
-        span = min(REACH * skin["semi_mm"][b, 0] / local, 1.95)
+        span = reach(skin, b)
         for i in range(len(disc)):
-            s, t = span * disc[i, 0], span * disc[i, 1]
-            # Lambert's azimuthal equal-area projection, back to the sphere: every point stands for the same solid angle.
-            square = s * s + t * t
-            flat, up = np.sqrt(1 - square / 4), 1 - square / 2
-            u = flat * (s * skin["along"][b] + t * skin["across"][b]) + up * skin["centre"][b]
-            x, y, z, area = _place(skin, u[0], u[1], u[2])
+            x, y, z, area = around(skin, b, span * disc[i, 0], span * disc[i, 1])
             voxel = fine_at(*fine_point(skin, x, y, z))
             patch, mottle = zones(skin, coarse, x, y, z)
             hurt = paint(skin, fine, voxel, patch, mottle, x, y, z, 0)[2] > 0.5
-            if hurt and _first(skin, fine[voxel + SPECK] * FINE_STEP, mottle, x, y, z) == b:
+            if hurt and first(skin, fine[voxel + SPECK] * FINE_STEP, mottle, x, y, z) == b:
                 covered += area * np.pi * span * span / len(disc)
-    return covered / _area(skin, sphere)
+    return covered / area_of(skin, sphere)
 
 
 @njit(cache=True, nogil=True)
-def _first(skin: Any, speck: float, mottle: float, x: float, y: float, z: float) -> int:
+def first(skin: Any, speck: float, mottle: float, x: float, y: float, z: float) -> int:
     """Return the first blemish that covers a point."""
     for b in range(skin["n_blemishes"]):
         if cover(skin, b, mottle, speck, x, y, z) > 0.5:
