@@ -1,6 +1,7 @@
 """The kernel against its plain twin: two programs, one measurement."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from citrus_grade.calibration_set import CalibrationSet
 from citrus_grade.config import LineConfig, parse
 from citrus_grade.drivers.sim.plant import SimOptions, SimPlant
 from citrus_grade.imaging.imager import Imager
@@ -183,3 +185,26 @@ def test_the_engine_is_the_kernel_unless_asked() -> None:
     camera = ROUND.camera[0]
     assert Imager.of(ROUND, camera).measure is Imager.of(ROUND, camera, engine="kernel").measure
     assert Imager.of(ROUND, camera).measure is not Imager.of(ROUND, camera, engine="twin").measure
+
+
+def test_a_lens_that_bends_is_undone_alike_and_undone_at_all() -> None:
+    config = line({})
+    camera = config.camera[0]
+    plant = SimPlant(config, SimOptions(seed=4, seconds=1.5))
+    frame = next(message for k, message in enumerate(m for m in plant.messages() if isinstance(m, Frame)) if k == 14)
+    straight = np.array([[camera.width_px / 2, camera.height_px / 2, 1496.0, 0.0, 0.0]])
+    sizes = {}
+    for name, k1 in (("straight", 0.0), ("barrel", -0.02)):
+        lens = straight.copy()
+        lens[0, 3] = k1
+        calibration = replace(CalibrationSet.nominal(config), lens=lens)
+        kernel, twin = (Imager.of(config, camera, calibration, engine=engine)(frame).rows for engine in ("kernel", "twin"))
+        good = (kernel["state"] == FRUIT_SEEN) & (twin["state"] == FRUIT_SEEN)
+        assert good.sum() > 20
+        assert np.median(np.abs(kernel["major_px"] - twin["major_px"])[good]) < 0.02
+        sizes[name] = {(int(row["lane"]), int(row["view_index"])): row["major_px"] for row in kernel[good]}
+    away = [np.hypot(64 + 128 * v - 512, 64 + 128 * lane - 384) / 1496 for lane, v in sizes["straight"]]
+    grown = np.array([sizes["barrel"].get(key, np.nan) / size for key, size in sizes["straight"].items()])
+    # What a barrel lens shows at the edge is larger than it looks: by 1 / (1 + k1 r^2) across, by more along.
+    assert np.nanmean(grown[np.array(away) > 0.25]) > 1.0008
+    assert np.nanmean(np.abs(grown[np.array(away) < 0.1] - 1)) < 0.001
