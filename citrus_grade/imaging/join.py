@@ -59,7 +59,7 @@ def join(
         fill_diameter(views, room.order, n, work[0], out)
         roll(views, room, n, travel, turn_px / out.diameter_px)
         fill_height(views, room.order, n, room.turns, out)
-        settle_turns(views, room, n, out)
+        settle_turns(views, room, n, travel, 2.0 * turn_px / out.diameter_px, out)
         surface(views, room, n, out)
 
 
