@@ -221,7 +221,7 @@ def rotation(views: Table, turns: NDArray[np.float64]) -> tuple[float | None, in
     def measure() -> None:
         for k in range(n_fruit):
             for v in range(n):
-                turn.look(views[k, v]["texture"], skin, v)
+                turn.look(views[k, v]["skin"], skin, v)
             turn.measure_turns(skin, n, turns[k].copy(), score)
 
     rounds = 5

@@ -147,21 +147,27 @@ def grow(samples: list[Sample], seed: int = 0) -> ExtraTreesClassifier:
 
 
 def write(trees: ExtraTreesClassifier, path: Path) -> None:
-    """Write a forest as the program reads it."""
-    parts: dict[str, list[NDArray[np.generic]]] = {name: [] for name in ("feature", "threshold", "low", "high", "chance")}
-    roots, at = [], 0
+    """Write a forest as the program walks it: a node's two children side by side, a leaf leading to itself."""
+    parts: dict[str, list[NDArray[np.generic]]] = {name: [] for name in ("feature", "threshold", "low", "chance")}
+    roots, start = [], 0
     classes = trees.classes_.tolist()
     for tree in (estimator.tree_ for estimator in trees.estimators_):
-        roots.append(at)
-        leaf = tree.children_left < 0
-        share = tree.value[:, 0] / tree.value[:, 0].sum(axis=1, keepdims=True)
-        parts["feature"].append(np.where(leaf, -1, tree.feature).astype(np.int32))
-        parts["threshold"].append(tree.threshold.astype(np.float32))
-        parts["low"].append((tree.children_left + at).astype(np.int32))
-        parts["high"].append((tree.children_right + at).astype(np.int32))
+        order, low = [0], []  # old numbers of the nodes in their new order, level by level; new number of each one's first child
+        for at in order:
+            leaf = tree.children_left[at] < 0
+            low.append(order.index(at) if leaf else len(order))
+            order += [] if leaf else [tree.children_left[at], tree.children_right[at]]
+        leaf = tree.children_left[order] < 0
+        share = tree.value[order, 0] / tree.value[order, 0].sum(axis=1, keepdims=True)
+        roots.append(start)
+        parts["feature"].append(np.where(leaf, 0, tree.feature[order]).astype(np.uint8))
+        parts["threshold"].append(np.where(leaf, np.inf, tree.threshold[order]).astype(np.float32))
+        parts["low"].append(np.array(low, np.uint32) + np.uint32(start))
         parts["chance"].append(np.stack([share[:, classes.index(k)] for k in (STEM, STYLAR, BLEMISH)], axis=1).astype(np.float32))
-        at += tree.node_count
-    np.savez_compressed(path, root=np.array(roots, np.int32), **{name: np.concatenate(rows) for name, rows in parts.items()})
+        start += len(order)
+    depth = np.array([max(estimator.tree_.max_depth for estimator in trees.estimators_)])
+    arrays = {name: np.concatenate(rows) for name, rows in parts.items()}
+    np.savez_compressed(path, root=np.array(roots, np.uint32), depth=depth, **arrays)
 
 
 def held_out(samples: list[Sample]) -> None:

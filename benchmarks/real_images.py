@@ -44,7 +44,7 @@ class Fruit:
         self.expected[:] = self.turns
         skin, self.score = turn.blank_skin(n), np.zeros(max(n - 1, 1))
         for k, seen in enumerate(self.looked):
-            turn.look(seen.row["texture"], skin, k)
+            turn.look(seen.row["skin"], skin, k)
         turn.measure_turns(skin, n, self.turns, self.score)
         self.marks = fuse.marks(n)
         spots = np.array([seen.n for seen in self.looked])

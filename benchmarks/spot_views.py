@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.real_views import measure
-from citrus_grade.imaging.disc import INNER
+from citrus_grade.imaging.disc import INNER, SPOT
 from citrus_grade.imaging.fit import N_RAYS, N_SHADE
 from citrus_grade.imaging.kernel import root_of
 from citrus_grade.imaging.skin import planes, shading
@@ -24,7 +24,7 @@ class Looked:
     n: int
     features: NDArray[np.float32]
     spot: NDArray[np.float32]
-    label: NDArray[np.uint8]
+    label: NDArray[np.uint32]
     centre: NDArray[np.float64]
     root: NDArray[np.float64]
 
@@ -46,16 +46,17 @@ def look(mosaic: NDArray[np.uint8]) -> Looked:
     """Look at a raw RGGB tile with one fruit in its middle."""
     tile, n = len(mosaic), len(mosaic) // 2
     row, words = measure(mosaic), mosaic.view(np.uint16)
-    room, label, spot = spot_room(n), np.zeros((n, n), np.uint8), np.zeros((N_SPOTS, 6), np.float32)
+    room, skin, spot = spot_room(n), np.zeros((n, n), np.uint32), np.zeros((N_SPOTS, 6), np.float32)
     centre = np.array([tile / 4 - 0.25 + row["x_px"] / 2, tile / 4 - 0.25 + row["y_px"] / 2])
     if row["state"] != FRUIT_SEEN:
-        return Looked(row, 0, room.feature, spot, label, centre, np.eye(2))
+        return Looked(row, 0, room.feature, spot, skin, centre, np.eye(2))
     major, minor = float(row["major_px"]) / 4, float(row["minor_px"]) / 4
     root = root_of(major, minor, float(row["angle_rad"]), np.array([0.0, 0.0, 1.0, 0.0, 1.0]))
     shade, work = np.zeros(max(N_RAYS, N_SHADE)), np.zeros((8, max(N_RAYS, N_SHADE)))
     x, y = centre.tolist()
     own = shading(words, (0, 0), n, x, y, root, (1, 8), shade, work)
-    plane, span = np.zeros((3, n, n), np.int8), np.zeros((n, 2), np.int64)
-    planes(words, (0, 0), n, x, y, root, (1, 8), shade, own, (np.sqrt(INNER) + 0.75 / minor) ** 2, span, plane)
-    found = find_spots(n, x, y, root, span, plane, forest(), room, label, spot)
+    span = np.zeros((n, 4), np.int64)
+    planes(words, (0, 0), n, x, y, root, (1, 8), shade, own, (np.sqrt(INNER) + 0.75 / minor) ** 2, span, skin)
+    found = find_spots(n, x, y, root, span, skin, forest(), room, spot)
+    label = skin >> 8 * SPOT
     return Looked(row, found, room.feature[:found].copy(), spot, label, centre, np.array(root).reshape(2, 2))

@@ -51,10 +51,9 @@ VIEW = np.dtype(
         ("green", "<f8"),
         ("blue", "<f8"),
         ("colour_cells", "<i4", (len(COLOURS),)),
-        ("texture", "i1", (3, GRID, GRID)),
+        ("skin", "<u4", (GRID, GRID)),
         ("colour", "u1", (GRID // 2, GRID // 2)),
         ("hue", "u1", (GRID // 2, GRID // 2)),
-        ("spot_at", "u1", (GRID, GRID)),
         ("spots", "<i4"),
         ("spot", "<f4", (N_SPOTS, 6)),
     ]
@@ -62,8 +61,7 @@ VIEW = np.dtype(
 """One view of one cup. Lengths in pixels, perspective taken out; ``x_px, y_px`` is the fruit's centre against its cup's,
 ``sight_x, sight_y`` the slope of the line from the lens to the cup; a quad
 is one 2 x 2 Bayer cell; ``residual`` is the share of edge rays that do not lie on the ellipse. The rest is the skin, laid on
-the grid of `imaging.disc`: ``texture`` its planes, ``colour`` index and ``hue`` in degrees, ``spot_at`` one more than the row of
-``spot``, 0 on sound skin."""
+the grid of `imaging.disc`: ``skin`` its planes and spots, ``colour`` index and ``hue`` in degrees."""
 
 _FRUIT: list[Any] = [
     ("lane", "<i4"),

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from citrus_grade.imaging.disc import SPOT
 from citrus_grade.imaging.join import BRIDGING_CUPS, join
 from citrus_grade.imaging.surface import rolled, room
 from citrus_grade.rings import join_lanes
@@ -126,7 +127,7 @@ def test_a_row_alone_equals_the_row_in_any_batch_to_the_bit(seed, order):
     rows["hue"] = rng.integers(0, 180, rows["hue"].shape)
     rows["spots"] = rng.integers(0, N_SPOTS, (6, N))
     rows["spot"] = rng.uniform(0, 0.5, rows["spot"].shape)
-    rows["spot_at"] = rng.integers(0, 3, rows["spot_at"].shape)
+    rows["skin"] = rng.integers(0, 3, rows["skin"].shape) << 8 * SPOT
     seen = rng.random((6, N)) < 0.8
     order = np.array(order)
     batch = batch_of(rows[order], seen[order])

@@ -48,7 +48,7 @@ def texture(turn, seed, marks=120, noise=2.0, still=0.0):
 def measured(textures, expected):
     skin, turns, score = blank_skin(len(textures)), expected.copy(), np.full(len(textures) - 1, np.nan)
     for v, one in enumerate(textures):
-        look(one, skin, v)
+        look(np.stack([*one, np.zeros_like(one[0])], axis=-1).view(np.uint32)[..., 0], skin, v)
     measure_turns(skin, len(textures), turns, score)
     return turns, score
 

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from citrus_grade.calibration_set import CalibrationSet
 from citrus_grade.config import LineConfig, parse
 from citrus_grade.drivers.sim.plant import SimOptions, SimPlant
+from citrus_grade.imaging.disc import SPOT
 from citrus_grade.imaging.imager import Imager
 from citrus_grade.imaging.kernel import OUTLIER_SHARE
 from citrus_grade.messages import Frame
-from citrus_grade.tables import DOUBLE, EMPTY, FRUIT_SEEN, VIEW, Table, stack
+from citrus_grade.tables import DOUBLE, EMPTY, FRUIT_SEEN, GRID, VIEW, Table, stack
 from citrus_grade.templates import LINE
 
 TICKS = 4096
@@ -73,7 +74,7 @@ def test_every_cup_has_the_same_name_and_state(seen: tuple[Table, Table]) -> Non
     # Two fruit, or a part of one: whether that is an ellipse hangs by a ray.
     differ = kernel["state"] != twin["state"]
     assert differ.mean() < 0.02
-    assert (np.abs(kernel["residual"][differ] - OUTLIER_SHARE) < 0.15).all()
+    assert (np.abs(kernel["residual"][differ] - OUTLIER_SHARE) < 0.2).all()
 
 
 def test_what_one_leaves_unmeasured_the_other_does_too(seen: tuple[Table, Table]) -> None:
@@ -110,15 +111,16 @@ def test_angles_agree_as_far_as_the_outline_is_long(fruit: tuple[Table, Table]) 
 
 
 def test_planes_of_skin_agree_in_the_hundredths(fruit: tuple[Table, Table]) -> None:
-    apart = np.abs(fruit[0]["texture"].astype(int) - fruit[1]["texture"])
-    assert np.median(apart, axis=(2, 3)).max() <= 2
+    kernel, twin = (rows["skin"].view(np.int8).reshape(-1, GRID, GRID, 4)[..., :SPOT].astype(int) for rows in fruit)
+    apart = np.abs(kernel - twin)
+    assert np.median(apart, axis=(1, 2)).max() <= 2
     # A hair's breadth of the outline gives a cell the next quad.
     assert np.mean(apart > 2) < 0.02
-    assert np.mean(np.mean(apart > 6, axis=(2, 3)) > 0.1) < 0.02
+    assert np.mean(np.mean(apart > 6, axis=(1, 2)) > 0.1) < 0.02
 
 
 def test_spots_cover_the_same_skin(fruit: tuple[Table, Table]) -> None:
-    kernel, twin = (rows["spot_at"] > 0 for rows in fruit)
+    kernel, twin = (rows["skin"] >> 8 * SPOT > 0 for rows in fruit)
     assert kernel.any()
     assert (kernel != twin).sum() < 0.25 * kernel.sum()
     assert np.array_equal(fruit[0]["skin_cells"], fruit[1]["skin_cells"])

@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 N_RAYS = 64
-_ANGLES = [2 * math.pi * k / N_RAYS for k in range(N_RAYS)]
+_ANGLES = [2 * math.pi * k / N_RAYS for k in (*range(0, N_RAYS, 2), *range(1, N_RAYS, 2))]
+"""Every second ray first: the first half is an even circle too."""
 RAY_COS: Floats = np.array([math.cos(a) for a in _ANGLES])
 RAY_SIN: Floats = np.array([math.sin(a) for a in _ANGLES])
 OUTLINE: Floats = np.array(
     [[f(k * a) for a in _ANGLES] for f, k in ((math.cos, 0), (math.cos, 1), (math.sin, 1), (math.cos, 2), (math.sin, 2))]
 )
 """(5, n_rays) design of the outline."""
-OUTLINE_INVERSE: Floats = OUTLINE * np.array([[1.0], [2.0], [2.0], [2.0], [2.0]]) / N_RAYS
-"""(5, n_rays): a coefficient is the sum over rays of ``inverse * value``; the basis is orthogonal on even angles."""
+OUTLINE_INVERSE: Floats = np.zeros((N_RAYS, 8))
+OUTLINE_INVERSE[:, :5] = (OUTLINE * np.array([[1.0], [2.0], [2.0], [2.0], [2.0]]) / N_RAYS).T
+"""(n_rays, 8): a coefficient is the sum over rays of ``inverse * value``; the basis is orthogonal on even angles."""
 
 _RINGS = (0.18, 0.42, 0.62, 0.80)
 _SPOKES = 20
@@ -59,4 +61,6 @@ def _inverse(design: Floats) -> Floats:
     return np.array(_solve(normal, rows))
 
 
-SHADE_INVERSE: Floats = _inverse(SHADE)
+SHADE_INVERSE: Floats = np.zeros((N_SHADE, 8))
+SHADE_INVERSE[:, : len(SHADE)] = _inverse(SHADE).T
+"""(n_samples, 8): a coefficient is the sum over samples of ``inverse * value``."""

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from citrus_grade.geometry import bent, locate
 from citrus_grade.imaging.disc import INNER, N_CELLS, N_COLOUR_CELLS
 from citrus_grade.imaging.fit import N_RAYS, N_SHADE
-from citrus_grade.imaging.outline import moments, outline
-from citrus_grade.imaging.skin import cells, lay_colour, lay_texture, planes, shading
+from citrus_grade.imaging.outline import outline, take
+from citrus_grade.imaging.skin import cells, lay_colour, lay_skin, planes, shading
 from citrus_grade.imaging.spots import Forest, SpotRoom, find_spots, forest, spot_room
 from citrus_grade.tables import DOUBLE, EMPTY, FRUIT_SEEN
 
@@ -57,14 +57,14 @@ def root_of(major: float, minor: float, angle: float, centre: NDArray[np.float64
 
 
 class Scratch(NamedTuple):
-    """What a tile needs while it is measured: fits (8, n), and of its quads the spans (n, 2), planes (3, n, n), spots (n, n)
-    and those at its cells (2, n_cells)."""
+    """What a tile needs while it is measured: fits (8, n), and of its quads the signal (n, n), spans (n, 4), skin (n, n), and
+    those at its cells (2, n_cells)."""
 
     work: NDArray[np.float64]
+    signal: NDArray[np.int16]
     span: NDArray[np.int64]
-    plane: NDArray[np.int8]
-    label: NDArray[np.uint8]
-    cell: NDArray[np.int32]
+    skin: NDArray[np.uint32]
+    cell: NDArray[np.uint32]
     spots: SpotRoom
 
 
@@ -73,10 +73,10 @@ def scratch_of(tile_px: int) -> Scratch:
     quads = tile_px // 2
     return Scratch(
         work=np.zeros((8, max(N_RAYS, N_SHADE))),
-        span=np.zeros((quads, 2), np.int64),
-        plane=np.zeros((3, quads, quads), np.int8),
-        label=np.zeros((quads, quads), np.uint8),
-        cell=np.zeros((2, N_CELLS), np.int32),
+        signal=np.zeros((quads, quads), np.int16),
+        span=np.zeros((quads, 4), np.int64),
+        skin=np.zeros((quads, quads), np.uint32),
+        cell=np.zeros((2, N_CELLS), np.uint32),
         spots=spot_room(quads),
     )
 
@@ -91,18 +91,22 @@ def measure_tile(
     least_quads: int,
     lut: NDArray[np.uint16],
     trees: Forest,
-    plane: NDArray[np.int16],
+    strip: NDArray[np.int16],
     scratch: Scratch,
     row: Any,
 ) -> None:
-    """Measure one tile into ``row`` (one `tables.VIEW`). ``centre`` is where the cup's centre lies, in quads, then the lens
-    shape."""
-    count, mean_x, mean_y = moments(plane, threshold)
+    """Measure one tile into ``row`` (one `tables.VIEW`).
+
+    ``at`` is its first quad in the frame, ``centre`` where in it the cup's centre lies, in quads, then the lens's shape;
+    ``strip`` is the signal of its lane.
+    """
+    work, plane = scratch.work, scratch.signal
+    count, mean_x, mean_y = take(strip, at[0], threshold, plane)
     if count < least_quads:
         row.state = EMPTY
         return
     row.state = DOUBLE
-    n, work = plane.shape[0], scratch.work
+    n = len(plane)
     reach = min(1.3 * np.sqrt(count / np.pi) + 3.0, 0.72 * n)
     x, y, outliers = outline(plane, mean_x, mean_y, reach, centre[2:5], threshold, work)
     row.residual = outliers
@@ -125,10 +129,10 @@ def measure_tile(
     own = shading(words, at, n, x, y, root, blue, shade, work)
     # The quads nearest to cells inside INNER lie up to 0.71 quads further out.
     limit = (np.sqrt(INNER) + 0.75 / minor) ** 2
-    planes(words, at, n, x, y, root, blue, shade, own, limit, scratch.span, scratch.plane)
-    row.spots = find_spots(n, x, y, root, scratch.span, scratch.plane, trees, scratch.spots, scratch.label, row.spot)
+    planes(words, at, n, x, y, root, blue, shade, own, limit, scratch.span, scratch.skin)
+    row.spots = find_spots(n, x, y, root, scratch.span, scratch.skin, trees, scratch.spots, row.spot)
     cells(n, x, y, root, scratch.cell)
-    row.skin_cells, row.blemish_cells = N_CELLS, lay_texture(scratch.cell, scratch.plane, scratch.label, row.texture, row.spot_at)
+    row.skin_cells, row.blemish_cells = N_CELLS, lay_skin(scratch.cell, scratch.skin, row.skin)
     red, green, bluish = lay_colour(words, at, scratch.cell, blue, lut, row.colour, row.hue, row.colour_cells)
     row.red, row.green, row.blue = red / N_COLOUR_CELLS, green / N_COLOUR_CELLS, bluish / N_COLOUR_CELLS
 
@@ -178,7 +182,7 @@ def _measure_frame(
             away = np.sqrt(away_x * away_x + away_y * away_y) + 1e-9
             centre[2], centre[3], centre[4], centre[5] = away_x / away, away_y / away, stretch, bend
             row.sight_x, row.sight_y = away_x / optics[4], away_y / optics[4]
-            measure_tile(words, (x0, y0), centre, blue, whole[4], whole[5], lut, trees, strip[:, x0 : x0 + quads], scratch, row)
+            measure_tile(words, (x0, y0), centre, blue, whole[4], whole[5], lut, trees, strip, scratch, row)
     return n
 
 

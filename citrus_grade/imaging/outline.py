@@ -1,5 +1,7 @@
 """Where a fruit's outline runs: its mask's moments, edges along rays, and an ellipse fitted to them robustly."""
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -7,53 +9,79 @@ from numpy.typing import NDArray
 from citrus_grade.imaging.fit import N_RAYS, OUTLINE, OUTLINE_INVERSE, RAY_COS, RAY_SIN
 
 _REFINE_ROUNDS = 5
+_MARGIN = 3.0
+"""A centre lies at least so many quads inside its tile: rays are followed to two quads behind it."""
 
 
 @njit(cache=True, nogil=True)
-def moments(plane: NDArray[np.int16], threshold: int) -> tuple[int, float, float]:
-    """Return the area above the threshold in quads and its centroid, from every second quad both ways."""
-    n, count, sum_x, sum_y = plane.shape[0], 0, 0, 0
-    for y in range(0, n, 2):
-        row, row_count = plane[y], 0
-        for x in range(0, n, 2):
-            above = row[x] > threshold
-            row_count += above
-            sum_x += above * x
-        count += row_count
-        sum_y += y * row_count
-    return (4 * count, sum_x / count, sum_y / count) if count else (0, 0.0, 0.0)
+def _take_row(strip: NDArray[np.int16], row: NDArray[np.int16]) -> None:
+    for x in range(len(row)):
+        row[x] = strip[x]
+
+
+@njit(cache=True, nogil=True)
+def _above(row: NDArray[np.int16], threshold: Any) -> tuple[int, int]:
+    """Return how many of a row are above the threshold, and the sum of their places."""
+    count, places = np.int32(0), np.int32(0)
+    for x in range(len(row)):
+        above = np.int32(row[x] > threshold)
+        count = np.int32(count + above)
+        places = np.int32(places + above * np.int32(x))
+    return int(count), int(places)
+
+
+@njit(cache=True, nogil=True)
+def take(strip: NDArray[np.int16], x0: int, threshold: int, plane: NDArray[np.int16]) -> tuple[int, float, float]:
+    """Copy a tile (n, n) out of its lane's strip; return its area above the threshold in quads, and its centroid.
+
+    Every second row is enough for those.
+    """
+    n, count, sum_x, sum_y = len(plane), 0, 0, 0
+    for y in range(n):
+        row = plane[y]
+        _take_row(strip[y, x0 : x0 + n], row)
+        if y & 1 == 0:
+            own, places = _above(row, np.int16(threshold))
+            count += own
+            sum_x += places
+            sum_y += y * own
+    return (2 * count, sum_x / count, sum_y / count) if count else (0, 0.0, 0.0)
 
 
 @njit(cache=True, nogil=True)
 def _near(plane: NDArray[np.int16], x: float, y: float) -> int:
-    n = plane.shape[0]
-    return int(plane[min(max(int(y + 0.5), 0), n - 1), min(max(int(x + 0.5), 0), n - 1)])
+    """Return the plane at the quad nearest to a place at or inside its border."""
+    return int(plane[np.uint64(int(y + 0.5)), np.uint64(int(x + 0.5))])
 
 
 @njit(cache=True, nogil=True)
 def _between(plane: NDArray[np.int16], x: float, y: float) -> float:
-    """Return the plane between its points; no check against its border."""
-    i, j = int(x), int(y)
-    u, v = x - i, y - j
-    top = plane[j, i] + u * (plane[j, i + 1] - plane[j, i])
-    bottom = plane[j + 1, i] + u * (plane[j + 1, i + 1] - plane[j + 1, i])
+    """Return the plane between its quads; the place lies a quad or more inside its border."""
+    i, j, one = np.uint64(int(x)), np.uint64(int(y)), np.uint64(1)
+    u, v = x - int(x), y - int(y)
+    a, b, c, d = plane[j, i], plane[j, i + one], plane[j + one, i], plane[j + one, i + one]
+    top, bottom = a + u * (b - a), c + u * (d - c)
     return float(top + v * (bottom - top))
 
 
 @njit(cache=True, nogil=True)
 def edge(plane: NDArray[np.int16], x: float, y: float, vx: float, vy: float, start: float, threshold: int) -> float:
     """Return where a ray from outside inward crosses half way between the local outside and inside level; -1 if it never does."""
-    n = plane.shape[0]
-    # As far as the ray stays on the plane, a quad from its border.
-    room_x = (n - 1.5 - x) / vx if vx > 0 else (0.5 - x) / vx if vx < 0 else start
-    room_y = (n - 1.5 - y) / vy if vy > 0 else (0.5 - y) / vy if vy < 0 else start
-    room = min(room_x, room_y)
-    t = min(start, room)
-    while t > 2.0 and plane[int(y + t * vy + 0.5), int(x + t * vx + 0.5)] <= threshold:
-        t -= 1.0
+    room, most = start, plane.shape[0] - 1.5
+    if not (0.5 <= x + start * vx <= most and 0.5 <= y + start * vy <= most):
+        # As far as the ray stays on the plane, a quad from its border.
+        room_x = (most - x) / vx if vx > 0 else (0.5 - x) / vx if vx < 0 else start
+        room_y = (most - y) / vy if vy > 0 else (0.5 - y) / vy if vy < 0 else start
+        room = min(start, room_x, room_y)
+    t = room
+    px, py = x + t * vx + 0.5, y + t * vy + 0.5
+    # Every quad counts: of a blemish at the limb only the rim may be lit.
+    while t > 2.0 and plane[np.uint64(int(py)), np.uint64(int(px))] <= threshold:
+        t, px, py = t - 1.0, px - vx, py - vy
     if t <= 2.0:
         return -1.0
-    outside = _near(plane, x + (t + 3.0) * vx, y + (t + 3.0) * vy)
+    out = min(t + 3.0, room)
+    outside = _near(plane, x + out * vx, y + out * vy)
     inside = max(_near(plane, x + (t - 2.0) * vx, y + (t - 2.0) * vy), _near(plane, x + (t - 3.0) * vx, y + (t - 3.0) * vy))
     half = 0.5 * (min(outside, threshold) + inside)
     far = min(t + 2.0, room)
@@ -68,41 +96,58 @@ def edge(plane: NDArray[np.int16], x: float, y: float, vx: float, vy: float, sta
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def fit_outline(radius: NDArray[np.float64], coef: NDArray[np.float64], value: NDArray[np.float64]) -> float:
-    """Fit ``1 / r**2`` robustly, outlying rays replaced by the fit itself; return their share."""
+def fit_outline(
+    radius: NDArray[np.float64], coef: NDArray[np.float64], value: NDArray[np.float64], own: NDArray[np.float64]
+) -> float:
+    """Fit ``1 / r**2`` robustly to the first rays, all or half of them; return the share of those that lie off.
+
+    Rays that do are replaced by the fit itself. ``radius``, ``value`` and ``own`` (scratch) are of one length, ``coef`` (8,).
+    """
+    n, outliers = len(radius), 0
     middle = median(radius, value)
-    for ray in range(N_RAYS):
+    scale = N_RAYS / n
+    for ray in range(n):
         r = radius[ray]
+        own[ray] = scale / (r * r)
         r = min(max(r, 0.72 * middle), 1.38 * middle) if r > 0 else middle
-        value[ray] = 1.0 / (r * r)
-    outliers = 0
+        value[ray] = scale / (r * r)
     for turn in range(_REFINE_ROUNDS):
         solve(OUTLINE_INVERSE, value, coef)
         # Wide at first: a few short rays bend the first fit, and good rays must not be taken for bad ones because of that.
-        outliers, limit = 0, max(0.32 * 0.5**turn, 0.08)
-        for ray in range(N_RAYS):
-            fitted = coef[0] + coef[1] * OUTLINE[1, ray] + coef[2] * OUTLINE[2, ray]
-            fitted += coef[3] * OUTLINE[3, ray] + coef[4] * OUTLINE[4, ray]
-            r = radius[ray]
-            own = 1.0 / (r * r)
-            off = not abs(own - fitted) <= limit * fitted
-            outliers += off
-            value[ray] = fitted if off else own
-    return outliers / N_RAYS
+        outliers = _replace(OUTLINE, coef, own, scale, max(0.32 * 0.5**turn, 0.08), value)
+    return outliers / n
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _replace(
+    design: NDArray[np.float64], coef: NDArray[np.float64], own: NDArray[np.float64], scale: float, limit: float,
+    value: NDArray[np.float64],
+) -> int:  # fmt: skip
+    """Fill ``value`` with the rays' own where they lie within the limit of the fit, else with the fit; return how many do not."""
+    a, b, c, d, e, outliers = coef[0], coef[1], coef[2], coef[3], coef[4], np.int64(0)
+    for ray in range(len(value)):
+        fitted = scale * (a + b * design[1, ray] + c * design[2, ray] + d * design[3, ray] + e * design[4, ray])
+        off = not abs(own[ray] - fitted) <= limit * fitted
+        outliers += np.int64(off)
+        value[ray] = fitted if off else own[ray]
+    return int(outliers)
 
 
 @njit(cache=True, nogil=True)
 def solve(inverse: NDArray[np.float64], value: NDArray[np.float64], coef: NDArray[np.float64]) -> None:
-    """Fill ``coef`` (k,) with ``inverse @ value`` (k, n), n a multiple of 4, every sum in the same order."""
-    for c in range(len(inverse)):
-        row = inverse[c]
-        a = b = d = e = 0.0
-        for i in range(0, len(row), 4):
-            a += row[i] * value[i]
-            b += row[i + 1] * value[i + 1]
-            d += row[i + 2] * value[i + 2]
-            e += row[i + 3] * value[i + 3]
-        coef[c] = (a + b) + (d + e)
+    """Fill ``coef`` (8,) with ``value`` (n,) times the first rows of ``inverse`` (most, 8): eight sums side by side, in order."""
+    a = b = c = d = e = f = g = h = 0.0
+    for i in range(len(value)):
+        v = value[i]
+        a += inverse[i, 0] * v
+        b += inverse[i, 1] * v
+        c += inverse[i, 2] * v
+        d += inverse[i, 3] * v
+        e += inverse[i, 4] * v
+        f += inverse[i, 5] * v
+        g += inverse[i, 6] * v
+        h += inverse[i, 7] * v
+    coef[0], coef[1], coef[2], coef[3], coef[4], coef[5], coef[6], coef[7] = a, b, c, d, e, f, g, h
 
 
 @njit(cache=True, nogil=True)
@@ -139,25 +184,23 @@ def outline(
     threshold: int,
     work: NDArray[np.float64],
 ) -> tuple[float, float, float]:
-    """Fit the outline around ``(x, y)``, recentring until it settles; return the centre and the share of outlying rays.
+    """Fit the outline around ``(x, y)``, then again around its own centre; return that and the share of outlying rays.
 
     ``shape`` is ``(ex, ey, stretch)``: the direction away from the optical axis and how much the lens stretches along it,
-    taken out of the rays so that a sphere is a circle wherever it lies. ``work`` holds (3, n_rays): radii, values, coefficients.
+    taken out of the rays so that a sphere is a circle wherever it lies. ``work`` holds (4, n_rays): radii, values, coefficients
+    and scratch. Every second ray is enough to find the centre.
     """
-    radius, value, coef = work[0], work[1], work[2]
-    ex, ey, stretch = shape[0], shape[1], shape[2] - 1.0
-    outliers = 1.0
-    for _ in range(2):
-        for ray in range(N_RAYS):
+    ex, ey, stretch, most = shape[0], shape[1], shape[2] - 1.0, len(plane) - 1.0 - _MARGIN
+    coef, outliers = work[2], 1.0
+    for n in (N_RAYS // 2, N_RAYS):
+        x, y = min(max(x, _MARGIN), most), min(max(y, _MARGIN), most)
+        for ray in range(n):
             ux, uy = RAY_COS[ray], RAY_SIN[ray]
             along = stretch * (ux * ex + uy * ey)
-            radius[ray] = edge(plane, x, y, ux + along * ex, uy + along * ey, reach, threshold)
-        outliers = fit_outline(radius, coef, value)
+            work[0, ray] = edge(plane, x, y, ux + along * ex, uy + along * ey, reach, threshold)
+        outliers = fit_outline(work[0, :n], coef, work[1, :n], work[3, :n])
         if coef[0] <= 0.0:
             return x, y, 1.0
         cube = 0.5 / (coef[0] * np.sqrt(coef[0]))
-        dx, dy = -coef[1] * cube, -coef[2] * cube
-        x, y = x + dx, y + dy
-        if dx * dx + dy * dy < 0.16:
-            break
+        x, y = x - coef[1] * cube, y - coef[2] * cube
     return x, y, outliers

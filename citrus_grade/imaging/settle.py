@@ -130,7 +130,7 @@ def _blemishes(views: Any, room: Room, n: int) -> int:
 @njit(cache=True, nogil=True)
 def _settle_by_skin(views: Any, room: Room, n: int, out: Any) -> None:
     for k in range(n):
-        look(views[room.order[k]].texture, room.skin, k)
+        look(views[room.order[k]].skin, room.skin, k)
     measure_turns(room.skin, n, room.turns, room.score)
     total = 0.0
     for k in range(n - 1):

@@ -13,7 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from citrus_grade.imaging.disc import BLUE, DARK, GREEN, INNER
+from citrus_grade.imaging.disc import BLUE, DARK, GREEN, INNER, SPOT
+from citrus_grade.imaging.skin import VECTOR, part_of
 from citrus_grade.tables import CHANCE_STEM, N_SPOTS, SPOT_RADIUS, SPOT_X, SPOT_Y
 
 OUT, PEAK = 9 * 8, 9 * 12
@@ -37,33 +38,42 @@ _RINGS = np.array(RINGS)
 
 
 class Forest(NamedTuple):
-    """Trees, end to end: of each node the ``feature`` asked (-1: a leaf), its ``threshold``, where to go if the feature is at
-    most that (``low``) or not (``high``); of each leaf the ``chance`` (n_nodes, 3) of stem, stylar end, blemish. ``root``
-    (n_trees,)."""
+    """Trees, end to end, asked all at once: of each node the ``feature`` asked, its ``threshold``, and where to go if the feature
+    is at most that (``low``; if not, to the node after it); a leaf leads to itself. Of each leaf the ``chance`` (n_nodes, 3) of
+    stem, stylar end, blemish. ``root`` (n_trees,). ``depth`` (1,): of the deepest tree."""
 
-    root: NDArray[np.int32]
-    feature: NDArray[np.int32]
+    root: NDArray[np.uint32]
+    feature: NDArray[np.uint8]
     threshold: NDArray[np.float32]
-    low: NDArray[np.int32]
-    high: NDArray[np.int32]
+    low: NDArray[np.uint32]
     chance: NDArray[np.float32]
+    depth: NDArray[np.int64]
 
 
 class SpotRoom(NamedTuple):
-    """Room for the spots of a view of ``n`` quads a side."""
+    """Room for the spots of a view of ``n`` quads a side.
 
-    out: NDArray[np.int16]
+    ``apart`` (n + 2, n + 2) how dark and blue each quad is, in a border of zeros; ``sums``, ``far`` (n, n) the sums of 3 x 3 of
+    them, and how far those stand out; ``column`` (coarse,), ``point`` (2, coarse + 2 around, coarse), ``total`` (2, coarse + 2
+    around), ``level`` (coarse, coarse) and ``wide`` (coarse, n): the neighbourhood at coarse points and, along rows, at quads;
+    ``place``, ``part`` (2, n): between which points; ``run``, ``parent``, ``stat``: runs of quads, the first run of each one's
+    spot, sums over spots; ``node`` (n_trees,); ``feature`` (n_spots, n_features).
+    """
+
+    apart: NDArray[np.int16]
     sums: NDArray[np.int16]
+    far: NDArray[np.int16]
+    column: NDArray[np.int64]
     point: NDArray[np.int32]
-    column: NDArray[np.int32]
-    level: NDArray[np.int32]
-    place: NDArray[np.int32]
+    total: NDArray[np.int32]
+    level: NDArray[np.float32]
+    wide: NDArray[np.float32]
+    place: NDArray[np.uint32]
     part: NDArray[np.float32]
-    row: NDArray[np.float32]
-    far: NDArray[np.float32]
     run: NDArray[np.int32]
     parent: NDArray[np.int32]
     stat: NDArray[np.float64]
+    node: NDArray[np.uint32]
     feature: NDArray[np.float32]
 
 
@@ -77,107 +87,126 @@ def forest() -> Forest:
 def spot_room(n: int) -> SpotRoom:
     """Return room for views of ``n`` quads a side."""
     return SpotRoom(
-        out=np.zeros((n + 2, n + 2), np.int16),
+        apart=np.zeros((n + 2, n + 2), np.int16),
         sums=np.zeros((n, n), np.int16),
+        far=np.zeros((n, n), np.int16),
+        column=np.zeros(COARSE, np.int64),
         point=np.zeros((2, COARSE + 2 * AROUND, COARSE), np.int32),
-        column=np.zeros((2, COARSE + 2 * AROUND), np.int32),
-        level=np.zeros((COARSE, COARSE), np.int32),
-        place=np.zeros((2, n), np.int32),
+        total=np.zeros((2, COARSE + 2 * AROUND), np.int32),
+        level=np.zeros((COARSE, COARSE), np.float32),
+        wide=np.zeros((COARSE, n), np.float32),
+        place=np.zeros((2, n), np.uint32),
         part=np.zeros((2, n), np.float32),
-        row=np.zeros(COARSE, np.float32),
-        far=np.zeros(n, np.float32),
         run=np.zeros((MOST_RUNS, 3), np.int32),
         parent=np.zeros(MOST_RUNS, np.int32),
         stat=np.zeros((MOST_RUNS, 17)),
+        node=np.zeros(len(forest().root), np.uint32),
         feature=np.zeros((N_SPOTS, N_FEATURES), np.float32),
     )
 
 
 @njit(cache=True, nogil=True)
-def _dark_and_blue(dark: NDArray[np.int8], blue: NDArray[np.int8], out: NDArray[np.int16]) -> None:
-    for i in range(len(out)):
-        out[i] = ((np.int16(blue[i]) * np.int16(5)) >> np.int16(3)) - np.int16(dark[i])
-
-
-@njit(cache=True, nogil=True)
-def _add_three(above: NDArray[np.int16], own: NDArray[np.int16], below: NDArray[np.int16], out: NDArray[np.int16]) -> None:
-    """Fill ``out`` (n,) with sums of 3 x 3; the rows (n + 2,) begin a column before it."""
-    for i in range(len(out)):
-        total = above[i] + above[i + 1] + above[i + 2] + own[i] + own[i + 1] + own[i + 2]
-        out[i] = total + below[i] + below[i + 1] + below[i + 2]
-
-
-@njit(cache=True, nogil=True)
-def _stand_out(n: int, span: NDArray[np.int64], plane: NDArray[np.int8], room: SpotRoom) -> None:
-    """Fill ``sums``: how far 3 x 3 quads together are dark and blue; what lies beyond the limb counts as sound.
-
-    Rows lie one lower and one further right than in the planes, in a border of zeros.
-    """
-    room.out[0], room.out[n + 1] = 0, 0
+def _box(n: int, span: NDArray[np.int64]) -> tuple[int, int, int, int]:
+    """Return first and end of the rows and of the columns that the spans reach, the columns in whole vectors if they fit."""
+    top, bottom, left, right = n, 0, n, 0
     for j in range(n):
-        left, end, out = span[j, 0], span[j, 1], room.out[j + 1]
-        out[: left + 1], out[end + 1 :] = 0, 0
-        _dark_and_blue(plane[DARK, j, left:end], plane[BLUE, j, left:end], out[left + 1 : end + 1])
-    for j in range(n):
-        left, end = span[j, 0], span[j, 1]
-        _add_three(
-            room.out[j, left : end + 2], room.out[j + 1, left : end + 2], room.out[j + 2, left : end + 2], room.sums[j, left:end]
-        )
+        if span[j, 0] < span[j, 1]:
+            top, bottom = min(top, j), j + 1
+            left, right = min(left, span[j, 0]), max(right, span[j, 1])
+    width = min((right - left + VECTOR - 1) // VECTOR * VECTOR, n)
+    left = max(min(left, n - width), 0)
+    return top, bottom, left, left + width
 
 
 @njit(cache=True, nogil=True)
-def _levels(n: int, x: float, y: float, wide: float, tall: float, span: NDArray[np.int64], room: SpotRoom) -> None:
-    """Fill ``level``: the mean of the neighbourhood at each coarse point, from points inside only."""
-    point, column, level = room.point, room.column, room.level
-    for b in range(COARSE):
-        j = int(y + tall * ((2 * b + 1) / COARSE - 1) + 0.5)
-        for a in range(COARSE):
-            i = int(x + wide * ((2 * a + 1) / COARSE - 1) + 0.5)
-            inside = 0 <= j < n and span[j, 0] <= i < span[j, 1]
-            point[0, b + AROUND, a] = min(max(room.sums[j, i], -2 * CLIP), CLIP) if inside else 0
-            point[1, b + AROUND, a] = inside
-    for b in range(COARSE):
-        for what in range(2):  # values, then how many of them are inside
-            for a in range(COARSE):
-                total = 0
-                for q in range(2 * AROUND + 1):
-                    total += point[what, b + q, a]
-                column[what, a + AROUND] = total
-        for a in range(COARSE):
-            total, count = 0, 0
-            for p in range(2 * AROUND + 1):
-                total += column[0, a + p]
-                count += column[1, a + p]
-            level[b, a] = total // max(count, 1)
+def _stand_out(box: Any, span: NDArray[np.int64], skin: NDArray[np.uint32], room: SpotRoom) -> None:
+    """Fill ``sums``: how far 3 x 3 quads together are dark and blue; what lies beyond the limb counts as sound."""
+    apart, sums, one, two = room.apart, room.sums, np.uint64(1), np.uint64(2)
+    left, right = np.uint64(box[2]), np.uint64(box[3])
+    for j in range(box[0], box[1]):
+        row, first, end = np.uint64(j), np.int32(span[j, 0]), np.int32(span[j, 1])
+        apart[row + one, left] = apart[row + one, right + one] = 0
+        for k in range(left, right):
+            word = np.int32(skin[row, k])
+            dark, blue = np.int32(np.int8(word)), np.int32(np.int8(word >> np.int32(8)))
+            value = ((blue * np.int32(5)) >> np.int32(3)) - dark
+            inside = (np.int32(k) >= first) & (np.int32(k) < end)
+            apart[row + one, k + one] = np.int16(value) if inside else np.int16(0)
+    for k in range(left, right + two):
+        apart[np.uint64(box[0]), k] = apart[np.uint64(box[1]) + one, k] = 0
+    for top in range(np.uint64(box[0]), np.uint64(box[1])):
+        for k in range(left, right):
+            above = np.int16(apart[top, k] + apart[top, k + one] + apart[top, k + two])
+            own = np.int16(apart[top + one, k] + apart[top + one, k + one] + apart[top + one, k + two])
+            below = np.int16(apart[top + two, k] + apart[top + two, k + one] + apart[top + two, k + two])
+            sums[top, k] = np.int16(above + own + below)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _between(first: float, step: float, place: NDArray[np.int32], part: NDArray[np.float32]) -> None:
+def _levels(n: int, x: float, y: float, wide: float, tall: float, span: NDArray[np.int64], room: SpotRoom) -> None:
+    """Fill ``level``: the mean of the neighbourhood at each coarse point, from points inside only."""
+    point, total, level, column = room.point, room.total, room.level, room.column
+    for p in range(COARSE):
+        column[p] = min(max(int(x + wide * ((2 * p + 1) / COARSE - 1) + 0.5), 0), n - 1)
+    for b in range(COARSE):
+        j = int(y + tall * ((2 * b + 1) / COARSE - 1) + 0.5)
+        first, end = (span[j, 0], span[j, 1]) if 0 <= j < n else (0, 0)
+        row, down = np.uint64(min(max(j, 0), n - 1)), np.uint64(b + AROUND)
+        for a in range(np.uint64(COARSE)):
+            i = column[a]
+            inside = (first <= i) & (i < end)
+            value = np.int32(room.sums[row, np.uint64(i)])
+            point[0, down, a] = min(max(value, np.int32(-2 * CLIP)), np.int32(CLIP)) if inside else np.int32(0)
+            point[1, down, a] = np.int32(inside)
+    for row in range(np.uint64(COARSE)):
+        for what in range(2):  # values, then how many of them are inside
+            for a in range(np.uint64(COARSE)):
+                own = point[what, row, a] + point[what, row + np.uint64(1), a] + point[what, row + np.uint64(2), a]
+                own += point[what, row + np.uint64(3), a] + point[what, row + np.uint64(4), a]
+                total[what, a + np.uint64(AROUND)] = own
+        for a in range(np.uint64(COARSE)):
+            value, count = np.int32(0), np.int32(0)
+            for beside in range(np.uint64(2 * AROUND + 1)):
+                value = np.int32(value + total[0, a + beside])
+                count = np.int32(count + total[1, a + beside])
+            level[row, a] = np.float32(value) / np.float32(max(count, np.int32(1)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _between(first: float, step: float, place: NDArray[np.uint32], part: NDArray[np.float32]) -> None:
     """Fill between which coarse points quads lie: ``place`` the lower, ``part`` how far from it to the next (0..1)."""
     last = np.float32(COARSE - 1.001)
     for i in range(len(place)):
         at = min(max(np.float32(first + i * step), np.float32(0)), last)
         place[i] = np.int32(at)
-        part[i] = at - np.float32(place[i])
+        part[i] = at - np.float32(np.int32(at))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _beside(
-    sums: NDArray[np.int16], low: NDArray[np.int32], high: NDArray[np.int32], part_y: Any, place: NDArray[np.int32],
-    part: NDArray[np.float32], level: NDArray[np.float32], far: NDArray[np.float32],
-) -> Any:  # fmt: skip
-    """Fill how far quads of a row stand out beside their neighbourhood; return the most.
+def _beside(x: float, y: float, wide: float, tall: float, box: Any, room: SpotRoom) -> None:
+    """Fill ``far``: how far quads stand out beside their neighbourhood."""
+    level, along, far, sums, one = room.level, room.wide, room.far, room.sums, np.uint64(1)
+    per_x, per_y = COARSE / (2 * wide), COARSE / (2 * tall)
+    _between((wide - x) * per_x - 0.5, per_x, room.place[0], room.part[0])
+    _between((tall - y) * per_y - 0.5, per_y, room.place[1], room.part[1])
+    left, right, place, part = np.uint64(box[2]), np.uint64(box[3]), room.place, room.part
+    for b in range(np.uint64(COARSE)):
+        for k in range(left, right):
+            p = np.uint64(place[0, k])
+            along[b, k] = level[b, p] + part[0, k] * (level[b, p + one] - level[b, p])
+    for j in range(np.uint64(box[0]), np.uint64(box[1])):
+        q, down = np.uint64(place[1, j]), part[1, j]
+        for k in range(left, right):
+            own = along[q, k] + down * (along[q + one, k] - along[q, k])
+            far[j, k] = np.int16(np.float32(sums[j, k]) - own)
 
-    ``low``, ``high``: the coarse rows around it; ``part_y``: how far it lies from the one to the other.
-    """
-    for a in range(COARSE):
-        level[a] = np.float32(low[a]) + part_y * np.float32(high[a] - low[a])
-    most = np.float32(0)
-    for i in range(len(sums)):
-        p = place[i]
-        far[i] = np.float32(sums[i]) - level[p] - part[i] * (level[p + 1] - level[p])
-        most = max(most, far[i])
-    return most
+
+@njit(cache=True, nogil=True)
+def _any(far: NDArray[np.int16]) -> bool:
+    some = np.int16(0)
+    for k in range(len(far)):
+        some |= np.int16(far[k] > np.int16(OUT))
+    return bool(some)
 
 
 @njit(cache=True, nogil=True)
@@ -188,32 +217,25 @@ def on_disc(root: Any, dx: float, dy: float) -> tuple[float, float]:
 
 
 @njit(cache=True, nogil=True)
-def _runs(n: int, x: float, y: float, root: Any, wide: float, tall: float, span: NDArray[np.int64], room: SpotRoom) -> int:
-    """Find the runs of quads that stand out, row by row; leave in ``out`` how far each of them does."""
-    k, per_x, per_y = 0, COARSE / (2 * wide), COARSE / (2 * tall)
-    _between((wide - x) * per_x - 0.5, per_x, room.place[0], room.part[0])
-    _between((tall - y) * per_y - 0.5, per_y, room.place[1], room.part[1])
-    far = room.far
-    for j in range(n):
-        left, end, q = span[j, 0], span[j, 1], room.place[1, j]
-        columns = room.place[0, left:end], room.part[0, left:end]
-        low, high, sums = room.level[q], room.level[q + 1], room.sums[j, left:end]
-        if _beside(sums, low, high, room.part[1, j], columns[0], columns[1], room.row, far[left:end]) <= OUT:
+def _runs(box: Any, span: NDArray[np.int64], room: SpotRoom) -> int:
+    """Find the runs of quads that stand out, row by row, where skin is judged."""
+    n = 0
+    for j in range(box[0], box[1]):
+        left, end, inside = span[j, 2], span[j, 3], False
+        far = room.far[j]
+        if not _any(far[left:end]):
             continue
-        inside = False
         for i in range(left, end):
-            u, v = on_disc(root, i - x, j - y) if far[i] > OUT else (1.0, 1.0)
-            if u * u + v * v > INNER:
+            if far[i] <= OUT:
                 inside = False
                 continue
-            room.out[j, i] = int(far[i])
             if not inside:
-                if k == MOST_RUNS:
-                    return k
-                room.run[k, 0], room.run[k, 1] = j, i
-                k, inside = k + 1, True
-            room.run[k - 1, 2] = i + 1
-    return k
+                if n == MOST_RUNS:
+                    return n
+                room.run[n, 0], room.run[n, 1] = j, i
+                n, inside = n + 1, True
+            room.run[n - 1, 2] = i + 1
+    return n
 
 
 @njit(cache=True, nogil=True)
@@ -243,7 +265,7 @@ _COUNT, _X, _Y, _XX, _YY, _XY, _FAR, _PEAK, _D, _B, _G, _DMIN, _BMAX, _DD, _FX, 
 
 
 @njit(cache=True, nogil=True)
-def _sum_up(k: int, plane: NDArray[np.int8], room: SpotRoom) -> None:
+def _sum_up(k: int, skin: NDArray[np.uint32], room: SpotRoom) -> None:
     """Sum over the quads of each spot, at its first run."""
     for a in range(k):
         first = _find(room.parent, a)
@@ -253,8 +275,9 @@ def _sum_up(k: int, plane: NDArray[np.int8], room: SpotRoom) -> None:
             s[_DMIN], s[_BMAX] = 127.0, -127.0
         j = room.run[a, 0]
         for i in range(room.run[a, 1], room.run[a, 2]):
-            d, b = float(plane[DARK, j, i]), float(plane[BLUE, j, i])
-            far = room.out[j, i] / 9.0
+            word = skin[j, i]
+            d, b = float(part_of(word, DARK)), float(part_of(word, BLUE))
+            far = room.far[j, i] / 9.0
             s[_COUNT] += 1
             s[_X] += i
             s[_Y] += j
@@ -269,7 +292,7 @@ def _sum_up(k: int, plane: NDArray[np.int8], room: SpotRoom) -> None:
             s[_D] += d
             s[_DD] += d * d
             s[_B] += b
-            s[_G] += plane[GREEN, j, i]
+            s[_G] += part_of(word, GREEN)
             s[_DMIN] = min(s[_DMIN], d)
             s[_BMAX] = max(s[_BMAX], b)
 
@@ -282,7 +305,7 @@ def _features(
     y: float,
     root: Any,
     span: NDArray[np.int64],
-    plane: NDArray[np.int8],
+    skin: NDArray[np.uint32],
     out: NDArray[np.float32],
 ) -> None:
     """Fill what is asked of a spot."""
@@ -310,7 +333,7 @@ def _features(
                 i = int(cx + _RINGS[ring] * radius * SPOKE_X[k] + 0.5)
                 j = int(cy + _RINGS[ring] * radius * SPOKE_Y[k] + 0.5)
                 if 0 <= j < n and span[j, 0] <= i < span[j, 1]:
-                    value = float(plane[p, j, i])
+                    value = float(part_of(skin[j, i], p))
                     total += value
                     seen += 1
                     least, most = min(least, value), max(most, value)
@@ -321,17 +344,20 @@ def _features(
 
 
 @njit(cache=True, nogil=True)
-def _ask(trees: Forest, feature: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-    """Fill the chances of stem, stylar end and blemish: the mean over the trees."""
+def _ask(trees: Forest, feature: NDArray[np.float32], node: NDArray[np.uint32], out: NDArray[np.float32]) -> None:
+    """Fill the chances of stem, stylar end and blemish: the mean over the trees, which are walked side by side."""
+    for tree in range(len(node)):
+        node[tree] = trees.root[tree]
+    for _ in range(trees.depth[0]):
+        for tree in range(len(node)):
+            at = node[tree]
+            node[tree] = trees.low[at] + np.uint32(feature[trees.feature[at]] > trees.threshold[at])
     out[0] = out[1] = out[2] = np.float32(0)
-    for tree in range(len(trees.root)):
-        node = trees.root[tree]
-        while trees.feature[node] >= 0:
-            node = trees.low[node] if feature[trees.feature[node]] <= trees.threshold[node] else trees.high[node]
+    for tree in range(len(node)):
         for c in range(3):
-            out[c] += trees.chance[node, c]
+            out[c] += trees.chance[node[tree], c]
     for c in range(3):
-        out[c] /= np.float32(len(trees.root))
+        out[c] /= np.float32(len(node))
 
 
 @njit(cache=True, nogil=True)
@@ -341,10 +367,9 @@ def find_spots(
     y: float,
     root: Any,
     span: NDArray[np.int64],
-    plane: NDArray[np.int8],
+    skin: NDArray[np.uint32],
     trees: Forest,
     room: SpotRoom,
-    label: NDArray[np.uint8],
     spot: NDArray[np.float32],
 ) -> int:
     """Find the spots of a view; return how many.
@@ -352,30 +377,30 @@ def find_spots(
     Parameters
     ----------
     n : quads a side. x, y : the fruit's centre, quads. root : takes the unit disc to quads.
-    span : (n, 2) columns inside. plane : (3, n, n) as `skin.planes`.
-    label : (n, n), filled inside the spans: one more than the spot a quad belongs to, 0 on sound skin.
+    span, skin : as `skin.planes` fills them; the byte for spots of ``skin`` is filled where there are any.
     spot : (n_spots, 6) filled as `tables.VIEW` has it.
     """
     wide, tall = np.sqrt(root[0] ** 2 + root[1] ** 2), np.sqrt(root[2] ** 2 + root[3] ** 2)
-    _stand_out(n, span, plane, room)
+    box = _box(n, span)
+    _stand_out(box, span, skin, room)
     _levels(n, x, y, wide, tall, span, room)
-    k = _runs(n, x, y, root, wide, tall, span, room)
+    _beside(x, y, wide, tall, box, room)
+    k = _runs(box, span, room)
     _join_runs(k, room)
-    _sum_up(k, plane, room)
-    for j in range(n):
-        label[j, span[j, 0] : span[j, 1]] = 0
+    _sum_up(k, skin, room)
     found = 0
     for _ in range(N_SPOTS):
         best = _largest(k, room)
         if best < 0:
             break
-        _tell(best, n, x, y, root, span, plane, trees, room, room.feature[found], spot[found])
+        _tell(best, n, x, y, root, span, skin, trees, room, room.feature[found], spot[found])
         found += 1
         room.stat[best, _PEAK] = -1.0 * found
     for a in range(k):
         which = room.stat[_find(room.parent, a), _PEAK]
         if which < 0:
-            label[room.run[a, 0], room.run[a, 1] : room.run[a, 2]] = int(-which)
+            for i in range(room.run[a, 1], room.run[a, 2]):
+                skin[room.run[a, 0], i] |= np.uint32(-which) << np.uint32(8 * SPOT)
     return found
 
 
@@ -392,14 +417,14 @@ def _largest(k: int, room: SpotRoom) -> int:
 
 @njit(cache=True, nogil=True)
 def _tell(
-    a: int, n: int, x: float, y: float, root: Any, span: NDArray[np.int64], plane: NDArray[np.int8], trees: Forest,
+    a: int, n: int, x: float, y: float, root: Any, span: NDArray[np.int64], skin: NDArray[np.uint32], trees: Forest,
     room: SpotRoom, feature: NDArray[np.float32], spot: NDArray[np.float32],
 ) -> None:  # fmt: skip
     s = room.stat[a]
-    _features(s, n, x, y, root, span, plane, feature)
+    _features(s, n, x, y, root, span, skin, feature)
     # Where it stands out most is its middle: an end's core, not its pleats nor a blemish that touches it.
     u, v = on_disc(root, s[_FX] / s[_FF] - x, s[_FY] / s[_FF] - y)
     far = np.sqrt(u * u + v * v)
     inward = min(1.0, np.sqrt(INNER) / far) if far > 0 else 1.0
     spot[SPOT_X], spot[SPOT_Y], spot[SPOT_RADIUS] = u * inward, v * inward, feature[0]
-    _ask(trees, feature, spot[CHANCE_STEM : CHANCE_STEM + 3])
+    _ask(trees, feature, room.node, spot[CHANCE_STEM : CHANCE_STEM + 3])

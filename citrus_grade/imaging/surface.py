@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from citrus_grade.config import LineConfig
 from citrus_grade.imaging.colour import GREEN_WEIGHT
-from citrus_grade.imaging.disc import INNER, LEAST_COS
+from citrus_grade.imaging.disc import INNER, LEAST_COS, SPOT
 from citrus_grade.imaging.fuse import BLEMISH, STEM, STYLAR, Marks, fuse, marks
 from citrus_grade.imaging.turn import Skin, blank_skin
 from citrus_grade.tables import COLOURS, GRID, N_SPOTS, SPOT_RADIUS, VIEWS_DISAGREE
@@ -58,7 +58,7 @@ def lay_view(
     weight, bad : (n_surface,) sums over views of ``(cos - least)**2``, and of that where there is blemish.
     """
     _turn(turn, there)
-    spot_at, colours, hues, least = view.spot_at, view.colour, view.hue, np.float32(LEAST_COS)
+    skin, colours, hues, least = view.skin, view.colour, view.hue, np.float32(LEAST_COS)
     for m in range(N_SURFACE):
         z = there[2, m]
         if not z >= least:  # nor where a view was never placed
@@ -67,7 +67,7 @@ def lay_view(
         j = np.int32((there[1, m] + np.float32(1)) * _HALF_GRID)
         w = (z - least) * (z - least)
         weight[m] += w
-        bad[m] += w * np.float32(hurt[spot_at[j, i]])
+        bad[m] += w * np.float32(hurt[skin[j, i] >> np.uint32(8 * SPOT)])
         if z > best[m]:
             best[m], colour[m], hue[m] = z, colours[j >> 1, i >> 1], hues[j >> 1, i >> 1]
 

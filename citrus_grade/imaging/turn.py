@@ -17,7 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from citrus_grade.imaging.disc import DARK, GREEN, INNER
-from citrus_grade.imaging.skin import VECTOR
+from citrus_grade.imaging.skin import VECTOR, part_of
 from citrus_grade.tables import GRID
 
 LIMIT = 0.72
@@ -133,15 +133,15 @@ def _blur(patch: NDArray[np.float32], tap: NDArray[np.float32], across: NDArray[
 
 
 @njit(cache=True, nogil=True)
-def look(texture: NDArray[np.int8], skin: Skin, v: int) -> None:
-    """Take the ``texture`` (3, grid, grid) of a `tables.VIEW` for view ``v``."""
+def look(patch_of: NDArray[np.uint32], skin: Skin, v: int) -> None:
+    """Take the ``skin`` (grid, grid) of a `tables.VIEW` for view ``v``."""
     across, broad, patch = skin.blur[0], skin.blur[1], skin.blur[2]
     skin.half[v] = 0
     for p in range(2):
         fine, most = skin.fine[v, p], _MOST[p]
         for j in range(GRID):
             for i in range(GRID):
-                patch[j, i] = min(max(np.float32(texture[_PLANES[p], j, i]), -most), most)
+                patch[j, i] = min(max(np.float32(part_of(patch_of[j, i], _PLANES[p])), -most), most)
         _blur(patch, _FINE_TAPS, across, fine)
         _blur(patch, _BROAD_TAPS, across, broad)
         for j in range(GRID):

@@ -89,13 +89,13 @@ def measure_view(
     tile: Tile, cup: Floats, stretch: Floats, threshold: int, least_quads: int, lut: NDArray[np.uint16], row: np.void
 ) -> None:
     """Measure one tile into ``row`` (one `tables.VIEW`); ``cup`` (2,) is its centre, ``stretch`` (2, 2) what the lens does."""
-    mask = tile.signal[::2, ::2] > threshold
-    area = 4 * int(mask.sum())
+    mask = tile.signal[::2] > threshold
+    area = 2 * int(mask.sum())
     if area < least_quads or area == 0:
         row["state"] = EMPTY
         return
     row["state"] = DOUBLE
-    middle = 2 * np.argwhere(mask).mean(axis=0)[::-1]
+    middle = (np.argwhere(mask) * (2, 1)).mean(axis=0)[::-1]
     reach = min(1.3 * np.sqrt(area / np.pi) + 3, 0.72 * len(tile.red))
     found = find_outline(tile.signal, middle, reach, stretch, threshold)
     row["residual"] = found.outliers
@@ -116,17 +116,14 @@ def measure_view(
 
 
 def find_outline(signal: Floats, centre: Floats, reach: float, stretch: Floats, threshold: int) -> Outline:
-    """Fit an ellipse to where rays from a centre cross the edge, and again from its own centre; NaN axes where none fits."""
+    """Fit an ellipse to where half of the rays cross the edge, then, from its own centre, to all; NaN axes where none fits."""
     rays = np.stack([fit.RAY_COS, fit.RAY_SIN], axis=1) @ stretch.T
     coef, outliers = np.full(5, np.nan), 1.0
-    for _ in range(2):
-        coef, outliers = _ellipse(_edges(signal, centre, rays, reach, threshold))
+    for n in (fit.N_RAYS // 2, fit.N_RAYS):
+        coef, outliers = _ellipse(_edges(signal, centre, rays[:n], reach, threshold))
         if not coef[0] > 0:
             return Outline(centre, np.nan, np.nan, np.nan, 1.0)
-        step = -0.5 * coef[1:3] * coef[0] ** -1.5
-        centre = centre + step
-        if step @ step < 0.16:
-            break
+        centre = centre - 0.5 * coef[1:3] * coef[0] ** -1.5
     swing = np.hypot(coef[3], coef[4])
     if coef[0] <= swing:
         return Outline(centre, np.nan, np.nan, np.nan, outliers)
@@ -167,7 +164,7 @@ def _edges(signal: Floats, centre: Floats, rays: Floats, reach: float, threshold
 
 def _ellipse(edge: Floats) -> tuple[Floats, float]:
     """Fit ``1 / r**2`` as `fit.OUTLINE` has it, leaving out what lies off; return the coefficients and the share left out."""
-    design, known = fit.OUTLINE.T, np.isfinite(edge)
+    design, known = fit.OUTLINE.T[: len(edge)], np.isfinite(edge)
     if not known.any():
         return np.zeros(5), 1.0
     middle = np.median(edge[known])
@@ -183,7 +180,7 @@ def _ellipse(edge: Floats) -> tuple[Floats, float]:
 
 
 def lay_skin(tile: Tile, centre: Floats, root: Floats, at: tuple[Any, Any], row: np.void) -> None:
-    """Fill texture and spots: what is left of the skin once the fruit's own shading and colour are taken out.
+    """Fill skin and spots: what is left once the fruit's own shading and colour are taken out.
 
     Planes are the twin's own; what a spot is, `spots.find_spots` says of either's.
     """
@@ -192,14 +189,16 @@ def lay_skin(tile: Tile, centre: Floats, root: Floats, at: tuple[Any, Any], row:
     u, v = np.tensordot(np.linalg.inv(root), [u - x, v - y], 1)
     planes = _planes(tile, centre, root, u, v)
     # The quads nearest to cells inside the limit lie up to 0.71 quads further out.
-    inside = np.hypot(u, v) <= np.sqrt(disc.INNER) + 0.75 / np.linalg.svd(root, compute_uv=False)[1]
-    span = np.stack([inside.argmax(axis=1), inside.argmax(axis=1) + inside.sum(axis=1)], axis=1)
-    label = np.zeros((n, n), np.uint8)
-    row["spots"] = find_spots(n, x, y, tuple(root.ravel().tolist()), span, planes, forest(), spot_room(n), label, row["spot"])
+    limits = np.sqrt(disc.INNER) + 0.75 / np.linalg.svd(root, compute_uv=False)[1], np.sqrt(disc.INNER)
+    within = [np.hypot(u, v) <= limit for limit in limits]
+    span = np.stack(
+        [part for inside in within for part in (inside.argmax(axis=1), inside.argmax(axis=1) + inside.sum(axis=1))], axis=1
+    )
+    skin = np.concatenate([planes, np.zeros((1, n, n), np.int8)]).transpose(1, 2, 0).copy().view(np.uint32)[..., 0]
+    row["spots"] = find_spots(n, x, y, tuple(root.ravel().tolist()), span, skin, forest(), spot_room(n), row["spot"])
     column, line = at
-    row["texture"][:, disc.CELL_ROW, disc.CELL_COLUMN] = planes[:, line, column]
-    row["spot_at"][disc.CELL_ROW, disc.CELL_COLUMN] = label[line, column]
-    row["skin_cells"], row["blemish_cells"] = disc.N_CELLS, np.count_nonzero(label[line, column])
+    row["skin"][disc.CELL_ROW, disc.CELL_COLUMN] = skin[line, column]
+    row["skin_cells"], row["blemish_cells"] = disc.N_CELLS, np.count_nonzero(skin[line, column] >> 8 * disc.SPOT)
 
 
 def _planes(tile: Tile, centre: Floats, root: Floats, u: Floats, v: Floats) -> NDArray[np.int8]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from citrus_grade.imaging import colour
+from citrus_grade.imaging.disc import SPOT
 from citrus_grade.imaging.fuse import BLEMISH
 from citrus_grade.imaging.join import join
 from citrus_grade.imaging.kernel import measure_frame
@@ -91,7 +92,7 @@ def _take(cut: CutOut, k: int) -> _Take | None:
     root = axes @ np.diag([view["major_px"] / 2, view["minor_px"] / 2]) @ axes.T
     centre = turn.T @ (np.array([view["x_px"], view["y_px"]]) + TILE_PX / 2 - shift)
     kinds = map_.marks.kind[map_.marks.of[0]]
-    hurt = np.isin(view["spot_at"], np.flatnonzero((map_.marks.of[0] >= 0) & (kinds == BLEMISH)))
+    hurt = np.isin(view["skin"] >> 8 * SPOT, np.flatnonzero((map_.marks.of[0] >= 0) & (kinds == BLEMISH)))
     return _Take(joined, centre, turn.T @ root @ turn, turn, _turned_back(hurt, k))
 
 
