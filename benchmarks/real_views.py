@@ -117,10 +117,10 @@ def measure(mosaic: NDArray[np.uint8]) -> Any:
     """Return the `tables.VIEW` row of one tile, measured by the line's own kernel."""
     from citrus_grade.imaging import colour
     from citrus_grade.imaging.kernel import measure_frame
-    from citrus_grade.tables import VIEW, empty
+    from citrus_grade.tables import VIEW
 
     tile = len(mosaic)
-    rows = empty(VIEW, 1)
+    rows = np.empty(1, VIEW)
     whole = np.array([1, tile, 1, 8, 120, 400, 0], np.int64)
     optics = np.array([float(tile), tile / 2, tile / 2, tile / 2, 1e9, 0.0, 0.0])
     measure_frame(

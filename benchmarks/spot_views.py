@@ -46,7 +46,7 @@ def look(mosaic: NDArray[np.uint8]) -> Looked:
     """Look at a raw RGGB tile with one fruit in its middle."""
     tile, n = len(mosaic), len(mosaic) // 2
     row, words = measure(mosaic), mosaic.view(np.uint16)
-    room, skin, spot = spot_room(n), np.zeros((n, n), np.uint32), np.zeros((N_SPOTS, 6), np.float32)
+    room, skin, spot = spot_room(n, forest()), np.zeros((n, n), np.uint32), np.zeros((N_SPOTS, 6), np.float32)
     centre = np.array([tile / 4 - 0.25 + row["x_px"] / 2, tile / 4 - 0.25 + row["y_px"] / 2])
     if row["state"] != FRUIT_SEEN:
         return Looked(row, 0, room.feature, spot, skin, centre, np.eye(2))

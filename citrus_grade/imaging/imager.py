@@ -16,7 +16,7 @@ from citrus_grade.config import CameraSection, LineConfig
 from citrus_grade.geometry import Ruler, milli
 from citrus_grade.imaging import colour, kernel
 from citrus_grade.messages import Frame, Views
-from citrus_grade.tables import VIEW, Table, empty, fresh
+from citrus_grade.tables import VIEW, Table
 
 SMALLEST_FRUIT_MM = 20.0
 _BLUE = {"RGGB": (1, 8), "BGGR": (0, 0), "GRBG": (1, 0), "GBRG": (0, 8), "rgb": (1, 8), "mono": (1, 8)}
@@ -34,7 +34,6 @@ class Imager:
     lane_y_px: NDArray[np.float64]
     whole: NDArray[np.int64]
     lut: NDArray[np.uint16]
-    blank: Table
     format: str
     measure: Callable[..., int]
 
@@ -65,7 +64,6 @@ class Imager:
                 [camera.windows, camera.tile_px, *_BLUE[camera.bayer], camera.threshold, least_quads, camera.first_view], np.int64
             ),
             lut=colour.table() if learnt is None else colour.table_of(learnt),
-            blank=empty(VIEW, config.line.lanes * camera.windows),
             format=camera.bayer,
             measure=_twin() if engine == "twin" else kernel.measure_frame,
         )
@@ -80,7 +78,7 @@ class Imager:
 
         ``offset`` is the line's encoder correction in ``1/den`` ticks; the frame must be one that `accepts`.
         """
-        rows = fresh(self.blank)
+        rows = np.empty(len(self.lane_y_px) * int(self.whole[0]), VIEW)
         words = _WORDS.get(self.format, _words)(frame.mosaic)
         n = self.measure(
             words,

@@ -17,11 +17,13 @@ from citrus_grade.imaging.fit import N_RAYS, N_SHADE
 from citrus_grade.imaging.outline import outline, take
 from citrus_grade.imaging.skin import cells, lay_colour, lay_skin, planes, shading
 from citrus_grade.imaging.spots import Forest, SpotRoom, find_spots, forest, spot_room
-from citrus_grade.tables import DOUBLE, EMPTY, FRUIT_SEEN
+from citrus_grade.tables import DOUBLE, EMPTY, FRUIT_SEEN, VIEW, empty
 
 OUTLIER_SHARE = 0.30
 """A view with more of its rays off the ellipse than this does not show one round fruit."""
 LARGEST_ASPECT = 1.62
+_BLANK = empty(VIEW, 1).view(np.uint8)
+"""The bytes of a view of which nothing is known; NumPy and Numba copy records field by field."""
 
 
 @njit(cache=True, nogil=True)
@@ -68,16 +70,16 @@ class Scratch(NamedTuple):
     spots: SpotRoom
 
 
-def scratch_of(tile_px: int) -> Scratch:
-    """Return what tiles of a size need while they are measured."""
-    quads = tile_px // 2
+@njit(cache=True, nogil=True)
+def scratch_of(quads: int, trees: Forest) -> Scratch:
+    """Return what tiles of ``quads`` a side need while they are measured."""
     return Scratch(
-        work=np.zeros((8, max(N_RAYS, N_SHADE))),
-        signal=np.zeros((quads, quads), np.int16),
-        span=np.zeros((quads, 4), np.int64),
-        skin=np.zeros((quads, quads), np.uint32),
-        cell=np.zeros((2, N_CELLS), np.uint32),
-        spots=spot_room(quads),
+        np.zeros((8, max(N_RAYS, N_SHADE))),
+        np.zeros((quads, quads), np.int16),
+        np.zeros((quads, 4), np.int64),
+        np.zeros((quads, quads), np.uint32),
+        np.zeros((2, N_CELLS), np.uint32),
+        spot_room(quads, trees),
     )
 
 
@@ -150,12 +152,13 @@ def _measure_frame(
     whole: NDArray[np.int64],
     lut: NDArray[np.uint16],
     trees: Forest,
-    scratch: Scratch,
     rows: Any,
+    raw: NDArray[np.uint8],
+    blank: NDArray[np.uint8],
 ) -> int:
     windows, tile, blue = whole[0], whole[1], (whole[2], whole[3])
     quads = tile // 2
-    strip = np.empty((quads, words.shape[1]), np.int16)
+    scratch, strip = scratch_of(quads, trees), np.empty((quads, words.shape[1]), np.int16)
     centre = np.empty(6, np.float64)
     n = 0
     for lane in range(len(station_milli)):
@@ -176,6 +179,8 @@ def _measure_frame(
             if x0 < 0 or x0 + quads > words.shape[1]:
                 continue
             row = rows[n]
+            for k in range(len(blank)):
+                raw[n, k] = blank[k]
             n += 1
             row.lane, row.cup, row.view_index = lane, cup0 - window, whole[6] + window
             centre[0], centre[1] = cx * 0.5 - x0 - 0.25, cy * 0.5 - y0 - 0.25
@@ -208,9 +213,9 @@ def measure_frame(
     optics : pitch_px, window_x_px, axis_x_px, axis_y_px, focal_px, k1, k2; places are those of a lens that does not bend.
     whole : windows, tile_px, blue_row, blue_shift, threshold, least_quads, first_view.
     lut : see `colour.table_of`.
-    rows : `tables.VIEW`, at least ``n_lanes * windows``, blank.
+    rows : `tables.VIEW`, at least ``n_lanes * windows``.
     """
-    scratch = scratch_of(int(whole[1]))
+    raw = rows.view(np.uint8).reshape(-1, VIEW.itemsize)
     return int(
-        _measure_frame(words, tick, offset, station_milli, num, den, optics, lane_y_px, whole, lut, forest(), scratch, rows)
+        _measure_frame(words, tick, offset, station_milli, num, den, optics, lane_y_px, whole, lut, forest(), rows, raw, _BLANK)
     )

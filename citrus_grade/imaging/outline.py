@@ -99,7 +99,7 @@ def edge(plane: NDArray[np.int16], x: float, y: float, vx: float, vy: float, sta
 def fit_outline(
     radius: NDArray[np.float64], coef: NDArray[np.float64], value: NDArray[np.float64], own: NDArray[np.float64]
 ) -> float:
-    """Fit ``1 / r**2`` robustly to the first rays, all or half of them; return the share of those that lie off.
+    """Fit ``1 / r**2`` robustly to the first rays, all or a quarter of them; return the share of those that lie off.
 
     Rays that do are replaced by the fit itself. ``radius``, ``value`` and ``own`` (scratch) are of one length, ``coef`` (8,).
     """
@@ -188,11 +188,11 @@ def outline(
 
     ``shape`` is ``(ex, ey, stretch)``: the direction away from the optical axis and how much the lens stretches along it,
     taken out of the rays so that a sphere is a circle wherever it lies. ``work`` holds (4, n_rays): radii, values, coefficients
-    and scratch. Every second ray is enough to find the centre.
+    and scratch. Every fourth ray is enough to find the centre.
     """
     ex, ey, stretch, most = shape[0], shape[1], shape[2] - 1.0, len(plane) - 1.0 - _MARGIN
     coef, outliers = work[2], 1.0
-    for n in (N_RAYS // 2, N_RAYS):
+    for n in (N_RAYS // 4, N_RAYS):
         x, y = min(max(x, _MARGIN), most), min(max(y, _MARGIN), most)
         for ray in range(n):
             ux, uy = RAY_COS[ray], RAY_SIN[ray]

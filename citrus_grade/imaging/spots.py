@@ -23,9 +23,10 @@ LEAST_QUADS = 4
 COARSE = 24
 """Points a side at which the skin's own level is taken, over the square around the disc."""
 AROUND = 2
-"""Points to either side that the neighbourhood reaches: a fifth of the radius."""
+"""Points to either side that the neighbourhood reaches, five in all: a fifth of the radius."""
 CLIP = 9 * 15
 """A point of the neighbourhood counts as standing out no further than this."""
+_ONE_TO_FOUR = tuple(np.uint64(k) for k in (1, 2, 3, 4))
 MOST_RUNS = 512
 RINGS = (0.0, 0.065, 0.12, 0.185, 0.27)
 """Radii of the rings around a spot's centre on which the planes are taken, in fruit radii."""
@@ -54,18 +55,20 @@ class SpotRoom(NamedTuple):
     """Room for the spots of a view of ``n`` quads a side.
 
     ``apart`` (n + 2, n + 2) how dark and blue each quad is, in a border of zeros; ``sums``, ``far`` (n, n) the sums of 3 x 3 of
-    them, and how far those stand out; ``column`` (coarse,), ``point`` (2, coarse + 2 around, coarse), ``total`` (2, coarse + 2
-    around), ``level`` (coarse, coarse) and ``wide`` (coarse, n): the neighbourhood at coarse points and, along rows, at quads;
-    ``place``, ``part`` (2, n): between which points; ``run``, ``parent``, ``stat``: runs of quads, the first run of each one's
-    spot, sums over spots; ``node`` (n_trees,); ``feature`` (n_spots, n_features).
+    them, and how far those stand out; ``column`` (coarse,), ``point``, ``known`` (coarse + 2 around, coarse), ``value``, ``seen``
+    (coarse + 2 around,), ``level`` (coarse, coarse) and ``wide`` (coarse, n): the neighbourhood at coarse points and, along rows,
+    at quads; ``place``, ``part`` (2, n): between which points; ``run``, ``parent``, ``stat``: runs of quads, the first run of
+    each one's spot, sums over spots; ``node`` (n_trees,); ``feature`` (n_spots, n_features).
     """
 
     apart: NDArray[np.int16]
     sums: NDArray[np.int16]
     far: NDArray[np.int16]
     column: NDArray[np.int64]
-    point: NDArray[np.int32]
-    total: NDArray[np.int32]
+    point: NDArray[np.float32]
+    known: NDArray[np.float32]
+    value: NDArray[np.float32]
+    seen: NDArray[np.float32]
     level: NDArray[np.float32]
     wide: NDArray[np.float32]
     place: NDArray[np.uint32]
@@ -84,24 +87,27 @@ def forest() -> Forest:
         return Forest(**{name: stored[name] for name in Forest._fields})
 
 
-def spot_room(n: int) -> SpotRoom:
+@njit(cache=True, nogil=True)
+def spot_room(n: int, trees: Forest) -> SpotRoom:
     """Return room for views of ``n`` quads a side."""
     return SpotRoom(
-        apart=np.zeros((n + 2, n + 2), np.int16),
-        sums=np.zeros((n, n), np.int16),
-        far=np.zeros((n, n), np.int16),
-        column=np.zeros(COARSE, np.int64),
-        point=np.zeros((2, COARSE + 2 * AROUND, COARSE), np.int32),
-        total=np.zeros((2, COARSE + 2 * AROUND), np.int32),
-        level=np.zeros((COARSE, COARSE), np.float32),
-        wide=np.zeros((COARSE, n), np.float32),
-        place=np.zeros((2, n), np.uint32),
-        part=np.zeros((2, n), np.float32),
-        run=np.zeros((MOST_RUNS, 3), np.int32),
-        parent=np.zeros(MOST_RUNS, np.int32),
-        stat=np.zeros((MOST_RUNS, 17)),
-        node=np.zeros(len(forest().root), np.uint32),
-        feature=np.zeros((N_SPOTS, N_FEATURES), np.float32),
+        np.zeros((n + 2, n + 2), np.int16),
+        np.zeros((n, n), np.int16),
+        np.zeros((n, n), np.int16),
+        np.zeros(COARSE, np.int64),
+        np.zeros((COARSE + 2 * AROUND, COARSE), np.float32),
+        np.zeros((COARSE + 2 * AROUND, COARSE), np.float32),
+        np.zeros(COARSE + 2 * AROUND, np.float32),
+        np.zeros(COARSE + 2 * AROUND, np.float32),
+        np.zeros((COARSE, COARSE), np.float32),
+        np.zeros((COARSE, n), np.float32),
+        np.zeros((2, n), np.uint32),
+        np.zeros((2, n), np.float32),
+        np.zeros((MOST_RUNS, 3), np.int32),
+        np.zeros(MOST_RUNS, np.int32),
+        np.zeros((MOST_RUNS, 17)),
+        np.zeros(len(trees.root), np.uint32),
+        np.zeros((N_SPOTS, N_FEATURES), np.float32),
     )
 
 
@@ -145,31 +151,27 @@ def _stand_out(box: Any, span: NDArray[np.int64], skin: NDArray[np.uint32], room
 @njit(cache=True, nogil=True, error_model="numpy")
 def _levels(n: int, x: float, y: float, wide: float, tall: float, span: NDArray[np.int64], room: SpotRoom) -> None:
     """Fill ``level``: the mean of the neighbourhood at each coarse point, from points inside only."""
-    point, total, level, column = room.point, room.total, room.level, room.column
+    point, known, value, seen, sums = room.point, room.known, room.value, room.seen, room.sums
+    one, two, three, four, low, high = *_ONE_TO_FOUR, np.float32(-2 * CLIP), np.float32(CLIP)
     for p in range(COARSE):
-        column[p] = min(max(int(x + wide * ((2 * p + 1) / COARSE - 1) + 0.5), 0), n - 1)
-    for b in range(COARSE):
-        j = int(y + tall * ((2 * b + 1) / COARSE - 1) + 0.5)
+        room.column[p] = min(max(int(x + wide * ((2 * p + 1) / COARSE - 1) + 0.5), 0), n - 1)
+    for q in range(COARSE):
+        j = int(y + tall * ((2 * q + 1) / COARSE - 1) + 0.5)
         first, end = (span[j, 0], span[j, 1]) if 0 <= j < n else (0, 0)
-        row, down = np.uint64(min(max(j, 0), n - 1)), np.uint64(b + AROUND)
+        row, down = np.uint64(min(max(j, 0), n - 1)), np.uint64(q + AROUND)
         for a in range(np.uint64(COARSE)):
-            i = column[a]
-            inside = (first <= i) & (i < end)
-            value = np.int32(room.sums[row, np.uint64(i)])
-            point[0, down, a] = min(max(value, np.int32(-2 * CLIP)), np.int32(CLIP)) if inside else np.int32(0)
-            point[1, down, a] = np.int32(inside)
-    for row in range(np.uint64(COARSE)):
-        for what in range(2):  # values, then how many of them are inside
-            for a in range(np.uint64(COARSE)):
-                own = point[what, row, a] + point[what, row + np.uint64(1), a] + point[what, row + np.uint64(2), a]
-                own += point[what, row + np.uint64(3), a] + point[what, row + np.uint64(4), a]
-                total[what, a + np.uint64(AROUND)] = own
+            i = room.column[a]
+            inside = np.float32((first <= i) & (i < end))
+            known[down, a] = inside
+            point[down, a] = inside * min(max(np.float32(sums[row, np.uint64(i)]), low), high)
+    for b in range(np.uint64(COARSE)):
         for a in range(np.uint64(COARSE)):
-            value, count = np.int32(0), np.int32(0)
-            for beside in range(np.uint64(2 * AROUND + 1)):
-                value = np.int32(value + total[0, a + beside])
-                count = np.int32(count + total[1, a + beside])
-            level[row, a] = np.float32(value) / np.float32(max(count, np.int32(1)))
+            value[a + two] = point[b, a] + point[b + one, a] + point[b + two, a] + point[b + three, a] + point[b + four, a]
+            seen[a + two] = known[b, a] + known[b + one, a] + known[b + two, a] + known[b + three, a] + known[b + four, a]
+        for a in range(np.uint64(COARSE)):
+            total = value[a] + value[a + one] + value[a + two] + value[a + three] + value[a + four]
+            among = seen[a] + seen[a + one] + seen[a + two] + seen[a + three] + seen[a + four]
+            room.level[b, a] = total / max(among, np.float32(1))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -14,7 +14,7 @@ from citrus_grade.geometry import locate
 from citrus_grade.imaging import disc, fit
 from citrus_grade.imaging.kernel import LARGEST_ASPECT, OUTLIER_SHARE
 from citrus_grade.imaging.spots import find_spots, forest, spot_room
-from citrus_grade.tables import DOUBLE, EMPTY, FRUIT_SEEN, Table
+from citrus_grade.tables import DOUBLE, EMPTY, FRUIT_SEEN, VIEW, Table, empty
 
 Floats = NDArray[np.float64]
 
@@ -74,6 +74,7 @@ def measure_frame(
             x0, y0 = (int(np.floor(at / 2 + 0.5)) - half for at in seen.tolist())
             if min(x0, y0) < 0 or 2 * (x0 + 2 * half) > mosaic.shape[1] or 2 * (y0 + 2 * half) > mosaic.shape[0]:
                 continue
+            rows[n] = empty(VIEW, 1)[0]
             row = rows[n]
             n += 1
             row["lane"], row["cup"], row["view_index"] = lane, cup - window, first_view + window
@@ -116,10 +117,10 @@ def measure_view(
 
 
 def find_outline(signal: Floats, centre: Floats, reach: float, stretch: Floats, threshold: int) -> Outline:
-    """Fit an ellipse to where half of the rays cross the edge, then, from its own centre, to all; NaN axes where none fits."""
+    """Fit an ellipse to where a quarter of the rays meet the edge, then, from its own centre, to all; NaN axes where none fits."""
     rays = np.stack([fit.RAY_COS, fit.RAY_SIN], axis=1) @ stretch.T
     coef, outliers = np.full(5, np.nan), 1.0
-    for n in (fit.N_RAYS // 2, fit.N_RAYS):
+    for n in (fit.N_RAYS // 4, fit.N_RAYS):
         coef, outliers = _ellipse(_edges(signal, centre, rays[:n], reach, threshold))
         if not coef[0] > 0:
             return Outline(centre, np.nan, np.nan, np.nan, 1.0)
@@ -195,7 +196,7 @@ def lay_skin(tile: Tile, centre: Floats, root: Floats, at: tuple[Any, Any], row:
         [part for inside in within for part in (inside.argmax(axis=1), inside.argmax(axis=1) + inside.sum(axis=1))], axis=1
     )
     skin = np.concatenate([planes, np.zeros((1, n, n), np.int8)]).transpose(1, 2, 0).copy().view(np.uint32)[..., 0]
-    row["spots"] = find_spots(n, x, y, tuple(root.ravel().tolist()), span, skin, forest(), spot_room(n), row["spot"])
+    row["spots"] = find_spots(n, x, y, tuple(root.ravel().tolist()), span, skin, forest(), spot_room(n, forest()), row["spot"])
     column, line = at
     row["skin"][disc.CELL_ROW, disc.CELL_COLUMN] = skin[line, column]
     row["skin_cells"], row["blemish_cells"] = disc.N_CELLS, np.count_nonzero(skin[line, column] >> 8 * disc.SPOT)

@@ -106,7 +106,7 @@ def mosaic(tile: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def _measure(raw: NDArray[np.uint8]) -> NDArray[Any]:
     """Return the one row of `tables.VIEW` of a frame of one lane and one window."""
-    rows, side = empty(VIEW, 1), float(len(raw))
+    rows, side = np.empty(1, VIEW), float(len(raw))
     whole = np.array([1, len(raw), 1, 8, THRESHOLD, LEAST_QUADS, 0], np.int64)
     optics, lanes = np.array([side, side / 2, side / 2, side / 2, 1e9, 0.0, 0.0]), np.array([side / 2])
     measure_frame(raw.view(np.uint16), 0, 0, np.zeros(1, np.int64), 1, 1, optics, lanes, whole, colour.table(), rows)
