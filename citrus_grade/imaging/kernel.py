@@ -31,21 +31,30 @@ def signal_strip(words: NDArray[np.uint16], y0: int, blue: tuple[int, int], stri
     """Fill ``strip`` (n, width / 2) with red + both greens - blue of each quad of one lane, from quad row ``y0`` on.
 
     Belts and rollers are grey or bluish, citrus is not: the difference separates them better than brightness does. ``blue``
-    is the row and the bit shift of the blue pixel in a quad. A whole lane is read row by row, as it lies in memory: the processor
-    fetches ahead, where tile by tile it would wait for each line of each tile; afterwards the lane is in the second cache.
+    is the row and the bit shift of the blue pixel in a quad. A whole lane is read as it lies in memory, row after row: the
+    processor fetches ahead, where tile by tile, or two rows at once, it would wait; afterwards the lane is in the second cache.
     """
-    width = strip.shape[1]
+    blue_low = np.int16(1 if blue[1] else -1)  # what the low byte of a row with blue counts, the high byte its opposite
     for y in range(strip.shape[0]):
         even, odd, out = words[2 * (y0 + y)], words[2 * (y0 + y) + 1], strip[y]
-        with_blue, without = (odd, even) if blue[0] else (even, odd)
-        if blue[1]:
-            for x in range(width):
-                a, b = without[x], with_blue[x]
-                out[x] = (a & 255) + (a >> 8) + (b & 255) - (b >> 8)
+        if blue[0]:
+            _lay_row(even, np.int16(1), np.int16(1), out)
+            _add_row(odd, blue_low, np.int16(-blue_low), out)
         else:
-            for x in range(width):
-                a, b = without[x], with_blue[x]
-                out[x] = (a & 255) + (a >> 8) + (b >> 8) - (b & 255)
+            _lay_row(even, blue_low, np.int16(-blue_low), out)
+            _add_row(odd, np.int16(1), np.int16(1), out)
+
+
+@njit(cache=True, nogil=True)
+def _lay_row(row: NDArray[np.uint16], low: Any, high: Any, out: NDArray[np.int16]) -> None:
+    for x in range(len(out)):
+        out[x] = np.int16(row[x] & np.uint16(255)) * low + np.int16(row[x] >> np.uint16(8)) * high
+
+
+@njit(cache=True, nogil=True)
+def _add_row(row: NDArray[np.uint16], low: Any, high: Any, out: NDArray[np.int16]) -> None:
+    for x in range(len(out)):
+        out[x] += np.int16(row[x] & np.uint16(255)) * low + np.int16(row[x] >> np.uint16(8)) * high
 
 
 @njit(cache=True, nogil=True)

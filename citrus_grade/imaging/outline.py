@@ -1,7 +1,5 @@
 """Where a fruit's outline runs: its mask's moments, edges along rays, and an ellipse fitted to them robustly."""
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -14,37 +12,25 @@ _MARGIN = 3.0
 
 
 @njit(cache=True, nogil=True)
-def _take_row(strip: NDArray[np.int16], row: NDArray[np.int16]) -> None:
-    for x in range(len(row)):
-        row[x] = strip[x]
-
-
-@njit(cache=True, nogil=True)
-def _above(row: NDArray[np.int16], threshold: Any) -> tuple[int, int]:
-    """Return how many of a row are above the threshold, and the sum of their places."""
-    count, places = np.int32(0), np.int32(0)
-    for x in range(len(row)):
-        above = np.int32(row[x] > threshold)
-        count = np.int32(count + above)
-        places = np.int32(places + above * np.int32(x))
-    return int(count), int(places)
-
-
-@njit(cache=True, nogil=True)
 def take(strip: NDArray[np.int16], x0: int, threshold: int, plane: NDArray[np.int16]) -> tuple[int, float, float]:
     """Copy a tile (n, n) out of its lane's strip; return its area above the threshold in quads, and its centroid.
 
     Every second row is enough for those.
     """
-    n, count, sum_x, sum_y = len(plane), 0, 0, 0
+    n, first, limit, count, sum_x, sum_y = np.uint64(len(plane)), np.uint64(x0), np.int16(threshold), 0, 0, 0
     for y in range(n):
-        row = plane[y]
-        _take_row(strip[y, x0 : x0 + n], row)
-        if y & 1 == 0:
-            own, places = _above(row, np.int16(threshold))
-            count += own
-            sum_x += places
-            sum_y += y * own
+        for x in range(n):
+            plane[y, x] = strip[y, first + x]
+        if y & np.uint64(1):
+            continue
+        own, places = np.int32(0), np.int32(0)
+        for x in range(n):
+            above = np.int32(plane[y, x] > limit)
+            own = np.int32(own + above)
+            places = np.int32(places + above * np.int32(x))
+        count += int(own)
+        sum_x += int(places)
+        sum_y += int(y) * int(own)
     return (2 * count, sum_x / count, sum_y / count) if count else (0, 0.0, 0.0)
 
 

@@ -117,7 +117,7 @@ def measure_view(
 
 
 def find_outline(signal: Floats, centre: Floats, reach: float, stretch: Floats, threshold: int) -> Outline:
-    """Fit an ellipse to where a quarter of the rays meet the edge, then, from its own centre, to all; NaN axes where none fits."""
+    """Fit an ellipse to where a quarter of the rays meet the edge, then, about its own centre, all; NaN axes where none fits."""
     rays = np.stack([fit.RAY_COS, fit.RAY_SIN], axis=1) @ stretch.T
     coef, outliers = np.full(5, np.nan), 1.0
     for n in (fit.N_RAYS // 4, fit.N_RAYS):
