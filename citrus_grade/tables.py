@@ -65,6 +65,10 @@ is one 2 x 2 Bayer cell; ``residual`` is the share of edge rays that do not lie 
 the grid of `imaging.disc`: ``texture`` its planes, ``colour`` index and ``hue`` in degrees, ``spot_at`` one more than the row of
 ``spot``, 0 on sound skin."""
 
+CLARITY = np.dtype([("level", "<f4"), ("edge", "<f4")])
+"""What one window of one lane shows of lens and light: ``level`` in counts of a quad beside the lane, ``edge`` how steeply a
+fruit's outline rises, 1 where a step lies between two neighbouring quads; NaN where nothing was to be measured."""
+
 _FRUIT: list[Any] = [
     ("lane", "<i4"),
     ("cup", "<i8"),

@@ -300,7 +300,8 @@ SUMMARY = {
     "x_realtime": 30.0,
     "packout": [{"grade": "gift", "outlet": "1", "n": 3000, "pct": 100.0, "kg": 300.0}],
     "reasons": {"graded": 3000, "empty": 900},
-    "alarms": {"scan_gap": 2},
+    "alarms": {"scan_gap": 2, "lens_dirty": 1},
+    "alarm_places": {"scan_gap": ["sensors"], "lens_dirty": ["camera 0 lane 3 window 2"]},
     "report": "runs/x/report.html",
     "pictures": ["runs/x/a.png"],
     "accuracy": {
@@ -320,8 +321,8 @@ SUMMARY = {
 @pytest.mark.parametrize(
     ("language", "words"),
     [
-        ("en", ("SIMULATED", "sugar (SSC)", "RMSEP 0.55", "93.0%", "3,000", "empty cup", "scans missing")),
-        ("zh", ("模拟", "糖度", "RMSEP 0.55", "空杯", "缺少扫描")),
+        ("en", ("SIMULATED", "sugar (SSC)", "RMSEP 0.55", "93.0%", "3,000", "empty cup", "scans missing", "clean the lens of camera 0")),
+        ("zh", ("模拟", "糖度", "RMSEP 0.55", "空杯", "缺少扫描", "请清洁相机 0 的镜头；对应通道 3、窗口 2 处最脏")),
     ],
 )
 def test_a_summary_shows_everything_and_marks_what_is_simulated(
