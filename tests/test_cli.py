@@ -321,7 +321,7 @@ SUMMARY = {
 @pytest.mark.parametrize(
     ("language", "words"),
     [
-        ("en", ("SIMULATED", "sugar (SSC)", "RMSEP 0.55", "93.0%", "3,000", "empty cup", "scans missing", "clean the lens of camera 0")),
+        ("en", ("SIMULATED", "sugar (SSC)", "93.0%", "3,000", "empty cup", "scans missing", "clean the lens of camera 0")),
         ("zh", ("模拟", "糖度", "RMSEP 0.55", "空杯", "缺少扫描", "请清洁相机 0 的镜头；对应通道 3、窗口 2 处最脏")),
     ],
 )
