@@ -176,8 +176,7 @@ class Line:
     def _watch(self, views: Views) -> list[Output]:
         state, camera = self.state, views.camera
         clarity = views.clarity.reshape(self.config.line.lanes, -1)
-        memory = state.watched[camera, :, : clarity.shape[1]]
-        lane, window = health.watch(memory, state.watch_told[camera], clarity, self._new)
+        lane, window = health.watch(state.watched[camera], state.watch_told[camera], clarity, self._new)
         where = {"lens_dirty": f"camera {camera} lane {lane} window {window}"}
         begun = [kind for kind, new in zip(health.KINDS, self._new.tolist(), strict=True) if new]
         return [Alarm(views.tick, kind, where.get(kind, f"camera {camera}")) for kind in begun]
@@ -351,7 +350,9 @@ class Line:
             if command.value not in known:
                 return [Alarm(command.tick, "unknown_artefact", f"{command.kind} {command.value}")]
             setattr(state, f"{command.kind}_id", command.value)
+            before = self._imagers
             self._bind_artefacts()
+            self._learn_anew(before)
             return []
         number = int(command.value) if command.value.isdecimal() and len(command.value) < 10 else -1
         if command.kind == "lot" and number >= 0:
@@ -361,6 +362,13 @@ class Line:
         else:
             return [_bad(command.tick, f"command {command.kind} {command.value}")]
         return []
+
+    def _learn_anew(self, before: list[Imager]) -> None:
+        """Forget what the watch has learnt of cameras that a new calibration has look at other places."""
+        memory, told = health.nothing_yet(self.config)
+        for camera, (old, new) in enumerate(zip(before, self._imagers, strict=True)):
+            if not np.array_equal(old.gap, new.gap):
+                self.state.watched[camera], self.state.watch_told[camera] = memory[camera], told[camera]
 
     def _start_lot(self, tick: int, lot: int) -> None:
         """The lot begins with the first cup that has not yet passed the loading point."""

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from citrus_grade import config
-from citrus_grade.cli import errors, main, newrun, summary
+from citrus_grade.cli import alarms, errors, main, newrun, summary
+from citrus_grade.messages import Alarm
 from citrus_grade.templates import LINE, PLAN
 from citrus_grade.words import set_language
 
@@ -333,6 +334,13 @@ def test_a_summary_shows_everything_and_marks_what_is_simulated(
     text = capsys.readouterr().out
     for word in (*words, "runs/x/report.html", "runs/x/a.png", "gift"):
         assert word in text
+
+
+def test_what_to_do_about_an_alarm_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    alarms.tell(Alarm(0, "scan_gap", "sensors"))
+    assert capsys.readouterr() == ("", "")
+    alarms.tell(Alarm(0, "lens_dirty", "camera 0 lane 3 window 2"))
+    assert "clean the lens of camera 0" in capsys.readouterr().err
 
 
 def test_progress_is_shown_on_a_terminal_only(tmp_path: Path) -> None:

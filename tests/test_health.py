@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from citrus_grade.imaging import health
 from citrus_grade.imaging.health import AVERAGED, KINDS, LEARNT
 from citrus_grade.imaging.imager import Imager
 from citrus_grade.line import Artefacts, Line
-from citrus_grade.messages import Alarm, Frame, Message
+from citrus_grade.messages import Alarm, Command, Frame, Message
 from citrus_grade.replay import replay
 from citrus_grade.report import page
 from citrus_grade.report.labels import remedy
@@ -140,9 +141,11 @@ def test_what_was_not_seen_changes_nothing(learnt: Watch) -> None:
     assert learnt.memory.tobytes() == before
 
 
-def line_of(config: LineConfig) -> Line:
+def line_of(config: LineConfig, *others: CalibrationSet) -> Line:
+    """Return a line as it is drawn; commands may name the other calibrations."""
     plan, drawn = plans.parse(PLAN, (), config.outlet_names[:-1]), CalibrationSet.nominal(config)
-    return Line(config, Artefacts({plan.id: plan}, {}, {drawn.id: drawn}), plan=plan.id, calibration=drawn.id)
+    calibrations = {held.id: held for held in (drawn, *others)}
+    return Line(config, Artefacts({plan.id: plan}, {}, calibrations), plan=plan.id, calibration=drawn.id)
 
 
 def alarms_of(line: Line, messages: Iterable[Message]) -> list[Alarm]:
@@ -190,6 +193,19 @@ def test_a_frame_is_watched_as_its_views_are(small: LineConfig) -> None:
         imaged.feed(imaged.imaged(frame))
     assert whole.snapshot() == imaged.snapshot()
     assert whole.state.watched[0, 1, 1, 0, health.SAMPLES] == 3
+
+
+def test_a_calibration_that_moves_the_lanes_begins_anew(small: LineConfig) -> None:
+    drawn = CalibrationSet.nominal(small)
+    denser = replace(drawn, id="1" * 16, density_g_per_ml=drawn.density_g_per_ml * 1.1)
+    moved = replace(drawn, id="2" * 16, lane_y_px=np.array([[66.0, 194.0, 322.0]]))
+    line = line_of(small, denser, moved)
+    line.feed(next(frames(small, 1)))
+    learnt = line.state.watched.tobytes()
+    line.feed(Command(0, 0, "calibration", denser.id))
+    assert line.state.watched.tobytes() == learnt
+    line.feed(Command(0, 0, "calibration", moved.id))
+    assert line.state.watched.tobytes() == line_of(small).state.watched.tobytes()
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -204,7 +204,7 @@ def watch(memory: NDArray[np.float64], told: NDArray[np.bool_], clarity: Any, ne
 
     Parameters
     ----------
-    memory, told : one camera's of `nothing_yet`, written in place. clarity : what `look` filled.
+    memory, told : one camera's of `nothing_yet`, written in place. clarity : (n_lanes, n_windows) that `look` filled.
 
     Returns
     -------
