@@ -94,9 +94,12 @@ def timed_run(loaded: Loaded, tape: Tape, folder: Path, profile: str, pitches: i
         batch = next(source)
         began, fed = time.perf_counter(), 0.0
         for message in batch:
-            recorder.take(message)
             entered = time.perf_counter()
-            outputs = line.feed(message)
+            imaged = line.imaged(message)
+            fed += time.perf_counter() - entered
+            recorder.take(message, imaged)
+            entered = time.perf_counter()
+            outputs = line.feed(imaged)
             fed += time.perf_counter() - entered
             recorder.gave(outputs)
         total += time.perf_counter() - began
@@ -181,8 +184,9 @@ def memory(loaded: Loaded, tape: Tape, folder: Path, hours: float) -> dict[str, 
     early, source = 0.0, iter(tape)
     for pitch in range(int(hours * 3600 * per_s)):
         for message in next(source):
-            recorder.take(message)
-            recorder.gave(line.feed(message))
+            imaged = line.imaged(message)
+            recorder.take(message, imaged)
+            recorder.gave(line.feed(imaged))
         if pitch == int(300 * per_s):
             early = rss_mb()
     late = rss_mb()

@@ -17,7 +17,7 @@ from citrus_grade.config import LineConfig
 from citrus_grade.geometry import MILLI, Ruler, milli
 from citrus_grade.grading.decide import OutletBooks, Routes, Rules, Scale, decide
 from citrus_grade.grading.plan import Plan
-from citrus_grade.imaging import surface
+from citrus_grade.imaging import health, surface
 from citrus_grade.imaging.imager import Imager
 from citrus_grade.messages import (
     Alarm,
@@ -77,6 +77,7 @@ class Line:
         self._no_traits["status"] = 1
         self._room = surface.room(config.n_views)
         self._work = np.empty((2, max(config.n_views, 1)))
+        self._new = np.empty(len(health.KINDS), np.bool_)
         self._bind_stations()
         self._bind_artefacts()
         self._handlers: dict[type, Callable[[Any], list[Output]]] = {
@@ -93,6 +94,13 @@ class Line:
     def feed(self, message: Message) -> tuple[Output, ...]:
         """Take one message, in order of arrival; return what follows from it."""
         return tuple(self._handlers[type(message)](message))
+
+    def imaged(self, message: Message) -> Message:
+        """Return the views a frame of this line gives, anything else as it is; feeding either is the same."""
+        if not isinstance(message, Frame) or not 0 <= message.camera < len(self._imagers):
+            return message
+        imager = self._imagers[message.camera]
+        return imager(message, self.state.offset) if imager.accepts(message.mosaic) else message
 
     def snapshot(self) -> bytes:
         """Return the whole state as bytes; `restore` takes them back."""
@@ -149,19 +157,29 @@ class Line:
         self._blank["calibration_id"] = int(state.calibration_id, 16)
 
     def _on_frame(self, frame: Frame) -> list[Output]:
-        if not 0 <= frame.camera < len(self._imagers) or not self._imagers[frame.camera].accepts(frame.mosaic):
-            return [Alarm(frame.tick, "bad_frame", f"camera {frame.camera}")]
-        return self._on_views(self._imagers[frame.camera](frame, self.state.offset))
+        views = self.imaged(frame)
+        return self._on_views(views) if isinstance(views, Views) else [Alarm(frame.tick, "bad_frame", f"camera {frame.camera}")]
 
     def _on_views(self, views: Views) -> list[Output]:
         state = self.state
-        if not 0 <= views.camera < len(self._imagers):
+        if not 0 <= views.camera < len(self._imagers) or len(views.clarity) not in (0, self._places(views.camera)):
             return [_bad(views.tick, f"views of camera {views.camera}")]
         last = int(state.frame_seq[views.camera])
         state.troubles[0] += place_views(views.rows, state.next_cup, state.views, state.views_seen)
         state.troubles[1] += max(views.seq - last - 1, 0) if last >= 0 else 0
         state.frame_seq[views.camera] = max(views.seq, last)
-        return []
+        return self._watch(views) if len(views.clarity) else []
+
+    def _places(self, camera: int) -> int:
+        return self.config.line.lanes * self.config.camera[camera].windows
+
+    def _watch(self, views: Views) -> list[Output]:
+        state, camera = self.state, views.camera
+        clarity = views.clarity.reshape(self.config.line.lanes, -1)
+        lane, window = health.watch(state.watched[camera], state.watch_told[camera], clarity, self._new)
+        where = {"lens_dirty": f"camera {camera} lane {lane} window {window}"}
+        begun = [kind for kind, new in zip(health.KINDS, self._new.tolist(), strict=True) if new]
+        return [Alarm(views.tick, kind, where.get(kind, f"camera {camera}")) for kind in begun]
 
     def _on_joined(self, joined: Joined) -> list[Output]:
         state = self.state
@@ -332,7 +350,9 @@ class Line:
             if command.value not in known:
                 return [Alarm(command.tick, "unknown_artefact", f"{command.kind} {command.value}")]
             setattr(state, f"{command.kind}_id", command.value)
+            before = self._imagers
             self._bind_artefacts()
+            self._learn_anew(before)
             return []
         number = int(command.value) if command.value.isdecimal() and len(command.value) < 10 else -1
         if command.kind == "lot" and number >= 0:
@@ -342,6 +362,13 @@ class Line:
         else:
             return [_bad(command.tick, f"command {command.kind} {command.value}")]
         return []
+
+    def _learn_anew(self, before: list[Imager]) -> None:
+        """Forget what the watch has learnt of cameras that a new calibration has look at other places."""
+        memory, told = health.nothing_yet(self.config)
+        for camera, (old, new) in enumerate(zip(before, self._imagers, strict=True)):
+            if not np.array_equal(old.gap, new.gap):
+                self.state.watched[camera], self.state.watch_told[camera] = memory[camera], told[camera]
 
     def _start_lot(self, tick: int, lot: int) -> None:
         """The lot begins with the first cup that has not yet passed the loading point."""

@@ -25,13 +25,18 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Views:
-    """A frame after imaging: ``rows`` is an array of `tables.VIEW`; feeding it equals feeding the frame."""
+    """A frame after imaging: feeding it equals feeding the frame.
+
+    ``rows`` is an array of `tables.VIEW`; ``clarity`` (n_lanes * n_windows,) of `tables.CLARITY` what the frame shows of lens and
+    light, lane by lane; empty where nobody looked.
+    """
 
     camera: int
     seq: int
     tick: int
     t_ns: int
     rows: NDArray[Any]
+    clarity: NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from citrus_grade.config import LineConfig
+from citrus_grade.imaging import health
 from citrus_grade.tables import FRUIT, VIEW, empty
 
 _LOTS = 16
@@ -41,6 +42,8 @@ class State:
     lot_from: NDArray[np.int64]
     lot: NDArray[np.int32]
     troubles: NDArray[np.int64]
+    watched: NDArray[np.float64]
+    watch_told: NDArray[np.bool_]
     ahead_cup: int
     ahead_pulses: int
 
@@ -50,6 +53,7 @@ def initial(config: LineConfig, plan: str, model: str, calibration: str) -> Stat
     ring = 1 << (config.line.decision_station + 8).bit_length()
     spectrometer = config.spectrometer
     bins, pixels = (spectrometer.bins, spectrometer.pixels) if spectrometer else (0, 0)
+    watched, watch_told = health.nothing_yet(config)
     return State(
         plan_id=plan,
         model_id=model,
@@ -72,6 +76,8 @@ def initial(config: LineConfig, plan: str, model: str, calibration: str) -> Stat
         lot_from=np.zeros(_LOTS, np.int64),
         lot=np.zeros(_LOTS, np.int32),
         troubles=np.zeros(len(TROUBLES), np.int64),
+        watched=watched,
+        watch_told=watch_told,
         ahead_cup=-1,
         ahead_pulses=0,
     )

@@ -63,6 +63,10 @@ VIEW = np.dtype(
 is one 2 x 2 Bayer cell; ``residual`` is the share of edge rays that do not lie on the ellipse. The rest is the skin, laid on
 the grid of `imaging.disc`: ``skin`` its planes and spots, ``colour`` index and ``hue`` in degrees."""
 
+CLARITY = np.dtype([("level", "<f4"), ("edge", "<f4")])
+"""What one window of one lane shows of lens and light: ``level`` in counts of a quad beside the lane, ``edge`` how steeply a
+fruit's outline rises, 1 where a step lies between two neighbouring quads; NaN where nothing was to be measured."""
+
 _FRUIT: list[Any] = [
     ("lane", "<i4"),
     ("cup", "<i8"),

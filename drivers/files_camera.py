@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from citrus_grade.config import CameraSection
 from citrus_grade.drivers.files_pictures import Patch
-from citrus_grade.drivers.sim.camera import develop
 from citrus_grade.drivers.sim.render_belt import lay, roll_out
+from citrus_grade.drivers.sim.sensor import BANK, mosaics, read_out
 
 READ_NOISE: Final = 1.2
 """Counts of 8 bits; the pictures bring noise of their own."""
@@ -18,8 +18,6 @@ COUNTS_PER_E: Final = 255.0 / 20_000
 SHADOW: Final = 0.55
 """Share of the light that a fruit keeps from the rollers right beside it."""
 SHADOW_MM: Final = 5.0
-
-_BANK = 1 << 20
 
 
 class PictureCamera:
@@ -30,8 +28,8 @@ class PictureCamera:
         self._seed = seed
         self._belt = roll_out(seed, camera.height_px, camera.px_per_mm, camera.lane_y_px)
         self._even_light = np.ones((camera.height_px, camera.width_px), np.float32)
-        self._mosaic = np.array(["RGB".index(colour) for colour in camera.bayer], np.int64).reshape(2, 2)
-        self._noise = np.random.default_rng([seed, 5]).standard_normal(_BANK, np.float32)
+        self._mosaics = mosaics(camera.bayer)
+        self._noise = np.random.default_rng([seed, 5]).standard_normal(BANK, np.float32)
 
     def expose(self, seq: int, belt_mm: float, fruit: Iterable[tuple[Patch, float, float]]) -> NDArray[np.uint8]:
         """Take one frame.
@@ -43,17 +41,19 @@ class PictureCamera:
 
         Returns
         -------
-        (height_px, width_px) uint8, one colour a pixel.
+        (height_px, width_px) uint8, of an ``rgb`` camera (height_px, width_px, 3).
         """
-        camera = self._camera
-        frame = np.empty((camera.height_px, camera.width_px), np.float32)
-        lay(frame, self._even_light, self._mosaic, self._belt, belt_mm * camera.px_per_mm)
+        camera, layers = self._camera, []
+        for mosaic in self._mosaics:
+            layers.append(np.empty((camera.height_px, camera.width_px), np.float32))
+            lay(layers[-1], self._even_light, mosaic, self._belt, belt_mm * camera.px_per_mm)
         for view, x_px, y_px in fruit:
-            self._paste(frame, view, x_px, y_px)
-        starts = np.random.default_rng([self._seed, seq, 6]).integers(0, _BANK - camera.width_px, camera.height_px)
-        return develop(frame, self._noise, starts, READ_NOISE, COUNTS_PER_E)
+            for layer, mosaic in zip(layers, self._mosaics, strict=True):
+                self._paste(layer, mosaic, view, x_px, y_px)
+        rng = np.random.default_rng([self._seed, seq, 6])
+        return read_out(layers, camera.bayer, self._noise, rng, READ_NOISE, COUNTS_PER_E)
 
-    def _paste(self, frame: NDArray[np.float32], view: Patch, x_px: float, y_px: float) -> None:
+    def _paste(self, frame: NDArray[np.float32], mosaic: NDArray[np.int64], view: Patch, x_px: float, y_px: float) -> None:
         """Lay one view on the frame with its shadow, in each pixel's own colour; what lies outside the frame is cut off."""
         margin = round(2 * SHADOW_MM * self._camera.px_per_mm)
         side = len(view) + 2 * margin
@@ -66,7 +66,7 @@ class PictureCamera:
         if not len(rows) or not len(cols):
             return
         inside = np.ix_(rows - top, cols - left)
-        colour = self._mosaic[np.ix_(rows % 2, cols % 2)]
+        colour = mosaic[np.ix_(rows % 2, cols % 2)]
         light = np.take_along_axis(patch[inside], colour[..., None], axis=2)[..., 0]
         target = frame[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
         target *= keep[inside]

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from citrus_grade import config
-from citrus_grade.cli import errors, main, newrun, summary
+from citrus_grade.cli import alarms, errors, main, newrun, summary
+from citrus_grade.messages import Alarm
 from citrus_grade.templates import LINE, PLAN
 from citrus_grade.words import set_language
 
@@ -300,7 +301,8 @@ SUMMARY = {
     "x_realtime": 30.0,
     "packout": [{"grade": "gift", "outlet": "1", "n": 3000, "pct": 100.0, "kg": 300.0}],
     "reasons": {"graded": 3000, "empty": 900},
-    "alarms": {"scan_gap": 2},
+    "alarms": {"scan_gap": 2, "lens_dirty": 1},
+    "alarm_places": {"scan_gap": ["sensors"], "lens_dirty": ["camera 0 lane 3 window 2"]},
     "report": "runs/x/report.html",
     "pictures": ["runs/x/a.png"],
     "accuracy": {
@@ -320,8 +322,8 @@ SUMMARY = {
 @pytest.mark.parametrize(
     ("language", "words"),
     [
-        ("en", ("SIMULATED", "sugar (SSC)", "RMSEP 0.55", "93.0%", "3,000", "empty cup", "scans missing")),
-        ("zh", ("模拟", "糖度", "RMSEP 0.55", "空杯", "缺少扫描")),
+        ("en", ("SIMULATED", "sugar (SSC)", "93.0%", "3,000", "empty cup", "scans missing", "clean the lens of camera 0")),
+        ("zh", ("模拟", "糖度", "RMSEP 0.55", "空杯", "缺少扫描", "请清洁相机 0 的镜头；对应通道 3、窗口 2 处最脏")),
     ],
 )
 def test_a_summary_shows_everything_and_marks_what_is_simulated(
@@ -332,6 +334,13 @@ def test_a_summary_shows_everything_and_marks_what_is_simulated(
     text = capsys.readouterr().out
     for word in (*words, "runs/x/report.html", "runs/x/a.png", "gift"):
         assert word in text
+
+
+def test_what_to_do_about_an_alarm_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    alarms.tell(Alarm(0, "scan_gap", "sensors"))
+    assert capsys.readouterr() == ("", "")
+    alarms.tell(Alarm(0, "lens_dirty", "camera 0 lane 3 window 2"))
+    assert "clean the lens of camera 0" in capsys.readouterr().err
 
 
 def test_progress_is_shown_on_a_terminal_only(tmp_path: Path) -> None:

@@ -236,6 +236,15 @@ def test_the_skin_travels_downstream(made: Path) -> None:
     assert np.all(np.diff(along[2:7]) > 0)
 
 
+@pytest.mark.parametrize(("bayer", "shape"), [("rgb", (256, 1024, 3)), ("mono", (256, 1024))])
+def test_cameras_with_all_colours_and_with_none_see_the_same_fruit(made: Path, bayer: str, shape: tuple[int, ...]) -> None:
+    text = two_lanes(made)
+    plain, other = (open_line(parse(t), seconds=1) for t in (text, text.replace('bayer = "RGGB"', f'bayer = "{bayer}"')))
+    one, two = ([m.mosaic for m in plant.messages() if isinstance(m, Frame)][9].astype(float) for plant in (plain, other))
+    assert two.shape == shape
+    assert np.corrcoef(one[0::2, 1::2].ravel(), (two[..., 1] if bayer == "rgb" else two)[0::2, 1::2].ravel())[0, 1] > 0.98
+
+
 def test_what_exists_is_not_made_again(made: Path, tmp_path: Path) -> None:
     toml = written(tmp_path, two_lanes(made))
     real.prepare(load(toml), tmp_path)

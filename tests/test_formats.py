@@ -1,5 +1,7 @@
 """Frames of every kind of camera come in through one door, and no frame breaks it."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,11 @@ from citrus_grade.config import ConfigError, LineConfig, parse
 from citrus_grade.imaging.disc import BLUE, DARK, GREEN, N_COLOUR_CELLS
 from citrus_grade.imaging.imager import Imager
 from citrus_grade.messages import Frame
+from citrus_grade.replay import replay
 from citrus_grade.runlog import codec
+from citrus_grade.runtime.session import run_line
 from citrus_grade.tables import DOUBLE, EMPTY, FRUIT_SEEN, GRID, Table
-from citrus_grade.templates import LINE
+from citrus_grade.templates import LINE, PLAN
 
 TICKS = 4096
 BAYER = {"RGGB": ((0, 1), (1, 2)), "BGGR": ((2, 1), (1, 0)), "GRBG": ((1, 0), (2, 1)), "GBRG": ((1, 2), (0, 1))}
@@ -201,3 +205,17 @@ def test_the_log_keeps_any_frame_of_one_value_a_pixel(kind: str, seed: int) -> N
 def test_another_word_for_a_pattern_is_refused_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match=r"bayer.*mono.*rgb"):
         line("RGBG")
+
+
+@pytest.mark.parametrize("bayer", ["rgb", "mono"])
+def test_a_simulated_line_of_such_cameras_grades_and_replays_equal(bayer: str, tmp_path: Path) -> None:
+    (tmp_path / "line.toml").write_text(LINE.read_text(encoding="utf-8").replace('"RGGB"', f'"{bayer}"'), encoding="utf-8")
+    shutil.copy(PLAN, tmp_path / "plan.toml")
+    ended = run_line(tmp_path / "line.toml", tmp_path / "run", profile="full", seconds=1.0)
+    assert ended.alarms == {}
+    assert ended.accuracy is not None
+    assert ended.accuracy["empties_exact"] == 1.0
+    assert abs(ended.accuracy["diameter_bias_mm"]) < 2.0  # nobody has calibrated it
+    report = replay(tmp_path / "run")
+    assert report.diff_fields == 0
+    assert report.compared == ended.cups > 100

@@ -36,7 +36,7 @@ from citrus_grade.runtime.accuracy import against_truth
 from citrus_grade.runtime.demo import set_up
 from citrus_grade.spectra import model as models
 from citrus_grade.spectra.model import SpectralModel
-from citrus_grade.tables import DECISION, VIEW, Table, fruit_of, stack
+from citrus_grade.tables import CLARITY, DECISION, VIEW, Table, fruit_of, stack
 from citrus_grade.templates import LINE
 
 SECONDS = 2.0
@@ -330,7 +330,8 @@ def test_scans_of_no_lane_and_of_another_length_are_counted(bench: Bench) -> Non
 @pytest.mark.parametrize(
     "message",
     [
-        Views(3, 0, 0, 0, np.empty(0, VIEW)),
+        Views(3, 0, 0, 0, np.empty(0, VIEW), np.empty(0, CLARITY)),
+        Views(0, 0, 0, 0, np.empty(0, VIEW), np.empty(5, CLARITY)),
         OutletReport(0, 0, 9, 0, "jammed"),
         OutletReport(0, 0, 0, 9, "full"),
         Command(0, 0, "lane_off", "9"),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from citrus_grade.messages import Command, Joined, OutletReport, Pulse, Reading, Scans, Views
 from citrus_grade.runlog.records import DECISIONS_SCHEMA, Batch, messages_schema, pack_decisions, unpack, unpack_decisions
-from citrus_grade.tables import DECISION, FRUIT, VIEW
+from citrus_grade.tables import CLARITY, DECISION, FRUIT, VIEW
 
 PIXELS = 5
 INT32, INT64 = st.integers(-(2**31), 2**31 - 1), st.integers(-(2**63), 2**63 - 1)
@@ -26,9 +26,10 @@ def scans(t_ns, n, seed):
 
 
 COUNT, ANY_SEED = st.integers(0, 4), st.integers(0, 2**32 - 1)
+VIEWS, FRUITS, CLEAR = (st.builds(table, st.just(kind), COUNT, ANY_SEED) for kind in (VIEW, FRUIT, CLARITY))
 MESSAGE = st.one_of(
-    st.builds(Views, INT32, INT64, INT64, INT64, st.builds(table, st.just(VIEW), COUNT, ANY_SEED)),
-    st.builds(Joined, st.builds(table, st.just(FRUIT), COUNT, ANY_SEED)),
+    st.builds(Views, INT32, INT64, INT64, INT64, VIEWS, CLEAR),
+    st.builds(Joined, FRUITS),
     st.builds(scans, INT64, COUNT, ANY_SEED),
     st.builds(Pulse, INT64, INT64, INT64),
     st.builds(OutletReport, INT64, INT64, INT32, INT32, st.sampled_from(("fired", "late", "jammed", "full", "clear")), INT64),
@@ -70,7 +71,7 @@ def test_messages_come_back_as_they_were_in_the_order_they_were_fed(messages):
 
 
 def test_what_comes_back_cannot_be_written_to():
-    views, taken = unpack(packed([Views(0, 0, 0, 0, table(VIEW, 2, 1)), scans(0, 3, 1)]), PIXELS)
+    views, taken = unpack(packed([Views(0, 0, 0, 0, table(VIEW, 2, 1), table(CLARITY, 2, 1)), scans(0, 3, 1)]), PIXELS)
     assert not views.rows.flags.writeable
     assert not taken.counts.flags.writeable
 

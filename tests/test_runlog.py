@@ -14,7 +14,7 @@ from citrus_grade.messages import Alarm, Command, Decisions, Frame, Joined, Puls
 from citrus_grade.runlog import LogError, LogReader, LogWriter, files, info, recover
 from citrus_grade.runlog.reader import Fed, Snapshot
 from citrus_grade.runlog.records import Batch
-from citrus_grade.tables import DECISION, VIEW, empty
+from citrus_grade.tables import CLARITY, DECISION, VIEW, empty
 
 STATE = b"the state of a line"
 HEAD = 9
@@ -98,11 +98,11 @@ def test_a_file_begins_with_a_snapshot_and_keeps_the_order(small):
 
 @pytest.mark.parametrize(
     ("profile", "kept"),
-    [("full", [Frame, Views, Scans, Pulse, Command]), ("normal", [Scans, Pulse, Command]), ("off", [])],
+    [("full", [Frame, Views, Scans, Pulse, Command]), ("normal", [Views, Scans, Pulse, Command]), ("off", [])],
 )
 def test_a_profile_says_what_is_kept(config, tmp_path, profile, kept):
     mosaic = np.arange(64, dtype=np.uint8).reshape(8, 8)
-    views = Views(0, 1, 2, 3, empty(VIEW, 2))
+    views = Views(0, 1, 2, 3, empty(VIEW, 2), empty(CLARITY, 2))
     scans = Scans(0, np.zeros(1, np.int32), np.zeros(1, np.int32), np.zeros(1, np.int64), np.zeros((1, 256), np.uint16))
     writer = LogWriter(tmp_path / "x.mcap", config, STATE, profile)
     for message in (Frame(0, 1, 2, 3, mosaic), views, Joined(empty(VIEW, 0)), scans, Pulse(1, 2, 3), Command(1, 2, "lot", "7")):

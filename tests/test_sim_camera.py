@@ -93,7 +93,17 @@ def test_bayer_orders_agree_wherever_they_see_the_same_colour(bayer: str) -> Non
         assert bool(same.all()) == (one == two)
 
 
-def test_unknown_bayer_order_is_refused() -> None:
+def test_a_sensor_of_three_colours_and_one_of_none_see_the_same_light() -> None:
+    fruit = grow(2, 1)
+    rggb, rgb, grey = (take(fruit, replace(QUIET, bayer=bayer)).astype(int) for bayer in ("RGGB", "rgb", "mono"))
+    assert rgb.shape == (240, 320, 3)
+    for cell, channel in enumerate((0, 1, 1, 2)):
+        at = np.s_[cell // 2 :: 2, cell % 2 :: 2]
+        assert np.abs(rggb[at] - rgb[at][..., channel]).max() <= 1
+    assert np.abs(rgb @ [0.3, 0.6, 0.1] - grey).max() <= 1.1
+
+
+def test_a_sensor_of_another_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="RGGB"):
         replace(OPTICS, bayer="RGBG")
 

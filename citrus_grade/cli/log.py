@@ -5,11 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from citrus_grade.cli import errors, out
+from citrus_grade.cli import alarms, errors, out
 from citrus_grade.cli.help import Verb
 from citrus_grade.cli.options import Json, Run, choice
 from citrus_grade.cli.progress import bar
-from citrus_grade.report.labels import label
 from citrus_grade.words import N_, _
 
 HELP = N_("Look into the log of a run, recover a damaged one, export it.")
@@ -103,7 +102,6 @@ def _show(data: dict[str, Any]) -> None:
         left=2,
     )
     out.text(_("{messages:,} messages, {decisions:,} decisions").format(messages=data["messages"], decisions=data["decisions"]))
-    for kind, count in data["alarms"].items():
-        out.text(_("alarm: {kind}, {count} times").format(kind=label(kind), count=count), "yellow")
+    alarms.show(data["alarms"], data["alarm_places"])
     if data["truncated"]:
         out.text(_("the log ends early; `citrus-grade log recover` makes it sound up to the cut"), "yellow")

@@ -1,6 +1,6 @@
 """``citrus-grade run``: run the line that line.toml describes."""
 
-from citrus_grade.cli import errors, out, summary
+from citrus_grade.cli import alarms, errors, out, summary
 from citrus_grade.cli.newrun import new_run
 from citrus_grade.cli.options import Json, Line, MaybeData, MaybeSeconds, MaybeSeed, NewRun, Profile
 from citrus_grade.cli.progress import bar
@@ -28,7 +28,9 @@ def verb(
     from citrus_grade.runtime.session import run_line
 
     with bar(_("running the line")) as progress:
-        ended = run_line(line, run_dir, profile=profile, seconds=seconds, seed=seed, data=data, progress=progress)
+        ended = run_line(
+            line, run_dir, profile=profile, seconds=seconds, seed=seed, data=data, progress=progress, told=alarms.tell
+        )
     told = page.with_report(ended).to_dict()
     out.as_json(told) if as_json else summary.show(told)
     return errors.DONE

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from citrus_grade.cli import out
+from citrus_grade.cli import alarms, out
 from citrus_grade.report.labels import label
 from citrus_grade.words import _
 
@@ -20,8 +20,7 @@ def show(summary: dict[str, Any]) -> None:
             "{fruit_per_s:,.0f} fruit/s, {x_realtime:.1f} x real time"
         ).format(**{name: summary[name] for name in ("fruit", "line_s", "wall_s", "fruit_per_s", "x_realtime")})
     )
-    for kind, count in summary["alarms"].items():
-        out.text(_("alarm: {kind}, {count} times").format(kind=label(kind), count=count), "yellow")
+    alarms.show(summary["alarms"], summary["alarm_places"])
     _places(summary)
 
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from citrus_grade.calibration_set import CalibrationSet
 from citrus_grade.config import CameraSection, LineConfig
 from citrus_grade.geometry import Ruler, milli
-from citrus_grade.imaging import colour, kernel
+from citrus_grade.imaging import colour, health, kernel
 from citrus_grade.messages import Frame, Views
-from citrus_grade.tables import VIEW, Table
+from citrus_grade.tables import CLARITY, VIEW, Table
 
 SMALLEST_FRUIT_MM = 20.0
 _BLUE = {"RGGB": (1, 8), "BGGR": (0, 0), "GRBG": (1, 0), "GBRG": (0, 8), "rgb": (1, 8), "mono": (1, 8)}
@@ -34,6 +34,7 @@ class Imager:
     lane_y_px: NDArray[np.float64]
     whole: NDArray[np.int64]
     lut: NDArray[np.uint16]
+    gap: NDArray[np.int64]
     format: str
     measure: Callable[..., int]
 
@@ -64,6 +65,7 @@ class Imager:
                 [camera.windows, camera.tile_px, *_BLUE[camera.bayer], camera.threshold, least_quads, camera.first_view], np.int64
             ),
             lut=colour.table() if learnt is None else colour.table_of(learnt),
+            gap=health.gaps(camera, optics, lane_y_px),
             format=camera.bayer,
             measure=_twin() if engine == "twin" else kernel.measure_frame,
         )
@@ -94,10 +96,26 @@ class Imager:
             rows,
         )
         rows = rows[:n]
+        clarity = np.empty((len(self.lane_y_px), int(self.whole[0])), CLARITY)
+        health.look(
+            words,
+            frame.tick,
+            offset,
+            self.station_milli,
+            self.ruler.num,
+            self.ruler.den,
+            self.optics,
+            self.lane_y_px,
+            self.whole,
+            self.gap,
+            rows,
+            clarity,
+        )
         if self.format == "mono":
             _forget_colour(rows)
         rows.setflags(write=False)
-        return Views(frame.camera, frame.seq, frame.tick, frame.t_ns, rows)
+        clarity.setflags(write=False)
+        return Views(frame.camera, frame.seq, frame.tick, frame.t_ns, rows, clarity.ravel())
 
 
 def _places(

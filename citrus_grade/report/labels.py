@@ -46,15 +46,34 @@ _LABELS = {
     "views_outside_window": N_("views came too early or too late"),
     "scans_outside_window": N_("scans came too early or too late"),
     "bad_frame": N_("frame of a wrong size"),
+    "bad_message": N_("message about something this line does not have"),
+    "lens_dirty": N_("dirt on a lens"),
+    "light_low": N_("light has become weaker"),
+    "light_drift": N_("picture has become brighter"),
+    "focus_soft": N_("picture has become soft"),
     "unknown_artefact": N_("unknown artefact asked for"),
     "outlet_jammed": N_("outlet jammed"),
     "outlet_late": N_("outlet fired late"),
+}
+
+_REMEDIES = {
+    "lens_dirty": N_("clean the lens of camera {camera}; over lane {lane}, window {window} it is worst"),
+    "light_low": N_("check the lamps of camera {camera} and clean them: its pictures are darker than at first"),
+    "light_drift": N_("clean the whole lens of camera {camera}, then check its lamps: its pictures are brighter than at first"),
+    "focus_soft": N_("clean and focus the lens of camera {camera} and make it fast: outlines are softer than at first"),
 }
 
 
 def label(name: str) -> str:
     """Return the label of ``name`` in the language set, or the name itself where there is none."""
     return _(_LABELS[name]) if name in _LABELS else name
+
+
+def remedy(kind: str, where: str) -> str:
+    """Return what to do about an alarm, in the language set, "" where nothing is known to help. ``where``: the alarm's."""
+    words = where.split()
+    named = dict(zip(words[::2], words[1::2], strict=False))
+    return _(_REMEDIES[kind]).format(**named) if kind in _REMEDIES else ""
 
 
 def english(name: str) -> str:

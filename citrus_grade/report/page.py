@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from citrus_grade import __version__
 from citrus_grade.report import charts, pictures, style
-from citrus_grade.report.labels import label
+from citrus_grade.report.labels import label, remedy
 from citrus_grade.report.rundata import Run, not_graded, packout, read
 from citrus_grade.report.sample import sample, sample_picture
 from citrus_grade.report.seen import look_up
@@ -214,7 +214,9 @@ def _alarms(run: Run) -> str:
     if not run.alarms:
         return _paragraph(_("No alarm."))
     cells = [(label(kind), kind, f"{count:,}") for kind, count in sorted(run.alarms.items(), key=lambda item: -item[1])]
-    return _table((_("alarm"), _("word in the log"), _("times")), cells, left=2)
+    advice = (remedy(kind, place) for kind, places in run.alarm_places.items() for place in places)
+    table = _table((_("alarm"), _("word in the log"), _("times")), cells, left=2)
+    return table + "".join(_paragraph(text) for text in advice if text)
 
 
 def _one_fruit(run: Run, album: _Album) -> str:

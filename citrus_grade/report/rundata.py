@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from citrus_grade.alarms import Alarms
 from citrus_grade.lots import UNGRADED, columns
 from citrus_grade.messages import Alarm, Decisions, Reason
 from citrus_grade.rundir import Loaded, reopen, start_of
@@ -34,6 +35,7 @@ class Run:
     truth: Columns | None
     accuracy: dict[str, Any] | None
     alarms: dict[str, int]
+    alarm_places: dict[str, list[str]]
     rates: dict[str, float]
 
     @property
@@ -68,12 +70,12 @@ def read(run_dir: Path, summary: dict[str, Any] | None = None) -> Run:
     truth = _columns(pq.read_table(truth_file)) if truth_file.exists() else None
     summary = summary or {}
     accuracy = summary.get("accuracy") or (_accuracy(whole, truth, start) if truth is not None else None)
-    alarms = summary["alarms"] if "alarms" in summary else _alarms(run_dir)
+    alarms, places = (summary["alarms"], summary["alarm_places"]) if "alarms" in summary else _alarms(run_dir)
     rates: dict[str, float] = {
         key: float(summary[key]) for key in ("line_s", "wall_s", "x_realtime", "fruit_per_s") if key in summary
     }
     rates.setdefault("line_s", _line_s(whole, loaded))
-    return Run(run_dir, start, loaded, fruit, len(full), truth, accuracy, alarms, rates)
+    return Run(run_dir, start, loaded, fruit, len(full), truth, accuracy, alarms, places, rates)
 
 
 def packout(run: Run) -> list[dict[str, Any]]:
@@ -129,12 +131,12 @@ def _from_log(run_dir: Path) -> Columns:
     return {name: np.asarray(column) for name, column in columns(np.concatenate(rows), *walk.words).items()}
 
 
-def _alarms(run_dir: Path) -> dict[str, int]:
-    alarms = Counter[str]()
+def _alarms(run_dir: Path) -> tuple[dict[str, int], dict[str, list[str]]]:
+    alarms = Alarms()
     for _t_ns, item in Walk.of(run_dir).entries(frames=False):
         if isinstance(item, Alarm):
-            alarms[item.kind] += item.count
-    return dict(alarms)
+            alarms.add(item)
+    return dict(alarms.times), alarms.places
 
 
 def _line_s(whole: Columns, loaded: Loaded) -> float:

@@ -7,6 +7,7 @@ from mcap.records import Channel, Chunk, Header, Metadata, Schema
 from mcap.records import Message as Record
 from mcap.writer import CompressionType, Writer
 
+from citrus_grade.alarms import Alarms
 from citrus_grade.messages import Alarm, Decisions
 from citrus_grade.runlog.errors import LogError
 from citrus_grade.runlog.reader import DAMAGE, ENDS_EARLY, RECOVERED, Fed, LogReader, files, records
@@ -16,7 +17,8 @@ from citrus_grade.words import _
 
 def info(run_dir: Path) -> dict[str, Any]:
     """Return what a run's log holds: files, bytes, messages, decisions, alarms, ticks, whether it ends early."""
-    report: dict[str, Any] = {"run": str(run_dir), "files": [], "decisions": 0, "messages": 0, "alarms": {}, "truncated": False}
+    report: dict[str, Any] = {"run": str(run_dir), "files": [], "decisions": 0, "messages": 0, "truncated": False}
+    alarms = Alarms()
     for path in files(run_dir):
         reader = LogReader(path, frames=False)
         decisions = messages = 0
@@ -28,7 +30,7 @@ def info(run_dir: Path) -> dict[str, Any]:
             elif isinstance(entry, Fed):
                 messages += len(entry.messages)
             elif isinstance(entry, Alarm):
-                report["alarms"][entry.kind] = report["alarms"].get(entry.kind, 0) + entry.count
+                alarms.add(entry)
         size = path.stat().st_size
         report["files"].append(
             {"file": path.name, "bytes": size, "profile": reader.profile, "decisions": decisions, "truncated": reader.truncated}
@@ -37,7 +39,7 @@ def info(run_dir: Path) -> dict[str, Any]:
         report["messages"] += messages
         report["truncated"] |= reader.truncated
     report["bytes"] = sum(file["bytes"] for file in report["files"])
-    return report
+    return report | {"alarms": dict(alarms.times), "alarm_places": alarms.places}
 
 
 def recover(path: Path, out: Path | None = None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from citrus_grade.messages import Command, Joined, Message, OutletReport, OutletState, Pulse, Reading, ReadingKind, Scans, Views
-from citrus_grade.tables import DECISION, FRUIT, VIEW, Table, stack
+from citrus_grade.tables import CLARITY, DECISION, FRUIT, VIEW, Table, stack
 
 _ROS = {
     "i1": "int8",
@@ -31,7 +31,7 @@ _ROS = {
 _STATES: tuple[OutletState, ...] = get_args(OutletState)
 _READINGS: tuple[ReadingKind, ...] = get_args(ReadingKind)
 
-_VIEWS_HEAD = np.dtype([("camera", "<i4"), ("seq", "<i8"), ("tick", "<i8"), ("t_ns", "<i8"), ("n", "<i4")])
+_VIEWS_HEAD = np.dtype([("camera", "<i4"), ("seq", "<i8"), ("tick", "<i8"), ("t_ns", "<i8"), ("n", "<i4"), ("places", "<i4")])
 _SCANS_HEAD = np.dtype([("t_ns", "<i8"), ("n", "<i4")])
 _PULSE = np.dtype([("tick", "<i8"), ("head_tick", "<i8"), ("t_ns", "<i8")])
 _REPORT = np.dtype([("tick", "<i8"), ("t_ns", "<i8"), ("lane", "<i4"), ("outlet", "<i4"), ("state", "u1"), ("cup", "<i8")])
@@ -70,6 +70,7 @@ def messages_schema(n_pixels: int) -> str:
         [
             ("views_heads", "ViewsHead", _VIEWS_HEAD),
             ("views", "View", VIEW),
+            ("clarity", "Clarity", CLARITY),
             ("joined_counts", "Count", _COUNT),
             ("joined", "Fruit", FRUIT),
             ("scans_heads", "ScansHead", _SCANS_HEAD),
@@ -131,8 +132,9 @@ class Batch:
             (
                 struct.pack("<I", len(order)),
                 order,
-                _records(_VIEWS_HEAD, [(m.camera, m.seq, m.tick, m.t_ns, len(m.rows)) for m in views]),
+                _records(_VIEWS_HEAD, [(m.camera, m.seq, m.tick, m.t_ns, len(m.rows), len(m.clarity)) for m in views]),
                 _array(stack([m.rows for m in views], VIEW)),
+                _array(stack([m.clarity for m in views], CLARITY)),
                 _records(_COUNT, [(len(m.rows),) for m in joined]),
                 _array(stack([m.rows for m in joined], FRUIT)),
                 _records(_SCANS_HEAD, [(m.t_ns, len(m.lane)) for m in scans]),
@@ -176,24 +178,24 @@ def unpack(data: bytes, n_pixels: int) -> Iterator[Message]:
     """Yield the messages of a record in the order they were fed."""
     order, at = _take(data, 0, np.dtype("u1"))
     tables = []
-    for dtype in (_VIEWS_HEAD, VIEW, _COUNT, FRUIT, _SCANS_HEAD, scan_dtype(n_pixels), _PULSE, _REPORT, _READING):
+    for dtype in (_VIEWS_HEAD, VIEW, CLARITY, _COUNT, FRUIT, _SCANS_HEAD, scan_dtype(n_pixels), _PULSE, _REPORT, _READING):
         rows, at = _take(data, at, dtype)
         tables.append(rows)
     text = data[at + 4 :]
     sources: tuple[Iterator[Message], ...] = (
-        _views(tables[0], tables[1]),
-        (Joined(rows) for rows in _split(tables[2]["n"], tables[3])),
-        _scans_messages(tables[4], tables[5]),
-        (Pulse(*row.tolist()) for row in tables[6]),
+        _views(*tables[:3]),
+        (Joined(rows) for rows in _split(tables[3]["n"], tables[4])),
+        _scans_messages(tables[5], tables[6]),
+        (Pulse(*row.tolist()) for row in tables[7]),
         (
             OutletReport(
                 r["tick"].item(), r["t_ns"].item(), r["lane"].item(), r["outlet"].item(), _STATES[r["state"]], r["cup"].item()
             )
-            for r in tables[7]
+            for r in tables[8]
         ),
         (
             Reading(r["tick"].item(), r["t_ns"].item(), r["lane"].item(), _READINGS[r["kind"]], r["value"].item())
-            for r in tables[8]
+            for r in tables[9]
         ),
         (Command(*fields) for fields in (json.loads(text) if text else [])),
     )
@@ -208,10 +210,10 @@ def _split(counts: NDArray[Any], rows: Table) -> Iterator[Table]:
         start += n
 
 
-def _views(heads: Table, rows: Table) -> Iterator[Views]:
-    for head, part in zip(heads, _split(heads["n"], rows), strict=True):
-        camera, seq, tick, t_ns, _ = head.tolist()
-        yield Views(camera, seq, tick, t_ns, part)
+def _views(heads: Table, rows: Table, clarity: Table) -> Iterator[Views]:
+    for head, own, clear in zip(heads, _split(heads["n"], rows), _split(heads["places"], clarity), strict=True):
+        camera, seq, tick, t_ns = head.tolist()[:4]
+        yield Views(camera, seq, tick, t_ns, own, clear)
 
 
 def _scans_messages(heads: Table, rows: Table) -> Iterator[Scans]:

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numba
@@ -85,8 +86,10 @@ class LogWriter:
                 self._flush()
                 self._frame(message)
             return
-        if isinstance(message, Joined) or (isinstance(message, Views) and self.profile == "normal"):
+        if isinstance(message, Joined):
             return
+        if isinstance(message, Views) and self.profile == "normal":
+            message = replace(message, rows=message.rows[:0])  # decisions hold what comes of them
         if isinstance(message, Pulse):
             self._t_ns = message.t_ns
         self._batch.add(message)

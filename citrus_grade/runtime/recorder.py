@@ -1,9 +1,9 @@
 """Keeps a run: log files in turn, fruit table, packout, alarms."""
 
 import time
-from collections import Counter
 from pathlib import Path
 
+from citrus_grade.alarms import Alarms
 from citrus_grade.line import Line
 from citrus_grade.lots import FruitTable, Packout
 from citrus_grade.messages import Alarm, Decisions, Message, Output, Pulse
@@ -14,7 +14,7 @@ SYNC_S = 1.0
 
 
 class Recorder:
-    """Call `take` before a message is fed and `gave` with what followed.
+    """Call `take` before something is fed and `gave` with what followed.
 
     A new log file begins every ``log.file_minutes`` of line time, each with a snapshot of the line.
     """
@@ -27,16 +27,16 @@ class Recorder:
         self._synced = time.monotonic()
         self.table = FruitTable(run_dir / "fruit.parquet", loaded.targets, loaded.plan.grades, loaded.config.outlet_names)
         self.packout = Packout(loaded.plan.grades, loaded.config.outlet_names)
-        self.alarms: Counter[str] = Counter()
+        self.alarms = Alarms()
 
-    def take(self, message: Message) -> None:
-        """Record a message that is about to be fed."""
+    def take(self, message: Message, fed: Message) -> None:
+        """Record a message: as it came if pixels are kept, otherwise as it is about to be ``fed``, see `Line.imaged`."""
         if isinstance(message, Pulse) and message.t_ns - self._begun_ns >= self._file_ns:
             self._log.close()
             self._serial += 1
             self._begun_ns = message.t_ns
             self._log = self._open()
-        self._log.take(message)
+        self._log.take(message if self._profile == "full" else fed)
 
     def gave(self, outputs: tuple[Output, ...]) -> None:
         """Record what followed from it."""
@@ -48,7 +48,7 @@ class Recorder:
                 self.table.add(output.rows)
                 self.packout.add(output.rows)
             elif isinstance(output, Alarm):
-                self.alarms[output.kind] += output.count
+                self.alarms.add(output)
         now = time.monotonic()
         if now - self._synced >= SYNC_S:
             self._log.sync()

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from citrus_grade.config import ConfigError, LineConfig, load, parse
 from citrus_grade.line import Line
-from citrus_grade.messages import Decisions, Ejection, Pulse
+from citrus_grade.messages import Alarm, Decisions, Ejection, Pulse
 from citrus_grade.ports import Plant
 from citrus_grade.rundir import Loaded, create, load_line, with_value
 from citrus_grade.runtime.accuracy import against_truth
@@ -23,6 +23,7 @@ from citrus_grade.words import _
 
 DRIVERS = "citrus_grade.drivers"
 Progress = Callable[[float, float], None]
+Told = Callable[[Alarm], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class RunSummary:
     packout: list[dict[str, Any]]
     reasons: dict[str, int]
     alarms: dict[str, int]
+    alarm_places: dict[str, list[str]]
     accuracy: dict[str, Any] | None = None
     report: str | None = None
     pictures: list[str] = field(default_factory=list)
@@ -79,10 +81,12 @@ def run_line(
     seed: int | None = None,
     data: Path | None = None,
     progress: Progress | None = None,
+    told: Told | None = None,
 ) -> RunSummary:
     """Run the line that ``config_path`` describes until its source ends; keep the run in ``run_dir``.
 
-    ``profile``, ``seconds``, ``seed`` and ``data`` (the folder of a line of files) take the place of the configuration's own.
+    ``profile``, ``seconds``, ``seed`` and ``data`` (the folder of a line of files) take the place of the configuration's own;
+    ``told`` is called with each alarm as it comes.
 
     Raises
     ------
@@ -97,7 +101,7 @@ def run_line(
     recorder = Recorder(run_dir, loaded, line, kept)
     started = time.perf_counter()
     try:
-        line_s, decisions = _drive(line, plant, recorder, progress)
+        line_s, decisions = _drive(line, plant, recorder, progress, told)
     finally:
         try:
             recorder.close()
@@ -120,18 +124,25 @@ def _text(config_path: Path, data: Path | None) -> str:
     return text
 
 
-def _drive(line: Line, plant: Plant, recorder: Recorder, progress: Progress | None) -> tuple[float, list[Table]]:
+def _drive(
+    line: Line, plant: Plant, recorder: Recorder, progress: Progress | None, told: Told | None
+) -> tuple[float, list[Table]]:
     """Feed the line until its source ends; return the line time in seconds and, where a truth awaits them, the decisions."""
     decisions: list[Table] = []
     knows_truth = plant.truth() is not None
     line_s = 0.0
     for message in plant.messages():
-        recorder.take(message)
-        outputs = line.feed(message)
+        fed = line.imaged(message)
+        recorder.take(message, fed)
+        outputs = line.feed(fed)
         recorder.gave(outputs)
         ejections = [output for output in outputs if isinstance(output, Ejection)]
         if ejections:
             plant.eject(ejections)
+        if told:
+            for output in outputs:
+                if isinstance(output, Alarm):
+                    told(output)
         if knows_truth:
             decisions += [output.rows for output in outputs if isinstance(output, Decisions)]
         if isinstance(message, Pulse):
@@ -159,7 +170,8 @@ def _summary(
         x_realtime=line_s / max(wall_s, 1e-9),
         packout=packout.table(),
         reasons=packout.reasons(),
-        alarms=dict(recorder.alarms),
+        alarms=dict(recorder.alarms.times),
+        alarm_places=recorder.alarms.places,
         accuracy=accuracy,
     )
 

@@ -9,19 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from citrus_grade.drivers.sim.faults import smudge, spoil
 from citrus_grade.drivers.sim.render_belt import lay, roll_out
 from citrus_grade.drivers.sim.render_fruit import draw
 from citrus_grade.drivers.sim.render_noise import coarse_tile, fine_tile
+from citrus_grade.drivers.sim.sensor import BANK, FORMATS, mosaics, read_out
 from citrus_grade.drivers.sim.skin import skins
 
 DEFOCUS_PX = 0.5
 """Standard deviation of the lens's blur, the pixel's own width included."""
-
-_BANK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,7 @@ class Optics:
     width_px, height_px : the sensor; columns run along the belt.
     px_per_mm : scale at the belt plane z = 0. At height z it is ``lens_height_mm / (lens_height_mm - z)`` times that.
     lens_height_mm : the lens above the belt plane.
-    bayer : colours of the first two pixels of row 0, then of row 1: RGGB, GRBG, GBRG or BGGR.
+    bayer : one of `sensor.FORMATS`.
     blur_px : how far the belt moves during an exposure.
     read_noise : counts of 8 bits.
     full_well_e : electrons of a count of 255; sets the shot noise.
@@ -51,8 +49,8 @@ class Optics:
     full_well_e: float = 9000.0
 
     def __post_init__(self) -> None:
-        if self.bayer not in ("RGGB", "GRBG", "GBRG", "BGGR"):
-            raise ValueError(f"bayer = {self.bayer!r} is no Bayer order: use RGGB, GRBG, GBRG or BGGR")
+        if self.bayer not in FORMATS:
+            raise ValueError(f"bayer = {self.bayer!r}: use one of {', '.join(FORMATS)}")
 
 
 class SimCamera:
@@ -71,8 +69,8 @@ class SimCamera:
         self._belt = roll_out(seed, optics.height_px, optics.px_per_mm, lane_y_px)
         self._gain = _light_field(optics)
         self._smudge = smudge(seed, optics.height_px, optics.width_px)
-        self._mosaic = np.array(["RGB".index(colour) for colour in optics.bayer], np.int64).reshape(2, 2)
-        self._noise = np.random.default_rng([seed, 5]).standard_normal(_BANK, np.float32)
+        self._mosaics = mosaics(optics.bayer)
+        self._noise = np.random.default_rng([seed, 5]).standard_normal(BANK, np.float32)
         self._sigma_px = float(np.hypot(DEFOCUS_PX, optics.blur_px / np.sqrt(12))), DEFOCUS_PX
         self._fine = fine_tile(round(self._sigma_px[0] / optics.px_per_mm, 3))
 
@@ -101,21 +99,30 @@ class SimCamera:
 
         Returns
         -------
-        (height_px, width_px) uint8, one colour a pixel.
+        (height_px, width_px) uint8, of an ``rgb`` camera (height_px, width_px, 3).
         """
         optics = self.optics
-        frame = np.empty((optics.height_px, optics.width_px), np.float32)
-        lay(frame, self._gain, self._mosaic, self._belt, belt_mm * optics.px_per_mm)
         centres = _centres_mm(optics, fruit, x_px, y_px, pose)
-        for skin, centre_mm, turn in zip(skins(fruit), centres, pose, strict=True):
+        painted = skins(fruit)
+        layers = [self._drawn(mosaic, belt_mm, painted, centres, pose) for mosaic in self._mosaics]
+        if light < 1 or dirt > 0:
+            for layer in layers:
+                spoil(layer, light, dirt, self._smudge)
+        rng = np.random.default_rng([self._seed, seq, 6])
+        return read_out(layers, optics.bayer, self._noise, rng, optics.read_noise, 255.0 / optics.full_well_e)
+
+    def _drawn(
+        self, mosaic: NDArray[np.int64], belt_mm: float, painted: NDArray[Any], centres: NDArray[np.float64], pose: NDArray[Any]
+    ) -> NDArray[np.float32]:
+        optics = self.optics
+        frame = np.empty((optics.height_px, optics.width_px), np.float32)
+        lay(frame, self._gain, mosaic, self._belt, belt_mm * optics.px_per_mm)
+        for skin, centre_mm, turn in zip(painted, centres, pose, strict=True):
             draw(
-                frame, self._gain, self._mosaic, optics.px_per_mm, optics.lens_height_mm, self._sigma_px,
+                frame, self._gain, mosaic, optics.px_per_mm, optics.lens_height_mm, self._sigma_px,
                 skin, self._fine, coarse_tile(), centre_mm, np.ascontiguousarray(turn, np.float64),
             )  # fmt: skip
-        if light < 1 or dirt > 0:
-            spoil(frame, light, dirt, self._smudge)
-        starts = np.random.default_rng([self._seed, seq, 6]).integers(0, _BANK - optics.width_px, optics.height_px)
-        return develop(frame, self._noise, starts, optics.read_noise, 255.0 / optics.full_well_e)
+        return frame
 
 
 def _centres_mm(
@@ -134,23 +141,3 @@ def _light_field(optics: Optics) -> NDArray[np.float32]:
     y, x = np.mgrid[-1 : 1 : optics.height_px * 1j, -1 : 1 : optics.width_px * 1j]
     field: NDArray[np.float32] = (1 - 0.035 * x**2 - 0.045 * y**2 + 0.012 * x - 0.015 * y).astype(np.float32)
     return field
-
-
-@njit(cache=True, nogil=True)
-def develop(
-    frame: NDArray[np.float32], noise: NDArray[np.float32], starts: NDArray[np.int64], read_noise: float, counts_per_e: float
-) -> NDArray[np.uint8]:
-    """Return a frame as the sensor reads it: shot and read noise added, rounded to 8 bits.
-
-    Noise of row i is ``noise[starts[i]:]``, standard normal.
-    """
-    height, width = frame.shape
-    out = np.empty((height, width), np.uint8)
-    floor, gain = np.float32(read_noise * read_noise), np.float32(counts_per_e)
-    for row in range(height):
-        own = noise[starts[row] : starts[row] + width]
-        for col in range(width):
-            counts = frame[row, col]
-            value = counts + np.sqrt(floor + gain * counts) * own[col] + np.float32(0.5)
-            out[row, col] = np.uint8(min(max(value, np.float32(0)), np.float32(255)))
-    return out
