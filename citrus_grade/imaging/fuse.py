@@ -106,7 +106,7 @@ def _add(found: Marks, mark: int, d: tuple[float, float, float], z: float, one: 
     w, tally, where = z * z, found.tally[mark], found.where[mark]
     before = tally[0]
     for k in range(3):
-        where[k] = before * where[k] + w * d[k]
+        where[k] = (before * where[k] if before > 0 else 0.0) + w * d[k]
     norm = np.sqrt(where[0] * where[0] + where[1] * where[1] + where[2] * where[2])
     for k in range(3):
         where[k] /= norm

@@ -85,20 +85,13 @@ def ellipsoid_height(
     The outline of ``x' M^-1 x = 1`` turned by R is the upper left of ``R M R'``: linear in the six numbers of M, each view gives
     three equations. ``turns`` (n_views, 3, 3): fruit to view.
     """
-    normal = np.zeros((6, 7))
-    row = np.empty(7)
+    normal, outline = np.zeros((6, 7)), np.empty(3)
     for k in range(n):
-        view, turn = views[order[k]], turns[k]
+        view = views[order[k]]
         c, s = np.cos(view.angle_rad), np.sin(view.angle_rad)
         aa, bb = 0.25 * view.major_px * view.major_px, 0.25 * view.minor_px * view.minor_px
-        for which in range(3):
-            p, q = turn[int(which == 1)], turn[int(which > 0)]
-            row[6] = (aa * c * c + bb * s * s, aa * s * s + bb * c * c, (aa - bb) * c * s)[which]
-            row[0], row[1], row[2] = p[0] * q[0], p[1] * q[1], p[2] * q[2]
-            row[3], row[4], row[5] = p[0] * q[1] + p[1] * q[0], p[0] * q[2] + p[2] * q[0], p[1] * q[2] + p[2] * q[1]
-            for i in range(6):
-                for j in range(7):
-                    normal[i, j] += row[i] * row[j]
+        outline[0], outline[1], outline[2] = aa * c * c + bb * s * s, aa * s * s + bb * c * c, (aa - bb) * c * s
+        _add_outline(outline, turns[k], normal)
     if not _eliminate(normal):
         return np.nan
     least, most, other = _eigenvalues(normal[:, 6])
@@ -107,8 +100,40 @@ def ellipsoid_height(
 
 
 @njit(cache=True, nogil=True)
+def ellipsoid_misfit(outline: NDArray[np.float64], turns: NDArray[np.float64]) -> float:
+    """Return the sum of squares that the best ellipsoid leaves of outlines (n_views, 3), each a squared ellipse's xx, yy, xy."""
+    normal, total = np.zeros((6, 7)), 0.0
+    for k in range(len(outline)):
+        _add_outline(outline[k], turns[k], normal)
+        total += outline[k, 0] ** 2 + outline[k, 1] ** 2 + outline[k, 2] ** 2
+    right = normal[:, 6].copy()
+    if not _eliminate(normal):
+        return np.inf
+    for i in range(6):
+        total -= right[i] * normal[i, 6]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _add_outline(outline: NDArray[np.float64], turn: NDArray[np.float64], normal: NDArray[np.float64]) -> None:
+    """Add a view's three equations to the normal ones (6, 7)."""
+    row = np.empty(7)
+    for which in range(3):
+        p, q = turn[int(which == 1)], turn[int(which > 0)]
+        row[0], row[1], row[2] = p[0] * q[0], p[1] * q[1], p[2] * q[2]
+        row[3], row[4], row[5] = p[0] * q[1] + p[1] * q[0], p[0] * q[2] + p[2] * q[0], p[1] * q[2] + p[2] * q[1]
+        row[6] = outline[which]
+        for i in range(6):
+            for j in range(i, 7):
+                normal[i, j] += row[i] * row[j]
+
+
+@njit(cache=True, nogil=True)
 def _eliminate(a: NDArray[np.float64]) -> bool:
-    """Solve a positive definite system (6, 7) in place, in a fixed order; say whether it has one solution."""
+    """Solve a positive definite system (6, 7), of which the upper half is given, in place; say whether it has one solution."""
+    for k in range(6):
+        for i in range(k):
+            a[k, i] = a[i, k]
     for k in range(6):
         if not a[k, k] > 1e-3:
             return False

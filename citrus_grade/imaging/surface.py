@@ -173,19 +173,28 @@ def surface(views: Any, room: Room, n: int, out: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def rolled(angle: float, sight_x: float, sight_y: float, turn: NDArray[np.float64]) -> None:
-    """Fill ``turn`` (3, 3): a fruit rolled about y by ``angle``, then seen along a line of sight of these slopes.
+    """Fill ``turn`` (3, 3): a fruit rolled about y by ``angle``, then seen along a line of sight of these slopes."""
+    c, s = np.cos(angle), np.sin(angle)
+    turn[0, 0], turn[0, 1], turn[0, 2] = c, 0.0, s
+    turn[1, 0], turn[1, 1], turn[1, 2] = 0.0, 1.0, 0.0
+    turn[2, 0], turn[2, 1], turn[2, 2] = -s, 0.0, c
+    tilt(sight_x, sight_y, turn)
+
+
+@njit(cache=True, nogil=True)
+def tilt(sight_x: float, sight_y: float, turn: NDArray[np.float64]) -> None:
+    """Turn ``turn`` (3, 3), fruit to camera, on to how the fruit is seen along a line of sight of these slopes.
 
     The line of sight becomes z by the smallest rotation: Rodrigues' formula for the axis between the two.
     """
-    c, s = np.cos(angle), np.sin(angle)
     x, y = -sight_x, -sight_y
     z = 1.0 / np.sqrt(1.0 + x * x + y * y)
     x, y = x * z, y * z
     part = 1.0 / (1.0 + z)
     a, b, d = 1.0 - x * x * part, -x * y * part, 1.0 - y * y * part
-    turn[0, 0], turn[0, 1], turn[0, 2] = a * c + x * s, b, a * s - x * c
-    turn[1, 0], turn[1, 1], turn[1, 2] = b * c + y * s, d, b * s - y * c
-    turn[2, 0], turn[2, 1], turn[2, 2] = x * c - z * s, y, x * s + z * c
+    for i in range(3):
+        p, q, r = turn[0, i], turn[1, i], turn[2, i]
+        turn[0, i], turn[1, i], turn[2, i] = a * p + b * q - x * r, b * p + d * q - y * r, x * p + y * q + z * r
 
 
 @njit(cache=True, nogil=True)
