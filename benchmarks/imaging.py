@@ -212,16 +212,16 @@ def maps(report: Report, seed: int) -> None:
 def rotation(views: Table, turns: NDArray[np.float64]) -> tuple[float | None, int, str]:
     """Return the time a rotation between two views takes to measure, in us, of how many, and what stands in its way."""
     try:
-        from citrus_grade.imaging import turn
+        from citrus_grade.imaging import skin_match, turn
     except ImportError as error:
         return None, 0, str(error)
     n_fruit, n = views.shape
-    skin, score = turn.blank_skin(n), np.zeros(n - 1)
+    skin, score = skin_match.blank_skin(n), np.zeros(n - 1)
 
     def measure() -> None:
         for k in range(n_fruit):
             for v in range(n):
-                turn.look(views[k, v]["skin"], skin, v)
+                skin_match.look(views[k, v]["skin"], skin, v)
             turn.measure_turns(skin, n, turns[k].copy(), score)
 
     rounds = 5

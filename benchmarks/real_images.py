@@ -19,7 +19,7 @@ from benchmarks.machine import machine
 from benchmarks.real_views import RealSet, RealView, load_sets
 from benchmarks.score_views import BLEMISH, CERTAIN, Spot, Tally, score
 from benchmarks.spot_views import Looked, look
-from citrus_grade.imaging import fuse, turn
+from citrus_grade.imaging import fuse, skin_match, turn
 from citrus_grade.imaging.surface import rolled
 from citrus_grade.tables import N_SPOTS
 
@@ -42,9 +42,9 @@ class Fruit:
         for k, at in enumerate(self.index):
             rolled(math.radians(ROLLERS_DEG) * (at - self.index[0]), 0.0, 0.0, self.turns[k])
         self.expected[:] = self.turns
-        skin, self.score = turn.blank_skin(n), np.zeros(max(n - 1, 1))
+        skin, self.score = skin_match.blank_skin(n), np.zeros(max(n - 1, 1))
         for k, seen in enumerate(self.looked):
-            turn.look(seen.row["skin"], skin, k)
+            skin_match.look(seen.row["skin"], skin, k)
         turn.measure_turns(skin, n, self.turns, self.score)
         self.marks = fuse.marks(n)
         spots = np.array([seen.n for seen in self.looked])

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from citrus_grade.imaging.disc import BLUE, DARK, GREEN, INNER
-from citrus_grade.imaging.turn import blank_skin, look, measure_turns, usual_turn
+from citrus_grade.imaging.skin_match import blank_skin, look
+from citrus_grade.imaging.turn import measure_turns, usual_turn
 from citrus_grade.tables import GRID
 
 AXIS = (2 * np.arange(GRID) + 1) / GRID - 1

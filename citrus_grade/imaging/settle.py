@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from citrus_grade.imaging.fuse import BLEMISH, fuse
 from citrus_grade.imaging.size import LEAST_VIEWS, ellipsoid_misfit, fill_height
+from citrus_grade.imaging.skin_match import look
 from citrus_grade.imaging.surface import Room, rolled, tilt
-from citrus_grade.imaging.turn import look, measure_turns
+from citrus_grade.imaging.turn import measure_turns
 from citrus_grade.tables import CHANCE_BLEMISH, CHANCE_STEM, CHANCE_STYLAR, DID_NOT_TURN, SPOT_RADIUS, SPOT_X, SPOT_Y, TURN_UNSURE
 
 WORTH = 0.25

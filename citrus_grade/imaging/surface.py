@@ -11,7 +11,7 @@ from citrus_grade.config import LineConfig
 from citrus_grade.imaging.colour import GREEN_WEIGHT
 from citrus_grade.imaging.disc import INNER, LEAST_COS, SPOT
 from citrus_grade.imaging.fuse import BLEMISH, STEM, STYLAR, Marks, fuse, marks
-from citrus_grade.imaging.turn import Skin, blank_skin
+from citrus_grade.imaging.skin_match import Skin, blank_skin
 from citrus_grade.tables import COLOURS, GRID, N_SPOTS, SPOT_RADIUS, VIEWS_DISAGREE
 
 N_SURFACE = 2560
