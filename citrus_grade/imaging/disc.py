@@ -15,7 +15,7 @@ LEAST_COS = float(np.sqrt(1 - INNER))
 """The same limit as the cosine between the skin's normal and the view."""
 
 DARK, BLUE, GREEN = range(3)
-"""Planes of a patch: lightness against the fruit's own shading, blue share and green over red against the fruit's own median;
+"""Planes of a patch: lightness against the fruit's own shading, blue share and green over red against what is usual on the fruit;
 hundredths of a natural logarithm, within -127..127. A word of skin holds them in its first three bytes, and in the fourth one
 more than the spot that a quad or cell belongs to, 0 on sound skin."""
 SPOT = 3

@@ -118,8 +118,7 @@ def measure_tile(
         return
     row.state = DOUBLE
     n = len(plane)
-    reach = min(1.3 * np.sqrt(count / np.pi) + 3.0, 0.72 * n)
-    x, y, outliers = outline(plane, mean_x, mean_y, reach, centre[2:5], threshold, work)
+    x, y, outliers = outline(plane, mean_x, mean_y, np.sqrt(count / np.pi), centre[2:5], threshold, work)
     row.residual = outliers
     coef = work[2]
     per_quad = 2.0 / centre[5]

@@ -83,14 +83,14 @@ def edge(plane: NDArray[np.int16], x: float, y: float, vx: float, vy: float, sta
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def fit_outline(
-    radius: NDArray[np.float64], coef: NDArray[np.float64], value: NDArray[np.float64], own: NDArray[np.float64]
+    middle: float, radius: NDArray[np.float64], coef: NDArray[np.float64], value: NDArray[np.float64], own: NDArray[np.float64]
 ) -> float:
     """Fit ``1 / r**2`` robustly to the first rays, all or a quarter of them; return the share of those that lie off.
 
-    Rays that do are replaced by the fit itself. ``radius``, ``value`` and ``own`` (scratch) are of one length, ``coef`` (8,).
+    Rays that do are replaced by the fit itself, at first by what is near ``middle``, a radius. ``radius``, ``value`` and ``own``
+    (scratch) are of one length, ``coef`` (8,).
     """
     n, outliers = len(radius), 0
-    middle = median(radius, value)
     scale = N_RAYS / n
     for ray in range(n):
         r = radius[ray]
@@ -137,56 +137,34 @@ def solve(inverse: NDArray[np.float64], value: NDArray[np.float64], coef: NDArra
 
 
 @njit(cache=True, nogil=True)
-def median(values: NDArray[np.float64], scratch: NDArray[np.float64]) -> float:
-    """Return the upper median (Hoare's selection); ``scratch`` is at least as long as ``values``."""
-    n = len(values)
-    for i in range(n):
-        scratch[i] = values[i]
-    low, high, k = 0, n - 1, n // 2
-    while low < high:
-        pivot, i, j = scratch[k], low, high
-        while i <= j:
-            while scratch[i] < pivot:
-                i += 1
-            while pivot < scratch[j]:
-                j -= 1
-            if i <= j:
-                scratch[i], scratch[j] = scratch[j], scratch[i]
-                i, j = i + 1, j - 1
-        if j < k:
-            low = i
-        if k < i:
-            high = j
-    return float(scratch[k])
-
-
-@njit(cache=True, nogil=True)
 def outline(
     plane: NDArray[np.int16],
     x: float,
     y: float,
-    reach: float,
+    middle: float,
     shape: NDArray[np.float64],
     threshold: int,
     work: NDArray[np.float64],
 ) -> tuple[float, float, float]:
     """Fit the outline around ``(x, y)``, then again around its own centre; return that and the share of outlying rays.
 
+    ``middle`` is about what its radius is.
     ``shape`` is ``(ex, ey, stretch)``: the direction away from the optical axis and how much the lens stretches along it,
     taken out of the rays so that a sphere is a circle wherever it lies. ``work`` holds (4, n_rays): radii, values, coefficients
     and scratch. Every fourth ray is enough to find the centre.
     """
     ex, ey, stretch, most = shape[0], shape[1], shape[2] - 1.0, len(plane) - 1.0 - _MARGIN
-    coef, outliers = work[2], 1.0
+    coef, outliers, reach = work[2], 1.0, min(1.3 * middle + 3.0, 0.72 * len(plane))
     for n in (N_RAYS // 4, N_RAYS):
         x, y = min(max(x, _MARGIN), most), min(max(y, _MARGIN), most)
         for ray in range(n):
             ux, uy = RAY_COS[ray], RAY_SIN[ray]
             along = stretch * (ux * ex + uy * ey)
             work[0, ray] = edge(plane, x, y, ux + along * ex, uy + along * ey, reach, threshold)
-        outliers = fit_outline(work[0, :n], coef, work[1, :n], work[3, :n])
+        outliers = fit_outline(middle, work[0, :n], coef, work[1, :n], work[3, :n])
         if coef[0] <= 0.0:
             return x, y, 1.0
-        cube = 0.5 / (coef[0] * np.sqrt(coef[0]))
-        x, y = x - coef[1] * cube, y - coef[2] * cube
+        middle = 1.0 / np.sqrt(coef[0])
+        half_cube = 0.5 * middle * middle * middle
+        x, y = x - coef[1] * half_cube, y - coef[2] * half_cube
     return x, y, outliers
