@@ -117,13 +117,9 @@ def measure(mosaic: NDArray[np.uint8]) -> Any:
     """Return the `tables.VIEW` row of one tile, measured by the line's own kernel."""
     from citrus_grade.imaging import colour
     from citrus_grade.imaging.kernel import measure_frame
+    from citrus_grade.imaging.scene import tile_alone
     from citrus_grade.tables import VIEW
 
-    tile = len(mosaic)
     rows = np.empty(1, VIEW)
-    whole = np.array([1, tile, 1, 8, 120, 400, 0], np.int64)
-    optics = np.array([float(tile), tile / 2, tile / 2, tile / 2, 1e9, 0.0, 0.0])
-    measure_frame(
-        mosaic.view(np.uint16), 0, 0, np.zeros(1, np.int64), 4096, 1, optics, np.array([tile / 2.0]), whole, colour.table(), rows
-    )
+    measure_frame(mosaic.view(np.uint16), 0, 0, tile_alone(len(mosaic), 120, 400, colour.table()), rows)
     return rows[0]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from citrus_grade.config import CameraSection, LineConfig
 from citrus_grade.geometry import bent, locate
+from citrus_grade.imaging.scene import Scene
 from citrus_grade.tables import FRUIT_SEEN
 
 LEVEL, EDGE = range(2)
@@ -84,12 +85,7 @@ def look(
     words: NDArray[np.uint16],
     tick: int,
     offset: int,
-    station_milli: NDArray[np.int64],
-    num: int,
-    den: int,
-    optics: NDArray[np.float64],
-    lane_y_px: NDArray[np.float64],
-    whole: NDArray[np.int64],
+    scene: Scene,
     gap: NDArray[np.int64],
     rows: Any,
     out: Any,
@@ -102,13 +98,13 @@ def look(
     gap : see `gaps`. rows : `tables.VIEW`, what the kernel measured in the frame. All others: see `kernel.measure_frame`.
     """
     _levels(words, gap, out)
-    tap = np.empty(_TAPS)
+    optics, whole, tap = scene.optics, scene.whole, np.empty(_TAPS)
     for i in range(len(rows)):
         view = rows[i]
         if view.state == FRUIT_SEEN:
-            _, ahead, unit = locate(tick, offset, station_milli[view.lane], num, den)
+            _, ahead, unit = locate(tick, offset, scene.station_milli[view.lane], scene.num, scene.den)
             window = view.view_index - whole[6]
-            away_x, away_y = optics[1] + (window + ahead / unit) * optics[0] - optics[2], lane_y_px[view.lane] - optics[3]
+            away_x, away_y = optics[1] + (window + ahead / unit) * optics[0] - optics[2], scene.lane_y_px[view.lane] - optics[3]
             out[view.lane, window].edge = _steepness(words, (away_x, away_y), optics, (whole[2], 8 - whole[3]), view, tap)
 
 

@@ -15,6 +15,7 @@ from citrus_grade.calibration_set import CalibrationSet
 from citrus_grade.config import CameraSection, LineConfig
 from citrus_grade.geometry import Ruler, milli
 from citrus_grade.imaging import colour, health, kernel
+from citrus_grade.imaging.scene import Scene
 from citrus_grade.messages import Frame, Views
 from citrus_grade.tables import CLARITY, VIEW, Table
 
@@ -28,12 +29,7 @@ class Imager:
 
     height_px: int
     width_px: int
-    ruler: Ruler
-    station_milli: NDArray[np.int64]
-    optics: NDArray[np.float64]
-    lane_y_px: NDArray[np.float64]
-    whole: NDArray[np.int64]
-    lut: NDArray[np.uint16]
+    scene: Scene
     gap: NDArray[np.int64]
     format: str
     measure: Callable[..., int]
@@ -54,17 +50,22 @@ class Imager:
         optics, lane_y_px, ahead_cups = _places(config, camera, calibration)
         least_quads = int(np.pi / 4 * (SMALLEST_FRUIT_MM * camera.px_per_mm / 2) ** 2)
         learnt = calibration.colour if calibration else None
-        return cls(
-            height_px=camera.height_px,
-            width_px=camera.width_px,
-            ruler=Ruler.of(config.encoder.ratio),
+        ruler = Ruler.of(config.encoder.ratio)
+        scene = Scene(
             station_milli=milli(camera.station + np.array(config.phases) - ahead_cups),
+            num=ruler.num,
+            den=ruler.den,
             optics=optics,
             lane_y_px=lane_y_px,
             whole=np.array(
                 [camera.windows, camera.tile_px, *_BLUE[camera.bayer], camera.threshold, least_quads, camera.first_view], np.int64
             ),
             lut=colour.table() if learnt is None else colour.table_of(learnt),
+        )
+        return cls(
+            height_px=camera.height_px,
+            width_px=camera.width_px,
+            scene=scene,
             gap=health.gaps(camera, optics, lane_y_px),
             format=camera.bayer,
             measure=_twin() if engine == "twin" else kernel.measure_frame,
@@ -80,37 +81,11 @@ class Imager:
 
         ``offset`` is the line's encoder correction in ``1/den`` ticks; the frame must be one that `accepts`.
         """
-        rows = np.empty(len(self.lane_y_px) * int(self.whole[0]), VIEW)
+        lanes, windows = len(self.scene.lane_y_px), int(self.scene.whole[0])
+        rows, clarity = np.empty(lanes * windows, VIEW), np.empty((lanes, windows), CLARITY)
         words = _WORDS.get(self.format, _words)(frame.mosaic)
-        n = self.measure(
-            words,
-            frame.tick,
-            offset,
-            self.station_milli,
-            self.ruler.num,
-            self.ruler.den,
-            self.optics,
-            self.lane_y_px,
-            self.whole,
-            self.lut,
-            rows,
-        )
-        rows = rows[:n]
-        clarity = np.empty((len(self.lane_y_px), int(self.whole[0])), CLARITY)
-        health.look(
-            words,
-            frame.tick,
-            offset,
-            self.station_milli,
-            self.ruler.num,
-            self.ruler.den,
-            self.optics,
-            self.lane_y_px,
-            self.whole,
-            self.gap,
-            rows,
-            clarity,
-        )
+        rows = rows[: self.measure(words, frame.tick, offset, self.scene, rows)]
+        health.look(words, frame.tick, offset, self.scene, self.gap, rows, clarity)
         if self.format == "mono":
             _forget_colour(rows)
         rows.setflags(write=False)

@@ -15,6 +15,7 @@ from citrus_grade.geometry import bent, locate
 from citrus_grade.imaging.disc import INNER, N_CELLS, N_COLOUR_CELLS
 from citrus_grade.imaging.fit import N_RAYS, N_SHADE
 from citrus_grade.imaging.outline import outline, take
+from citrus_grade.imaging.scene import Scene
 from citrus_grade.imaging.skin import cells, lay_colour, lay_skin, planes, shading
 from citrus_grade.imaging.spots import Forest, SpotRoom, find_spots, forest, spot_room
 from citrus_grade.tables import DOUBLE, EMPTY, FRUIT_SEEN, VIEW, empty
@@ -152,29 +153,23 @@ def _measure_frame(
     words: NDArray[np.uint16],
     tick: int,
     offset: int,
-    station_milli: NDArray[np.int64],
-    num: int,
-    den: int,
-    optics: NDArray[np.float64],
-    lane_y_px: NDArray[np.float64],
-    whole: NDArray[np.int64],
-    lut: NDArray[np.uint16],
+    scene: Scene,
     trees: Forest,
     rows: Any,
     raw: NDArray[np.uint8],
     blank: NDArray[np.uint8],
 ) -> int:
-    windows, tile, blue = whole[0], whole[1], (whole[2], whole[3])
-    quads = tile // 2
+    whole, optics = scene.whole, scene.optics
+    windows, quads, blue = whole[0], whole[1] // 2, (whole[2], whole[3])
     scratch, strip = scratch_of(quads, trees), np.empty((quads, words.shape[1]), np.int16)
     centre = np.empty(6, np.float64)
     n = 0
-    for lane in range(len(station_milli)):
-        cup0, ahead, unit = locate(tick, offset, station_milli[lane], num, den)
+    for lane in range(len(scene.station_milli)):
+        cup0, ahead, unit = locate(tick, offset, scene.station_milli[lane], scene.num, scene.den)
         shift_px = optics[0] * (ahead / unit)
         strip_y0 = -1
         for window in range(windows):
-            away_x, away_y = optics[1] + window * optics[0] + shift_px - optics[2], lane_y_px[lane] - optics[3]
+            away_x, away_y = optics[1] + window * optics[0] + shift_px - optics[2], scene.lane_y_px[lane] - optics[3]
             bend, stretch = bent(away_x, away_y, optics)
             cx, cy = optics[2] + bend * away_x, optics[3] + bend * away_y
             y0 = int(np.floor(cy * 0.5 + 0.5)) - quads // 2
@@ -195,35 +190,18 @@ def _measure_frame(
             away = np.sqrt(away_x * away_x + away_y * away_y) + 1e-9
             centre[2], centre[3], centre[4], centre[5] = away_x / away, away_y / away, stretch, bend
             row.sight_x, row.sight_y = away_x / optics[4], away_y / optics[4]
-            measure_tile(words, (x0, y0), centre, blue, whole[4], whole[5], lut, trees, strip, scratch, row)
+            measure_tile(words, (x0, y0), centre, blue, whole[4], whole[5], scene.lut, trees, strip, scratch, row)
     return n
 
 
-def measure_frame(
-    words: NDArray[np.uint16],
-    tick: int,
-    offset: int,
-    station_milli: NDArray[np.int64],
-    num: int,
-    den: int,
-    optics: NDArray[np.float64],
-    lane_y_px: NDArray[np.float64],
-    whole: NDArray[np.int64],
-    lut: NDArray[np.uint16],
-    rows: Any,
-) -> int:
+def measure_frame(words: NDArray[np.uint16], tick: int, offset: int, scene: Scene, rows: Any) -> int:
     """Measure all cups of a frame that lie wholly inside it; fill ``rows`` and return how many.
 
     Parameters
     ----------
     words : (height, width / 2) uint16, the mosaic, two pixels a word.
-    station_milli : (n_lanes,) station of window 0 of each lane.
-    optics : pitch_px, window_x_px, axis_x_px, axis_y_px, focal_px, k1, k2; places are those of a lens that does not bend.
-    whole : windows, tile_px, blue_row, blue_shift, threshold, least_quads, first_view.
-    lut : see `colour.table_of`.
+    tick, offset : the frame's place on the belt, see `geometry.locate`.
     rows : `tables.VIEW`, at least ``n_lanes * windows``.
     """
     raw = rows.view(np.uint8).reshape(-1, VIEW.itemsize)
-    return int(
-        _measure_frame(words, tick, offset, station_milli, num, den, optics, lane_y_px, whole, lut, forest(), rows, raw, _BLANK)
-    )
+    return int(_measure_frame(words, tick, offset, scene, forest(), rows, raw, _BLANK))

@@ -13,6 +13,7 @@ from scipy.ndimage import map_coordinates
 from citrus_grade.geometry import locate
 from citrus_grade.imaging import disc, fit
 from citrus_grade.imaging.kernel import LARGEST_ASPECT, OUTLIER_SHARE
+from citrus_grade.imaging.scene import Scene
 from citrus_grade.imaging.spots import find_spots, forest, spot_room
 from citrus_grade.tables import DOUBLE, EMPTY, FRUIT_SEEN, VIEW, Table, empty
 
@@ -47,25 +48,13 @@ class Outline(NamedTuple):
     outliers: float
 
 
-def measure_frame(
-    words: NDArray[np.uint16],
-    tick: int,
-    offset: int,
-    station_milli: NDArray[np.int64],
-    num: int,
-    den: int,
-    optics: Floats,
-    lane_y_px: Floats,
-    whole: NDArray[np.int64],
-    lut: NDArray[np.uint16],
-    rows: Table,
-) -> int:
+def measure_frame(words: NDArray[np.uint16], tick: int, offset: int, scene: Scene, rows: Table) -> int:
     """Measure all cups of a frame; parameters and result as `kernel.measure_frame`."""
-    windows, tile_px, blue_row, blue_shift, threshold, least_quads, first_view = whole.tolist()
-    pitch_px, window_x_px, axis_x_px, axis_y_px, focal_px, k1, k2 = optics.tolist()
+    windows, tile_px, blue_row, blue_shift, threshold, least_quads, first_view = scene.whole.tolist()
+    pitch_px, window_x_px, axis_x_px, axis_y_px, focal_px, k1, k2 = scene.optics.tolist()
     mosaic, n, half = words.view(np.uint8), 0, tile_px // 4
-    for lane, y_px in enumerate(lane_y_px.tolist()):
-        cup, ahead, unit = locate(tick, offset, int(station_milli[lane]), num, den)
+    for lane, y_px in enumerate(scene.lane_y_px.tolist()):
+        cup, ahead, unit = locate(tick, offset, int(scene.station_milli[lane]), scene.num, scene.den)
         for window in range(windows):
             away = np.array([window_x_px + (window + ahead / unit) * pitch_px - axis_x_px, y_px - axis_y_px])
             sight = away / focal_px
@@ -80,7 +69,7 @@ def measure_frame(
             row["lane"], row["cup"], row["view_index"] = lane, cup - window, first_view + window
             row["sight_x"], row["sight_y"] = sight
             tile = _cut(mosaic[2 * y0 :, 2 * x0 :][:tile_px, :tile_px], blue_row, blue_shift // 8)
-            measure_view(tile, seen / 2 - (x0, y0) - 0.25, stretch, threshold, least_quads, lut, row)
+            measure_view(tile, seen / 2 - (x0, y0) - 0.25, stretch, threshold, least_quads, scene.lut, row)
             for name in ("x_px", "y_px", "major_px", "minor_px"):
                 row[name] /= bend
     return n

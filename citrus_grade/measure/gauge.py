@@ -13,6 +13,7 @@ from citrus_grade.imaging.disc import SPOT
 from citrus_grade.imaging.fuse import BLEMISH
 from citrus_grade.imaging.join import join
 from citrus_grade.imaging.kernel import measure_frame
+from citrus_grade.imaging.scene import tile_alone
 from citrus_grade.imaging.surface import Room, room
 from citrus_grade.measure.cut_out import TILE_PX, CutOut, cut_out
 from citrus_grade.measure.find import Found
@@ -106,10 +107,8 @@ def mosaic(tile: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def _measure(raw: NDArray[np.uint8]) -> NDArray[Any]:
     """Return the one row of `tables.VIEW` of a frame of one lane and one window."""
-    rows, side = np.empty(1, VIEW), float(len(raw))
-    whole = np.array([1, len(raw), 1, 8, THRESHOLD, LEAST_QUADS, 0], np.int64)
-    optics, lanes = np.array([side, side / 2, side / 2, side / 2, 1e9, 0.0, 0.0]), np.array([side / 2])
-    measure_frame(raw.view(np.uint16), 0, 0, np.zeros(1, np.int64), 1, 1, optics, lanes, whole, colour.table(), rows)
+    rows = np.empty(1, VIEW)
+    measure_frame(raw.view(np.uint16), 0, 0, tile_alone(len(raw), THRESHOLD, LEAST_QUADS, colour.table()), rows)
     return rows
 
 

@@ -24,12 +24,12 @@ class Place:
 
 def place_of(imager: Imager, tick: int, offset: int, lane: int, cup: int) -> Place:
     """Return where a cup's centre lies in a frame, by the imaging kernel's own geometry."""
-    cup0, ahead, unit = locate(tick, offset, int(imager.station_milli[lane]), imager.ruler.num, imager.ruler.den)
-    pitch_px, window_x_px = float(imager.optics[0]), float(imager.optics[1])
-    axis_x_px, axis_y_px = float(imager.optics[2]), float(imager.optics[3])
+    cup0, ahead, unit = locate(tick, offset, int(imager.scene.station_milli[lane]), imager.scene.num, imager.scene.den)
+    pitch_px, window_x_px = float(imager.scene.optics[0]), float(imager.scene.optics[1])
+    axis_x_px, axis_y_px = float(imager.scene.optics[2]), float(imager.scene.optics[3])
     away_x_px = window_x_px + (cup0 - cup + ahead / unit) * pitch_px - axis_x_px
-    away_y_px = float(imager.lane_y_px[lane]) - axis_y_px
-    bend, _stretch = bent(away_x_px, away_y_px, imager.optics)
+    away_y_px = float(imager.scene.lane_y_px[lane]) - axis_y_px
+    bend, _stretch = bent(away_x_px, away_y_px, imager.scene.optics)
     return Place(axis_x_px + bend * away_x_px, axis_y_px + bend * away_y_px, away_x_px, away_y_px)
 
 
@@ -48,7 +48,7 @@ def disc(imager: Imager, place: Place, view: np.void) -> tuple[Points, Points]:
     """Return what takes a view's unit disc to its frame: the centre (2,) and a matrix (2, 2)."""
     axis = np.array([place.away_x_px, place.away_y_px])
     away = float(np.hypot(*axis)) + 1e-9
-    bend, stretch = bent(place.away_x_px, place.away_y_px, imager.optics)
+    bend, stretch = bent(place.away_x_px, place.away_y_px, imager.scene.optics)
     major, minor, angle = (float(view[name]) for name in ("major_px", "minor_px", "angle_rad"))
     root = root_of(0.5 * bend * major, 0.5 * bend * minor, angle, np.array([0.0, 0.0, *(axis / away), stretch]))
     centre = np.array([place.x_px + bend * float(view["x_px"]), place.y_px + bend * float(view["y_px"])])

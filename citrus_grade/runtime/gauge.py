@@ -55,7 +55,7 @@ def see_balls(config: LineConfig, messages: Iterable[Message], calibration: Cali
         by_camera[frame.camera].append(imagers[frame.camera](frame, offset).rows)
     tables = [stack(rows, VIEW) for rows in by_camera]
     views = stack(tables, VIEW)
-    focal_px = np.repeat([imager.optics[4] for imager in imagers], [len(table) for table in tables])
+    focal_px = np.repeat([imager.scene.optics[4] for imager in imagers], [len(table) for table in tables])
     full = (views["cup"] >= 0) & np.isin(views["state"], (FRUIT_SEEN, DOUBLE))
     views, focal_px = views[full], focal_px[full]
     keys, group = np.unique(np.stack([views["lane"], views["cup"]], axis=1).astype(np.int64), axis=0, return_inverse=True)
