@@ -111,24 +111,26 @@ def timed_run(loaded: Loaded, tape: Tape, folder: Path, profile: str, pitches: i
     return pitches / loaded.config.line.cups_per_s / total, feed_ms, recorder.packout.fruit
 
 
-def outside_us(loaded: Loaded, tape: Tape, pitches: int) -> float:
-    """Return the time a fruit spends in `Line.feed` outside imaging and spectra, in us."""
-    line, inside = started(loaded, tape), [0.0]
+def outside_us(loaded: Loaded, tape: Tape, pitches: int) -> dict[str, float]:
+    """Return the time a fruit spends in `Line.feed` outside imaging and spectra, and in joining its views, in us."""
+    line, inside = started(loaded, tape), {"imaging": 0.0, "joining": 0.0, "spectra": 0.0}
 
-    def clocked(call: Callable[..., Any]) -> Callable[..., Any]:
+    def clocked(part: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def run(*args: Any) -> Any:
             began = time.perf_counter()
             result = call(*args)
-            inside[0] += time.perf_counter() - began
+            inside[part] += time.perf_counter() - began
             return result
 
         return run
 
     for imager in line._imagers:
         imager_class = type(imager)
-    plain_imager, plain_predict = imager_class.__call__, line_module.predict
-    imager_class.__call__ = clocked(plain_imager)  # type: ignore[method-assign]  # measured from outside, not built in
-    line_module.predict = clocked(plain_predict)
+    plain_imager, plain_join, plain_predict = imager_class.__call__, line_module.join_lanes, line_module.predict
+    # Measured from outside, not built in.
+    imager_class.__call__ = clocked("imaging", plain_imager)  # type: ignore[method-assign]
+    line_module.join_lanes = clocked("joining", plain_join)
+    line_module.predict = clocked("spectra", plain_predict)
     total, fruit, source = 0.0, 0, iter(tape)
     try:
         for _ in range(pitches):
@@ -139,8 +141,9 @@ def outside_us(loaded: Loaded, tape: Tape, pitches: int) -> float:
                 fruit += sum(int((o.rows["fruit_views"] > 0).sum()) for o in outputs if isinstance(o, Decisions))
     finally:
         imager_class.__call__ = plain_imager  # type: ignore[method-assign]  # restored
-        line_module.predict = plain_predict
-    return 1e6 * (total - inside[0]) / fruit
+        line_module.join_lanes, line_module.predict = plain_join, plain_predict
+    outside = total - sum(inside.values())
+    return {"us_per_fruit": 1e6 * outside / fruit, "us_per_fruit_joined": 1e6 * inside["joining"] / fruit}
 
 
 def against_naive(loaded: Loaded, tape: Tape, rounds: int = 5, pitches: int = 24) -> dict[str, float]:
@@ -292,7 +295,7 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "pitch_ms_p99": float(np.percentile(runs[0][1], 99)),
         "pitch_ms_p99_of_medians": float(np.percentile(feed_ms, 99)),
         "pitches": TIMED_PITCHES,
-        "us_per_fruit": outside_us(loaded, tape, 600),
+        **outside_us(loaded, tape, 600),
     }
     figures |= against_naive(loaded, tape)
     figures |= replays(folder, args.seed)
