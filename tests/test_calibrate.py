@@ -146,11 +146,11 @@ def test_a_lens_is_measured_and_all_else_kept(place):
 def test_the_kernel_gets_lens_lanes_and_cups(place):
     line = load_line(place / "good.toml").config
     camera, drawn = line.camera[0], CalibrationSet.nominal(line)
-    plain, same = Imager.of(line, camera), Imager.of(line, camera, drawn)
+    plain, same = (Imager.of(line, camera, known).scene for known in (None, drawn))
     assert (plain.optics == same.optics).all()
     lens = np.array([[500.0, 130.0, 1400.0, -0.1, 0.02]])
     shifted = np.array([[camera.window_x_px + 1.28, camera.window_x_px - 12.8]])
-    own = Imager.of(line, camera, replace(drawn, lens=lens, lane_y_px=np.array([[71.0, 199.0]]), cup_x_px=shifted))
+    own = Imager.of(line, camera, replace(drawn, lens=lens, lane_y_px=np.array([[71.0, 199.0]]), cup_x_px=shifted)).scene
     assert own.optics.tolist() == [128.0, camera.window_x_px, *lens[0]]
     assert own.lane_y_px.tolist() == [71.0, 199.0]
     assert (own.station_milli - plain.station_milli).tolist() == [-10, 100]
