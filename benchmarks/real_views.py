@@ -78,8 +78,11 @@ def load_set(folder: Path) -> RealSet:
 def _pairs(path: Path) -> list[tuple[str, int, int, float, float, float, float]]:
     if not path.is_file():
         return []
-    rows = [line.split(",") for line in path.read_text().splitlines() if line.strip()]
-    return [(r[0].strip(), int(r[1]), int(r[2]), *map(float, r[3:7])) for r in rows]  # type: ignore[misc]
+    pairs = []
+    for line in filter(str.strip, path.read_text().splitlines()):
+        fruit, a, b, x_a, y_a, x_b, y_b = line.split(",")[:7]
+        pairs.append((fruit.strip(), int(a), int(b), float(x_a), float(y_a), float(x_b), float(y_b)))
+    return pairs
 
 
 def _view(name: str, fruit: str, index: int, picture: NDArray[np.uint8], tile: int, labels: dict[str, Any] | None) -> RealView:
