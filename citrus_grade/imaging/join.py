@@ -13,6 +13,9 @@ from citrus_grade.tables import BRIDGING, DOUBLE, EMPTY, FRUIT_SEEN, UNSEEN
 
 BRIDGING_CUPS = 0.30
 """A fruit whose centre lies further than this from its cup's, in pitches, rides on two cups."""
+PART_CUPS = 0.20
+"""The same for what is not one round fruit: a part that a window shows of a fruit seems nearer, and two fruit in a cup lie about
+its middle."""
 
 
 @njit(cache=True, nogil=True)
@@ -48,9 +51,10 @@ def join(
         out.state = EMPTY
         return
     _centre(views, seen, work, out)
-    if abs(out.x_px) > BRIDGING_CUPS * pitch_px:
+    not_round = 2 * double > received or fruit == 0
+    if abs(out.x_px) > (PART_CUPS if not_round else BRIDGING_CUPS) * pitch_px:
         out.state = BRIDGING
-    elif 2 * double > received or fruit == 0:
+    elif not_round:
         out.state = DOUBLE
     else:
         out.state = FRUIT_SEEN

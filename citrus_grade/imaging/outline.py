@@ -137,30 +137,44 @@ def solve(inverse: NDArray[np.float64], value: NDArray[np.float64], coef: NDArra
 
 
 @njit(cache=True, nogil=True)
+def _median(values: NDArray[np.float64], room: NDArray[np.float64]) -> float:
+    """Return the upper median of a few values by sorting them into ``room``, at least as long."""
+    for n in range(len(values)):
+        at = n
+        while at > 0 and room[at - 1] > values[n]:
+            room[at] = room[at - 1]
+            at -= 1
+        room[at] = values[n]
+    return float(room[len(values) // 2])
+
+
+@njit(cache=True, nogil=True)
 def outline(
     plane: NDArray[np.int16],
     x: float,
     y: float,
-    middle: float,
+    radius: float,
     shape: NDArray[np.float64],
     threshold: int,
     work: NDArray[np.float64],
 ) -> tuple[float, float, float]:
     """Fit the outline around ``(x, y)``, then again around its own centre; return that and the share of outlying rays.
 
-    ``middle`` is about what its radius is.
-    ``shape`` is ``(ex, ey, stretch)``: the direction away from the optical axis and how much the lens stretches along it,
-    taken out of the rays so that a sphere is a circle wherever it lies. ``work`` holds (4, n_rays): radii, values, coefficients
-    and scratch. Every fourth ray is enough to find the centre.
+    ``radius`` is that of a disc of the mask's area: rays begin a third further out. ``shape`` is ``(ex, ey, stretch)``: the
+    direction away from the optical axis and how much the lens stretches along it, taken out of the rays so that a sphere is a
+    circle wherever it lies. ``work`` holds (4, n_rays): radii, values, coefficients and scratch. Every fourth ray is enough to
+    find the centre.
     """
     ex, ey, stretch, most = shape[0], shape[1], shape[2] - 1.0, len(plane) - 1.0 - _MARGIN
-    coef, outliers, reach = work[2], 1.0, min(1.3 * middle + 3.0, 0.72 * len(plane))
+    coef, outliers, middle, reach = work[2], 1.0, radius, min(1.3 * radius + 3.0, 0.72 * len(plane))
     for n in (N_RAYS // 4, N_RAYS):
         x, y = min(max(x, _MARGIN), most), min(max(y, _MARGIN), most)
         for ray in range(n):
             ux, uy = RAY_COS[ray], RAY_SIN[ray]
             along = stretch * (ux * ex + uy * ey)
             work[0, ray] = edge(plane, x, y, ux + along * ex, uy + along * ey, reach, threshold)
+        if n < N_RAYS:  # not the mask's radius: a second fruit that reaches in, or a part of one, has no say in the median
+            middle = _median(work[0, :n], work[1])
         outliers = fit_outline(middle, work[0, :n], coef, work[1, :n], work[3, :n])
         if coef[0] <= 0.0:
             return x, y, 1.0
