@@ -10,7 +10,7 @@ from citrus_grade.config import LineConfig
 
 KIND = "calibration"
 _ALWAYS = ("scale", "scale_sigma_mm", "density_g_per_ml", "dark", "white")
-_WHERE_MEASURED = ("lens", "lane_y_px", "cup_x_px", "colour")
+_WHERE_MEASURED = ("lens", "lane_y_px", "cup_x_px", "colour", "wavelength_nm")
 
 Floats = NDArray[np.float64]
 
@@ -26,7 +26,7 @@ class CalibrationSet:
     seen at ``r * (1 + k1 * r**2 + k2 * r**4)`` (Brown, Photogrammetric Engineering 32, 444, 1966). All other places in pixels are
     those of a lens without k1 and k2. ``lane_y_px`` (n_cameras, n_lanes) middles of the lanes; ``cup_x_px`` (n_cameras, n_lanes)
     middle of the cup in window 0 as the station's tick comes. ``colour`` (2**15,) named colours learnt on this line, see
-    `imaging.colour.table_of`.
+    `imaging.colour.table_of`. ``wavelength_nm`` (n_lanes, n_pixels) of each lane's spectrometer, rising.
     """
 
     id: str
@@ -39,6 +39,7 @@ class CalibrationSet:
     lane_y_px: Floats | None = None
     cup_x_px: Floats | None = None
     colour: NDArray[np.uint8] | None = None
+    wavelength_nm: Floats | None = None
 
     @classmethod
     def nominal(cls, config: LineConfig) -> "CalibrationSet":
@@ -54,6 +55,13 @@ class CalibrationSet:
             dark=np.zeros((lanes, pixels)),
             white=np.full((lanes, pixels), full),
         )
+
+    def axis_nm(self, config: LineConfig) -> Floats:
+        """Return the wavelength of every lane's pixels, (n_lanes, n_pixels): as measured, or as the configuration says."""
+        if self.wavelength_nm is not None:
+            return self.wavelength_nm
+        nominal = config.spectrometer.axis_nm if config.spectrometer else np.zeros(0)
+        return np.tile(nominal, (config.line.lanes, 1))
 
     def arrays(self) -> dict[str, NDArray[np.float64] | NDArray[np.uint8]]:
         """Return what an artefact stores."""

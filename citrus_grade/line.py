@@ -35,7 +35,8 @@ from citrus_grade.messages import (
     Views,
 )
 from citrus_grade.rings import join_lanes, place_scans, place_views
-from citrus_grade.spectra.model import SpectralModel, predict
+from citrus_grade.spectra.model import SpectralModel
+from citrus_grade.spectra.predict import Aligned, align, predict
 from citrus_grade.spectra.traits import TRAITS
 from citrus_grade.state import TROUBLES, initial, of_bytes, to_bytes
 from citrus_grade.tables import DECISION, FRUIT, empty, fresh, stack
@@ -147,6 +148,7 @@ class Line:
         self._plan = self.artefacts.plans[state.plan_id]
         self._model = self.artefacts.models[state.model_id] if state.model_id else None
         self._calibration = self.artefacts.calibrations[state.calibration_id]
+        self._aligned = self._align(self._model) if self._model else None
         self._rules = Rules(self._plan.low, self._plan.high, self._plan.allowed, self._plan.needs_spectrum)
         calibration = self._calibration
         self._imagers = [Imager.of(self.config, camera, calibration) for camera in self.config.camera]
@@ -155,6 +157,13 @@ class Line:
         self._blank["model_id"] = int(state.model_id or "0", 16)
         self._blank["plan_id"] = int(state.plan_id, 16)
         self._blank["calibration_id"] = int(state.calibration_id, 16)
+
+    def _align(self, model: SpectralModel) -> Aligned | None:
+        """Where each lane's pixels lie on the model's wavelengths, and what its values are corrected by."""
+        if self.config.spectrometer is None:
+            return None
+        corrections = [model.correction(str(lane)) for lane in range(self.config.line.lanes)]
+        return align(self._calibration.axis_nm(self.config), model.wavelength_nm, np.stack(corrections))
 
     def _on_frame(self, frame: Frame) -> list[Output]:
         views = self.imaged(frame)
@@ -281,7 +290,7 @@ class Line:
         rows.view(np.uint8).reshape(len(rows), -1)[:, : FRUIT.itemsize] = fruit.view(np.uint8).reshape(len(rows), -1)
         rows["tick"] = pulse.tick
         rows["lot"] = state.lot[max(int(np.searchsorted(state.lot_from, cup, side="right")) - 1, 0)]
-        for name, source in (("trait", "value"), ("trait_sigma", "sigma")):
+        for name, source in (("trait", "value"), ("trait_sigma", "sigma"), ("trait_low90", "low90"), ("trait_high90", "high90")):
             rows[name] = traits[source]
         for name in ("t2", "q", "scans_received", "scans_kept", "clipped_scans", "scan_spread"):
             rows[name] = traits[name]
@@ -306,11 +315,12 @@ class Line:
 
     def _traits(self, slot: int) -> NDArray[Any]:
         state, spectrometer = self.state, self.config.spectrometer
-        if self._model is None or spectrometer is None:
+        if self._model is None or self._aligned is None or spectrometer is None:
             return self._no_traits
         out = np.zeros(self.config.line.lanes, TRAITS)
         predict(
             self._model,
+            self._aligned,
             state.counts[slot],
             state.scans_seen[slot],
             self._calibration.dark,

@@ -28,7 +28,7 @@ def columns(rows: Table, targets: tuple[str, ...], grades: tuple[str, ...], outl
             named |= {f"hue_q{q}_deg": column[:, k] for k, q in enumerate((10, 50, 90))}
         elif name in ("stem", "stylar"):
             named |= {f"{name}_{axis}": column[:, k] for k, axis in enumerate("xyz")}
-        elif name in ("trait", "trait_sigma"):
+        elif name in ("trait", "trait_sigma", "trait_low90", "trait_high90"):
             named |= {target + name.removeprefix("trait"): column[:, k] for k, target in enumerate(targets)}
         elif name.endswith("_id"):
             ids, which = np.unique(column, return_inverse=True)

@@ -23,9 +23,12 @@ from citrus_grade.grading import plan as plans
 from citrus_grade.grading.plan import Plan
 from citrus_grade.line import Artefacts, Line
 from citrus_grade.runlog.errors import LogError
-from citrus_grade.spectra import model as models
+from citrus_grade.spectra import bundle as bundles
 from citrus_grade.spectra.model import SpectralModel
 from citrus_grade.words import _
+
+_REACH_NM = 0.5
+"""A model may ask for so much beyond the outermost pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Loaded:
     @property
     def targets(self) -> tuple[str, ...]:
         """What the spectral model predicts."""
-        return self.model.targets if self.model else ()
+        return self.model.names if self.model else ()
 
     def line(self) -> Line:
         """Return a new line at tick 0."""
@@ -76,7 +79,7 @@ def load_line(
     model_path = model or (path.parent / line.files.model if line.files.model else None)
     calibration_path = calibration or (path.parent / line.files.calibration if line.files.calibration else None)
     spectral, model_id = load_model(model_path, line) if model_path else (None, "")
-    targets = spectral.targets if spectral else ()
+    targets = spectral.names if spectral else ()
     plan_path = plan or path.parent / line.files.plan
     compiled = plans.load(plan_path, targets, line.outlet_names[:-1])
     measured = load_calibration(calibration_path, line) if calibration_path else CalibrationSet.nominal(line)
@@ -87,13 +90,18 @@ def load_line(
 
 def load_model(path: Path, line: LineConfig) -> tuple[SpectralModel, str]:
     """Load a model bundle and check that it fits the line's spectrometers; return it with its id."""
-    artefact = artefacts.load(path, models.KIND)
-    model = models.from_artefact(artefact)
-    pixels = line.spectrometer.pixels if line.spectrometer else 0
-    if len(model.wavelength_nm) != pixels:
+    artefact = artefacts.load(path, bundles.KIND)
+    try:
+        model = bundles.from_artefact(artefact)
+    except ValueError as error:
+        raise ArtefactError(f"{path}: {error}") from error
+    seen = line.spectrometer.axis_nm if line.spectrometer else np.zeros(0)
+    wanted = model.wavelength_nm
+    if not len(seen) or wanted[0] < seen[0] - _REACH_NM or wanted[-1] > seen[-1] + _REACH_NM:
+        there = f"{seen[0]:g}-{seen[-1]:g} nm" if len(seen) else _("no spectrometers")
         raise ArtefactError(
-            _("{path}: made for {n} pixels, the line's spectrometers have {pixels}; train it on this line").format(
-                path=path, n=len(model.wavelength_nm), pixels=pixels
+            _("{path}: needs {first:g}-{last:g} nm, the line has {there}; train it on this line").format(
+                path=path, first=wanted[0], last=wanted[-1], there=there
             )
         )
     return model, artefact.id
@@ -111,7 +119,13 @@ def load_calibration(path: Path, line: LineConfig) -> CalibrationSet:
             )
         )
     per_lane, cameras = (len(line.camera), line.line.lanes), len(line.camera)
-    for name, shape in (("lens", (cameras, 5)), ("lane_y_px", per_lane), ("cup_x_px", per_lane), ("colour", (1 << 15,))):
+    for name, shape in (
+        ("lens", (cameras, 5)),
+        ("lane_y_px", per_lane),
+        ("cup_x_px", per_lane),
+        ("colour", (1 << 15,)),
+        ("wavelength_nm", wanted),
+    ):
         found = getattr(measured, name)
         if found is not None and found.shape != shape:
             raise ArtefactError(

@@ -121,6 +121,8 @@ DECISION = np.dtype(
         ("largest_blemish_mm", "<f8"),
         ("trait", "<f8", (N_TRAITS,)),
         ("trait_sigma", "<f8", (N_TRAITS,)),
+        ("trait_low90", "<f8", (N_TRAITS,)),
+        ("trait_high90", "<f8", (N_TRAITS,)),
         ("t2", "<f8"),
         ("q", "<f8"),
         ("scans_received", "<i4"),
@@ -143,7 +145,8 @@ DECISION = np.dtype(
 ``rule`` is the row of the sort plan (-1: none), ``outlet`` the outlet ordered, ``reason`` the first `messages.Reason`,
 ``reasons``
 all of them as bits, ``fire_tick`` the encoder count of the ejection (-1 at the default outlet). Ids are the first 64 bits of the
-artefact's content hash; ``trait`` holds what the model's targets name.
+artefact's content hash; ``trait`` holds what the model's targets name, ``trait_low90``
+and ``trait_high90`` the ends of its interval.
 """
 
 

@@ -102,7 +102,7 @@ def _flow(axes: Axes) -> None:
     steps = (
         (36, "imaging/imager.py", "every cup of a frame measured: Views", BLUE),
         (28, "line.py, place_scans", "scans put to the cup they saw", style.SECOND),
-        (20, "imaging/join.py, spectra/model.py", "views of a cup joined; Brix and acid", style.INK),
+        (20, "imaging/join.py, spectra/kernel.py", "views of a cup joined; Brix and acid", style.INK),
         (12, "grading/decide.py", "size, rule of the plan, outlet, tick of the ejection", style.WARNING),
     )
     for y, device, message, colour in sources:

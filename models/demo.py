@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from citrus_grade.drivers.sim import orchard
 from citrus_grade.drivers.sim.spectrometer import SimSpectrometer
-from citrus_grade.models.fit import fit_counts
-from citrus_grade.spectra.model import SpectralModel, empty_traits, predict
-from citrus_grade.spectra.traits import MISSING, OUT_OF_DOMAIN, SATURATED
+from citrus_grade.models.passages import Passages, train_passages
+from citrus_grade.spectra.model import SpectralModel
+from citrus_grade.spectra.predict import align, predict
+from citrus_grade.spectra.traits import MISSING, OUT_OF_DOMAIN, SATURATED, empty_traits
 
 Floats = NDArray[np.float64]
 
@@ -41,10 +42,10 @@ def fit_demo(seed: int, wavelength_nm: Floats, n_lanes: int) -> tuple[SpectralMo
     fruit = np.concatenate(grown)
     counts, dark, white = pass_fruit(spectrometer, fruit, first_seq=0)
     reference = _laboratory(fruit, np.random.default_rng([seed, 3]))
-    model = fit_counts(
-        counts, dark, white, reference, groups, wavelength_nm, TARGETS, full_scale=spectrometer.full_scale,
-        reference_error=REFERENCE_ERROR,
-    )  # fmt: skip
+    passages = Passages(counts, dark, white, wavelength_nm, full_scale=spectrometer.full_scale)
+    model = train_passages(
+        passages, reference, groups, TARGETS, families=("pls",), reference_error=REFERENCE_ERROR, story={"SIMULATED": True}
+    ).model
     return model, _try(model, spectrometer, orchard.grow(seed + 1000 * NEW_SEASON, N_NEW, season=NEW_SEASON), len(fruit))
 
 
@@ -79,7 +80,8 @@ def _try(model: SpectralModel, spectrometer: SimSpectrometer, fruit: NDArray[Any
     counts, dark, white = pass_fruit(spectrometer, fruit, first_seq=10_000_000)
     traits = empty_traits(len(fruit))
     received = np.ones(counts.shape[:2], np.bool_)
-    predict(model, counts, received, dark, white, spectrometer.full_scale, traits)
+    aligned = align(np.tile(spectrometer.wavelength_nm, (len(fruit), 1)), model.wavelength_nm)
+    predict(model, aligned, counts, received, dark, white, spectrometer.full_scale, traits)
     status = traits["status"]
     known = (status != MISSING) & (status != SATURATED)
     report: dict[str, Any] = {
@@ -94,7 +96,7 @@ def _try(model: SpectralModel, spectrometer: SimSpectrometer, fruit: NDArray[Any
         error = traits["value"][known, i] - fruit[target][known]
         report[target] = _errors(error, fruit[target][known]) | {
             "components": model.training["targets"][target]["components"],
-            "rmsecv": float(model.sigma[i]),
+            "rmsecv": model.targets[i].sigma,
         }
     return report
 

@@ -34,7 +34,7 @@ from citrus_grade.messages import (
 from citrus_grade.rundir import with_section
 from citrus_grade.runtime.accuracy import against_truth
 from citrus_grade.runtime.demo import set_up
-from citrus_grade.spectra import model as models
+from citrus_grade.spectra import bundle as bundles
 from citrus_grade.spectra.model import SpectralModel
 from citrus_grade.tables import CLARITY, DECISION, VIEW, Table, fruit_of, stack
 from citrus_grade.templates import LINE
@@ -60,10 +60,10 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         set_up(folder, 5)
         self.config = parse(LINE.read_text(encoding="utf-8"))
-        stored = artefacts.load(folder / "model", models.KIND)
-        self.model: SpectralModel = models.from_artefact(stored)
+        stored = artefacts.load(folder / "model", bundles.KIND)
+        self.model: SpectralModel = bundles.from_artefact(stored)
         self.calibration = CalibrationSet.of(artefacts.load(folder / "calibration", "calibration"))
-        self.plan = plans.parse(PLAN, self.model.targets, self.config.outlet_names[:-1])
+        self.plan = plans.parse(PLAN, self.model.names, self.config.outlet_names[:-1])
         self.plant, self.messages = self.sense(self.config)
 
     def sense(self, config: LineConfig, seed: int = 5) -> tuple[SimPlant, list[Message]]:
@@ -126,7 +126,7 @@ def test_the_simulated_line_agrees_with_its_truth(bench: Bench) -> None:
         outputs = line.feed(message)
         plant.eject([output for output in outputs if isinstance(output, Ejection)])
         rows += [output.rows for output in outputs if isinstance(output, Decisions)]
-    accuracy = against_truth(stack(rows, DECISION), plant.truth(), bench.model.targets)
+    accuracy = against_truth(stack(rows, DECISION), plant.truth(), bench.model.names)
     assert accuracy["delivery"] == 1.0
     assert accuracy["empties_exact"] == 1.0
     assert accuracy["size_class_exact"] >= 0.9
@@ -258,7 +258,7 @@ def test_lane_phases_and_frames_off_the_pitch_lose_one_view_and_no_fruit(bench: 
     config = parse(text.replace("station = 4 ", "station = 4.2 ").replace("decision_station = 17", "decision_station = 18"))
     plant, messages = bench.sense(config)
     rows = decide(bench.line(config), messages)
-    accuracy = against_truth(rows, plant.truth(), bench.model.targets)
+    accuracy = against_truth(rows, plant.truth(), bench.model.names)
     seen = rows[(rows["cup"] >= 0) & (rows["cup"] < plant.table.shape[1])]
     assert seen["views"].min() >= 7
     assert accuracy["empties_exact"] == 1.0

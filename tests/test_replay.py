@@ -15,7 +15,7 @@ from citrus_grade.runlog import LogError, LogReader, LogWriter, files, info, rec
 from citrus_grade.runlog.reader import Fed
 from citrus_grade.runtime import recorder
 from citrus_grade.runtime.session import run_line
-from citrus_grade.spectra.model import KIND as MODEL
+from citrus_grade.spectra.bundle import KIND as MODEL
 from citrus_grade.tables import fresh
 
 
@@ -211,7 +211,7 @@ def test_another_calibration_changes_the_packout(normal_run, loaded, tmp_path):
 def test_another_model_is_asked_and_the_same_one_agrees(normal_run, line_toml, tmp_path):
     assert replay(normal_run.folder, model=line_toml.parent / "model").what_if["changed"] == 0
     stored = artefacts.load(line_toml.parent / "model", MODEL)
-    arrays = {name: array - 3.0 if name == "intercepts" else array for name, array in stored.arrays.items()}
+    arrays = {name: array - [3.0, 0.0] if name == "corrections" else array for name, array in stored.arrays.items()}
     artefacts.save(tmp_path / "sour", MODEL, dict(stored.card), arrays)
     assert replay(normal_run.folder, model=tmp_path / "sour").what_if["changed"] > 0
 

@@ -4,23 +4,25 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.signal import savgol_filter
-from sklearn.cross_decomposition import PLSRegression
 
 from citrus_grade.artefacts import Artefact
 from citrus_grade.drivers.sim import orchard
 from citrus_grade.drivers.sim.spectrometer import SimSpectrometer
 from citrus_grade.models.demo import fit_demo
-from citrus_grade.models.fit import SG_ORDER, SG_POINTS, fit_absorbance
-from citrus_grade.spectra import kernel
-from citrus_grade.spectra.model import KIND, empty_traits, from_artefact, predict, predict_absorbance, to_artefact
-from citrus_grade.spectra.traits import MISSING, OK, OUT_OF_DOMAIN, SATURATED
+from citrus_grade.models.search import Batch
+from citrus_grade.models.train import train
+from citrus_grade.spectra import gate
+from citrus_grade.spectra.bundle import KIND, from_artefact, to_artefact
+from citrus_grade.spectra.predict import absorbance, align, predict, predict_absorbance
+from citrus_grade.spectra.traits import MISSING, OK, OUT_OF_DOMAIN, SATURATED, empty_traits
 
 NM = np.linspace(650.0, 1010.0, 256)
 N_LANES, N_BINS, FULL = 6, 16, 65000
 SPECTROMETER = SimSpectrometer(5, N_LANES, NM)
 MODEL, _ = fit_demo(5, NM, N_LANES)
 DARK, WHITE = SPECTROMETER.dark(), SPECTROMETER.white()
+ALIGNED = align(np.tile(NM, (N_LANES, 1)), MODEL.wavelength_nm)
+START, STOP = ALIGNED.start, ALIGNED.stop
 
 
 def passage(fruit, offsets, first_seq=0):
@@ -45,7 +47,7 @@ def ordinary(n=N_LANES):
 
 def traits_of(counts, received, dark=DARK, white=WHITE, model=MODEL, full_scale=FULL):
     out = empty_traits(len(counts))
-    predict(model, counts, received, dark, white, full_scale, out)
+    predict(model, ALIGNED.of(np.arange(len(counts))), counts, received, dark, white, full_scale, out)
     return out
 
 
@@ -84,30 +86,29 @@ def plain_gate(counts, received, dark, white, start, stop):
     """The gates again, in plain numpy: (kept bins, absorbance of their mean)."""
     scans = [b for b in np.flatnonzero(received) if counts[b, start:stop].max() < FULL]
     light = {b: counts[b, start:stop].astype(float).sum() - dark[start:stop].sum() for b in scans}
-    scans = [b for b in scans if light[b] < kernel.BRIGHT * sorted(light.values())[1]]
-    edges = start + kernel.BLOCK * np.arange((stop - start) // kernel.BLOCK)
+    scans = [b for b in scans if light[b] < gate.BRIGHT * sorted(light.values())[1]]
+    edges = start + gate.BLOCK * np.arange((stop - start) // gate.BLOCK)
 
     def blocks(row):
-        return np.array([row[e : e + kernel.BLOCK].sum() for e in edges])
+        return np.array([row[e : e + gate.BLOCK].sum() for e in edges])
 
     shapes = np.array([-np.log10(blocks(counts[b] - dark) / blocks(white - dark)) for b in scans])
     shapes = (shapes - shapes.mean(1, keepdims=True)) / shapes.std(1, keepdims=True)
     far = np.sqrt(((shapes - np.median(shapes, 0)) ** 2).mean(1))
-    kept = [b for b, distance in zip(scans, far, strict=True) if distance <= kernel.ODD * np.median(far)]
+    kept = [b for b, distance in zip(scans, far, strict=True) if distance <= gate.ODD * np.median(far)]
     mean = counts[kept].mean(0) - dark
     return kept, -np.log10(np.maximum(mean, 0.5) / (white - dark))[start:stop]
 
 
 def test_gates_and_absorbance_match_plain_numpy():
     counts, received = passage(orchard.grow(12, N_LANES), np.linspace(-0.8, 0.8, 10), first_seq=50)
-    traits, absorbance = empty_traits(N_LANES), np.empty((N_LANES, MODEL.stop - MODEL.start))
-    kernel.gate(counts, received, DARK, WHITE, MODEL.start, FULL, absorbance, traits)
+    spectra, traits = absorbance(ALIGNED, counts, received, DARK, WHITE, FULL)
     good = np.flatnonzero(traits["status"] == OK)
     assert len(good) >= 3
     for i in good:
-        kept, expected = plain_gate(counts[i], received[i], DARK[i], WHITE[i], MODEL.start, MODEL.stop)
+        kept, expected = plain_gate(counts[i], received[i], DARK[i], WHITE[i], START, STOP)
         assert traits["scans_kept"][i] == len(kept)
-        np.testing.assert_allclose(absorbance[i], expected, atol=1e-12)
+        np.testing.assert_allclose(spectra[i], expected, atol=1e-12)
 
 
 def synthetic(n=120, p=150, seed=3):
@@ -119,23 +120,6 @@ def synthetic(n=120, p=150, seed=3):
     base = 2.0 + np.exp(-0.5 * ((nm - 970.0) / 30.0) ** 2)
     path = rng.uniform(0.8, 1.2, (n, 1))
     return path * (base + causes @ shapes) + 1e-4 * rng.standard_normal((n, p)), causes, nm
-
-
-def test_folded_model_matches_scipy_and_sklearn():
-    absorbance, causes, nm = synthetic()
-    model = fit_absorbance(absorbance, causes, np.arange(120) % 5, nm, ("ssc_brix", "ta_pct"), (700.0, 1000.0))
-    out = empty_traits(120)
-    predict_absorbance(model, absorbance, out)
-    z = (absorbance - absorbance.mean(1, keepdims=True)) / absorbance.std(1, keepdims=True)
-    derivative = savgol_filter(z, SG_POINTS, SG_ORDER, deriv=1, axis=1, mode="interp")
-    for i, target in enumerate(model.targets):
-        plain = PLSRegression(model.training["targets"][target]["components"], scale=False).fit(derivative, causes[:, i])
-        np.testing.assert_allclose(out["value"][:, i], plain.predict(derivative).ravel(), atol=1e-9, rtol=0)
-    plain = PLSRegression(len(model.loadings), scale=False).fit(derivative, causes[:, 0])
-    centred = derivative - derivative.mean(0)
-    scores = centred @ plain.x_rotations_
-    np.testing.assert_allclose(out["t2"], ((scores / scores.std(0, ddof=1)) ** 2).sum(1), atol=1e-9)
-    np.testing.assert_allclose(out["q"], ((centred - scores @ plain.x_loadings_.T) ** 2).sum(1), atol=1e-9)
 
 
 def test_fewer_than_three_scans_is_missing():
@@ -151,7 +135,7 @@ def test_fewer_than_three_scans_is_missing():
 
 def test_too_few_scans_because_of_clipping_is_saturated():
     counts = COUNTS.copy()
-    counts[2, 4:10, MODEL.start + 30] = FULL
+    counts[2, 4:10, START + 30] = FULL
     traits = traits_of(counts, RECEIVED)
     assert traits["status"][2] == SATURATED
     assert traits["clipped_scans"][2] == 6
@@ -160,13 +144,13 @@ def test_too_few_scans_because_of_clipping_is_saturated():
 
 def test_a_clipped_pixel_outside_the_window_does_no_harm():
     counts = COUNTS.copy()
-    counts[:, :, MODEL.start - 1] = counts[:, :, MODEL.stop] = FULL
+    counts[:, :, START - 1] = counts[:, :, STOP] = FULL
     assert traits_of(counts, RECEIVED).tobytes() == traits_of(COUNTS, RECEIVED).tobytes()
 
 
 def test_one_clipped_scan_is_left_out_and_the_rest_is_used():
     counts, received = COUNTS.copy(), RECEIVED.copy()
-    counts[3, 5, MODEL.start : MODEL.start + 40] = FULL
+    counts[3, 5, START : START + 40] = FULL
     received[3, 5] = False
     without, clipped = traits_of(COUNTS, received)[3], traits_of(counts, RECEIVED)[3]
     assert clipped["clipped_scans"] == 1
@@ -202,14 +186,13 @@ def test_more_sugar_reads_as_more_sugar():
 
 
 def test_a_model_of_one_target_leaves_the_other_nan():
-    absorbance, causes, nm = synthetic()
-    model = fit_absorbance(absorbance, causes[:, :1], np.arange(120) % 5, nm, ("dry_matter_pct",), (700.0, 1000.0))
-    out = empty_traits(120)
-    predict_absorbance(model, absorbance, out)
+    spectra, causes, nm = synthetic()
+    model = train(Batch(nm, spectra, causes[:, :1], np.arange(120) % 5), ("dry_matter_pct",), families=("pls",)).model
+    out = predict_absorbance(model, spectra[:, np.isin(nm, model.wavelength_nm)])
     assert model.units == ("%",)
-    assert np.isfinite(out["value"][:, 0]).all()
-    assert np.isnan(out["value"][:, 1]).all()
-    assert np.isnan(out["sigma"][:, 1]).all()
+    for name in ("value", "sigma", "low90", "high90"):
+        assert np.isfinite(out[name][:, 0]).all()
+        assert np.isnan(out[name][:, 1]).all()
 
 
 def test_a_model_survives_its_artefact_to_the_bit():
@@ -221,17 +204,17 @@ def test_a_model_survives_its_artefact_to_the_bit():
 
 def test_an_artefact_without_its_loadings_is_refused():
     card, arrays = to_artefact(MODEL)
-    del arrays["loadings"]
-    with pytest.raises(ValueError, match="loadings missing"):
+    del arrays["domain_loadings"]
+    with pytest.raises(ValueError, match="domain_loadings is missing"):
         from_artefact(Artefact("0" * 16, KIND, card, arrays))
 
 
 def test_an_artefact_of_the_wrong_shape_is_refused():
     card, arrays = to_artefact(MODEL)
     with pytest.raises(ValueError, match=r"centre is float64 \(5,\)"):
-        from_artefact(Artefact("0" * 16, KIND, card, arrays | {"centre": np.zeros(5)}))
+        from_artefact(Artefact("0" * 16, KIND, card, arrays | {"domain_centre": np.zeros(5)}))
 
 
 def test_counts_of_another_spectrometer_are_refused():
-    with pytest.raises(ValueError, match="do not fit the model's 256 pixels"):
+    with pytest.raises(ValueError, match="6 lanes of 256 pixels"):
         traits_of(COUNTS[:, :, :200].copy(), RECEIVED)

@@ -26,7 +26,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_all_code_and_data_once(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     for name in (
-        "drivers/sim/plant.py", "models/fit.py", "calibration/__init__.py", "templates/line.toml", "templates/plan.toml",
+        "drivers/sim/plant.py", "models/train.py", "calibration/__init__.py", "templates/line.toml", "templates/plan.toml",
         "locale/zh/LC_MESSAGES/citrus_grade.mo", "py.typed", "cli/main.py",
     ):  # fmt: skip
         assert f"citrus_grade/{name}" in names

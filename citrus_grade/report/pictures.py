@@ -139,7 +139,7 @@ def _spectrum(axes: Axes, spectra: Spectra | None) -> None:
     axes.plot([], [], color=style.UNGRADED, label=every)
     if np.isfinite(spectra.used).all():
         used = style.say(N_("what the model was given"))
-        axes.plot(spectra.wavelength_nm, spectra.used, color=style.ACCENT, linewidth=1.6, label=used)
+        axes.plot(spectra.used_nm, spectra.used, color=style.ACCENT, linewidth=1.6, label=used)
     axes.set(xlabel=style.say(N_("wavelength, nm")), ylabel=style.say(N_("absorbance")))
     axes.legend(loc="best")
     style.grid(axes)

@@ -15,8 +15,8 @@ from citrus_grade.runlog.belt import Belt
 from citrus_grade.runlog.errors import LogError
 from citrus_grade.runlog.export import Walk, demosaic
 from citrus_grade.runlog.reader import Snapshot
-from citrus_grade.spectra import kernel
-from citrus_grade.spectra.model import empty_traits
+from citrus_grade.spectra.predict import absorbance as gated
+from citrus_grade.spectra.predict import align
 from citrus_grade.tables import FRUIT_SEEN
 from citrus_grade.words import _
 
@@ -138,11 +138,13 @@ def _cut_out(imager: Imager, place: Place, view: np.void, colours: NDArray[np.ui
 
 @dataclass(frozen=True, slots=True)
 class Spectra:
-    """Absorbance: ``scans`` (n, n_window) each by itself, ``used`` (n_window,) what the model was given, NaN if too few."""
+    """Absorbance: ``scans`` (n, n_window) each by itself, ``used`` (n_model,) at ``used_nm`` what the model was given, NaN if too
+    few."""
 
     wavelength_nm: NDArray[np.float64]
     scans: NDArray[np.float64]
     clipped: NDArray[np.bool_]
+    used_nm: NDArray[np.float64]
     used: NDArray[np.float64]
 
 
@@ -151,13 +153,14 @@ def absorbance(seen: Seen, loaded: Loaded) -> Spectra | None:
     spectrometer, model = loaded.config.spectrometer, loaded.model
     if spectrometer is None or not seen.counts:
         return None
-    start, stop = (model.start, model.stop) if model else (0, spectrometer.pixels)
+    own_nm = loaded.calibration.axis_nm(loaded.config)[seen.lane]
+    aligned = align(own_nm[None], model.wavelength_nm if model else own_nm)
+    start, stop = aligned.start, aligned.stop
     dark, white = loaded.calibration.dark[seen.lane], loaded.calibration.white[seen.lane]
     counts: NDArray[Any] = np.stack(seen.counts)
     through = np.maximum(counts[:, start:stop] - dark[start:stop], 0.5)
     single = -np.log10(through / np.maximum(white[start:stop] - dark[start:stop], 1.0))
-    used = np.empty((1, stop - start))
     received = np.ones((1, len(counts)), np.bool_)
-    kernel.gate(counts[None], received, dark[None], white[None], start, spectrometer.full_scale, used, empty_traits(1))
+    used, _traits = gated(aligned, counts[None], received, dark[None], white[None], spectrometer.full_scale)
     clipped = np.asarray((counts[:, start:stop] >= spectrometer.full_scale).any(1))
-    return Spectra(spectrometer.axis_nm[start:stop], single, clipped, used[0])
+    return Spectra(own_nm[start:stop], single, clipped, model.wavelength_nm if model else own_nm, used[0])

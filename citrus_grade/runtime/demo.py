@@ -17,7 +17,7 @@ from citrus_grade.models.demo import fit_demo
 from citrus_grade.rundir import point_at, with_section
 from citrus_grade.runtime.gauge import gauge_balls
 from citrus_grade.runtime.session import Progress, RunSummary, run_line
-from citrus_grade.spectra import model as models
+from citrus_grade.spectra import bundle as bundles
 from citrus_grade.templates import DEMO_PLAN, LINE
 
 GAUGE_MM = (45.0, 62.0, 78.0)
@@ -41,7 +41,7 @@ def set_up(folder: Path, seed: int) -> Path:
     config = load(folder / "line.toml")
     assert config.spectrometer is not None
     model, _ = fit_demo(seed, config.spectrometer.axis_nm, config.line.lanes)
-    artefacts.save(folder / "model", models.KIND, *models.to_artefact(model))
+    artefacts.save(folder / "model", bundles.KIND, *bundles.to_artefact(model))
     calibrated = calibrate(config, seed)
     card = {"gauge_mm": list(GAUGE_MM), "simulated": True}
     artefacts.save(folder / "calibration", CALIBRATION, card, calibrated.arrays())

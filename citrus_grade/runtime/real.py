@@ -14,9 +14,10 @@ from citrus_grade.config import LineConfig
 from citrus_grade.drivers.files import FilesPlant
 from citrus_grade.drivers.files_options import FilesOptions, options_of, problem
 from citrus_grade.drivers.files_spectra import references, samples
-from citrus_grade.models.fit import MAX_FOLDS, fit_absorbance
+from citrus_grade.models.search import MAX_FOLDS, Batch
+from citrus_grade.models.train import train
 from citrus_grade.runtime.gauge import gauge_fruit
-from citrus_grade.spectra import model as models
+from citrus_grade.spectra import bundle as bundles
 from citrus_grade.spectra.model import SpectralModel
 
 GAUGE_SEED: Final = 1_000_003
@@ -39,7 +40,7 @@ def prepare(config: LineConfig, folder: Path) -> None:
     model = folder / made.model if made.model and config.spectrometer else None
     calibration = folder / made.calibration if made.calibration else None
     if model and not model.exists():
-        artefacts.save(model, models.KIND, *models.to_artefact(fit(config, options_of(config))))
+        artefacts.save(model, bundles.KIND, *bundles.to_artefact(fit(config, options_of(config))))
     if calibration and not calibration.exists():
         card = {"made_from": "the pictures' own outlines under the assumed scale", "simulated": False}
         artefacts.save(calibration, CALIBRATION, card, calibrate(config, options_of(config)).arrays())
@@ -57,11 +58,12 @@ def fit(config: LineConfig, options: FilesOptions) -> SpectralModel:
     assert config.spectrometer is not None
     assert options.spectra is not None
     chosen, (first, last) = options.spectra, config.spectrometer.wavelength_nm
-    train = samples(config, options, chosen.train)
-    n = len(train.row)
+    rows = samples(config, options, chosen.train)
+    n = len(rows.row)
     groups = np.array([f"block {i * MAX_FOLDS // n + 1}" for i in range(n)])
     try:
-        return fit_absorbance(train.absorbance, train.reference, groups, train.wavelength_nm, (chosen.target,), (first, last))
+        batch = Batch(rows.wavelength_nm, rows.absorbance, rows.reference[:, None], groups)
+        return train(batch, (chosen.target,), range_nm=(first, last)).model
     except ValueError as error:
         raise problem(f"spectra: no model can be fitted to {chosen.train!r} of {chosen.table}: {error}") from error
 

@@ -1,57 +1,99 @@
-"""A spectral model as plain arrays: what it holds, how it is applied, how it becomes an artefact and comes back."""
+"""A spectral model as plain arrays: what it holds and how it is laid out for the kernel."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from citrus_grade.spectra import kernel
-from citrus_grade.spectra.traits import MAX_TARGETS, OK, TRAITS
+from citrus_grade.spectra.bands import Band
+from citrus_grade.spectra.expansion import Expansion, expansion
+from citrus_grade.spectra.interval import interval
+from citrus_grade.spectra.kernel import Plan
+from citrus_grade.spectra.scatter import FITTED
+from citrus_grade.spectra.traits import MAX_TARGETS
 
 Floats = NDArray[np.float64]
-Plan = tuple[Floats, Floats, Floats, Floats, Floats, Floats, Floats]
 Json = Any  # a JSON value; its shape is the card's affair
-
-KIND: Final = "spectral-model"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SpectralModel:
-    """SNV over a window, Savitzky-Golay derivative and PLS, folded.
+class Preprocessing:
+    """What happens to absorbance before the model: a band, a row-wise normalisation, another band.
 
-    With z the SNV row (n_window,): value = z @ coefs + intercept; scores t = z @ score_weights + score_offsets, scaled to
-    unit variance, so T2 = |t|^2; Q = |SG(z) - centre - t @ loadings|^2.
-
-    Attributes
-    ----------
-    targets, units : name and unit of each target, one or two.
-    wavelength_nm : (n_pixels,) axis of the spectrometer the model was made on.
-    start, stop : the window's pixels, ``start:stop``; n_window of them.
-    coefs : (n_targets, n_window). intercepts, sigma : (n_targets,), in the target's unit.
-    score_weights : (k, n_window). score_offsets : (k,).
-    sg_taps : (n_taps, n_window), each pixel's derivative weights. centre : (n_window,). loadings : (k, n_window).
-    t2_limit, q_limit : beyond either a fruit is out of domain.
-    training : what the model was made from, as JSON values.
-    plan : the same arrays, laid out for the kernel.
+    ``wavelength_nm`` (n_in,) that spectra must have; ``before`` n_in -> n; ``scatter`` a kind of `spectra.scatter`, with its
+    ``shapes`` (m, n); ``after`` n -> n_out, which only T2 and Q need, for the values have it folded in.
     """
 
-    targets: tuple[str, ...]
-    units: tuple[str, ...]
     wavelength_nm: Floats
-    start: int
-    stop: int
+    before: Band
+    scatter: int
+    shapes: Floats
+    after: Band
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gaussians:
+    """Sums of Gaussians over scores ``z @ weights.T + offsets``.
+
+    ``weights`` (k, n), ``offsets`` (k,); ``points`` (N, k), ``gamma`` (N,), ``heights`` (N,):
+    ``sum heights * exp(-gamma * |t - point|^2)``.
+    """
+
+    weights: Floats
+    offsets: Floats
+    points: Floats
+    gamma: Floats
+    heights: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """What is predicted: ``value = z @ coefs + intercept``, and the Gaussians if there are any.
+
+    ``sigma`` RMSE of fruit left out, in ``unit``; ``residuals`` (n,) sorted, their reference minus value.
+    """
+
+    name: str
+    unit: str
     coefs: Floats
-    intercepts: Floats
-    sigma: Floats
-    score_weights: Floats
-    score_offsets: Floats
-    sg_taps: Floats
+    intercept: float
+    sigma: float
+    residuals: Floats
+    gaussians: Gaussians | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Domain:
+    """The kind of spectra a model knows: scores ``z @ weights.T + offsets``, the first ``n_scores`` of unit variance.
+
+    ``weights`` (k, n), ``offsets`` (k,); ``centre`` (n_out,), ``loadings`` (k, n_out). T2 = sum of the first scores' squares,
+    Q = |after(z) - centre - scores @ loadings|^2; beyond ``t2_limit`` or ``q_limit`` a fruit is out of domain.
+    """
+
+    n_scores: int
+    weights: Floats
+    offsets: Floats
     centre: Floats
     loadings: Floats
     t2_limit: float
     q_limit: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SpectralModel:
+    """Preprocessing, one or two targets, a domain, corrections of lanes, and the story of how it was made.
+
+    ``lanes`` names the lanes that have a correction of their own; ``corrections`` (1 + n_lanes, n_targets, 2) holds intercept and
+    slope of each value, first those of every other lane.
+    """
+
+    preprocessing: Preprocessing
+    targets: tuple[Target, ...]
+    domain: Domain
+    lanes: tuple[str, ...]
+    corrections: Floats
     training: Mapping[str, Json]
     plan: Plan = field(init=False, repr=False)
 
@@ -59,145 +101,102 @@ class SpectralModel:
         _check(self)
         object.__setattr__(self, "plan", _plan(self))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the targets."""
+        return tuple(target.name for target in self.targets)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Units of the targets."""
+        return tuple(target.unit for target in self.targets)
+
+    @property
+    def wavelength_nm(self) -> Floats:
+        """Wavelengths that spectra must have, (n_in,)."""
+        return self.preprocessing.wavelength_nm
+
+    def correction(self, lane: str) -> Floats:
+        """Return intercept and slope of each target on a lane, (MAX_TARGETS, 2)."""
+        row = self.lanes.index(lane) + 1 if lane in self.lanes else 0
+        out = np.tile([0.0, 1.0], (MAX_TARGETS, 1))
+        out[: len(self.targets)] = self.corrections[row]
+        return out
+
+
+def no_corrections(n_targets: int) -> Floats:
+    """Return the corrections of a model that has none."""
+    return np.tile([0.0, 1.0], (1, n_targets, 1))
+
+
+def _no_gaussians(n: int) -> Gaussians:
+    return Gaussians(np.zeros((0, n)), np.zeros(0), np.zeros((0, 0)), np.zeros(0), np.zeros(0))
+
+
+def _of(target: Target) -> Gaussians:
+    return target.gaussians or _no_gaussians(len(target.coefs))
+
 
 def _check(model: SpectralModel) -> None:
-    n, k, targets = model.stop - model.start, len(model.loadings), len(model.targets)
-    if not 1 <= targets <= MAX_TARGETS or len(model.units) != targets:
-        raise ValueError(f"a model has 1 or {MAX_TARGETS} targets, each with a unit; got {model.targets} with {model.units}")
-    if not 0 <= model.start < model.stop <= len(model.wavelength_nm):
-        raise ValueError(f"window {model.start}:{model.stop} lies outside the {len(model.wavelength_nm)} pixels of wavelength_nm")
-    shapes = {
-        "coefs": (targets, n),
-        "intercepts": (targets,),
-        "sigma": (targets,),
-        "score_weights": (k, n),
-        "score_offsets": (k,),
-        "sg_taps": (len(model.sg_taps), n),
-        "centre": (n,),
-        "loadings": (k, n),
+    targets, made = model.targets, model.preprocessing
+    if not 1 <= len(targets) <= MAX_TARGETS:
+        raise ValueError(f"a model has 1 or {MAX_TARGETS} targets; got {model.names}")
+    n_in, n, n_out = len(made.wavelength_nm), made.before.taps.shape[1], made.after.taps.shape[1]
+    domain = model.domain
+    k = len(domain.loadings)
+    wanted: dict[str, tuple[Floats, tuple[int, ...]]] = {
+        "shapes": (made.shapes, (len(made.shapes), n)),
+        "domain weights": (domain.weights, (k, n)),
+        "domain offsets": (domain.offsets, (k,)),
+        "centre": (domain.centre, (n_out,)),
+        "loadings": (domain.loadings, (k, n_out)),
+        "corrections": (model.corrections, (1 + len(model.lanes), len(targets), 2)),
     }
-    for name, shape in shapes.items():
-        array = getattr(model, name)
+    for target in targets:
+        g = _of(target)
+        wanted[f"{target.name} coefs"] = (target.coefs, (n,))
+        wanted[f"{target.name} points"] = (g.points, (len(g.gamma), len(g.weights)))
+        wanted[f"{target.name} heights"] = (g.heights, (len(g.gamma),))
+    for name, (array, shape) in wanted.items():
         if array.shape != shape or array.dtype != np.float64:
             raise ValueError(f"{name} is {array.dtype} {array.shape}; the model needs float64 {shape}")
-    if len(model.sg_taps) % 2 == 0 or len(model.sg_taps) > n:
-        raise ValueError(f"sg_taps has {len(model.sg_taps)} rows; it needs an odd number, at most the window's {n} pixels")
+    for name, made_band, size in (("before", made.before, n_in), ("after", made.after, n)):
+        if len(made_band.first) and not 0 <= int(made_band.first.min()) <= int(made_band.first.max()) <= size - len(
+            made_band.taps
+        ):
+            raise ValueError(f"the band {name!r} reaches outside its {size} inputs")
+    if domain.n_scores > k:
+        raise ValueError(f"the domain has {k} loadings, not {domain.n_scores}")
 
 
 def _plan(model: SpectralModel) -> Plan:
-    """The model's arrays as the kernel wants them; a missing second target is NaN."""
-    n_targets, n = model.coefs.shape
-    columns = np.zeros((n, MAX_TARGETS + len(model.loadings)))
-    columns[:, :n_targets] = model.coefs.T
-    columns[:, MAX_TARGETS:] = model.score_weights.T
-    offsets, sigma = np.full(columns.shape[1], np.nan), np.full(MAX_TARGETS, np.nan)
-    offsets[:n_targets], offsets[MAX_TARGETS:], sigma[:n_targets] = model.intercepts, model.score_offsets, model.sigma
-    limits = np.array([model.t2_limit, model.q_limit])
-    taps, centre, loadings = (np.ascontiguousarray(a) for a in (model.sg_taps, model.centre, model.loadings))
-    return columns, offsets, sigma, taps, centre, loadings, limits
+    """Lay the arrays out for the kernel; a missing second target is NaN."""
+    made, domain = model.preprocessing, model.domain
+    n, k = made.before.taps.shape[1], len(domain.loadings)
+    gaussians = [_of(target) for target in model.targets] + [_no_gaussians(n)] * (MAX_TARGETS - len(model.targets))
+    starts = np.cumsum([MAX_TARGETS + k, *(len(g.weights) for g in gaussians)])
+    weights, offsets = np.zeros((n, starts[-1])), np.full(starts[-1], np.nan)
+    sigma, ends = np.full(MAX_TARGETS, np.nan), np.full((MAX_TARGETS, 2), np.nan)
+    weights[:, MAX_TARGETS : starts[0]], offsets[MAX_TARGETS : starts[0]] = domain.weights.T, domain.offsets
+    for j, target in enumerate(model.targets):
+        weights[:, j], offsets[j], sigma[j], ends[j] = target.coefs, target.intercept, target.sigma, interval(target.residuals)
+    for g, start in zip(gaussians, starts, strict=False):
+        weights[:, start : start + len(g.weights)] = g.weights.T
+        offsets[start : start + len(g.weights)] = g.offsets
+    first, second = (_expansion(int(start), g) for start, g in zip(starts, gaussians, strict=False))
+    solver = np.asarray(np.linalg.pinv(made.shapes) if made.scatter == FITTED else np.zeros((n, len(made.shapes))), np.float64)
+    return Plan(
+        made.before, made.scatter, _laid(made.shapes), _laid(solver), _laid(weights), _laid(offsets), (first, second),
+        made.after, _laid(domain.centre), domain.n_scores, _laid(domain.loadings),
+        _laid(np.array([domain.t2_limit, domain.q_limit])), _laid(sigma), _laid(ends),
+    )  # fmt: skip
 
 
-def empty_traits(n: int) -> NDArray[np.void]:
-    """Room for the traits of ``n`` fruit."""
-    return np.zeros(n, TRAITS)
+def _expansion(start: int, g: Gaussians) -> Expansion:
+    return expansion(start, g.points, g.gamma, g.heights)
 
 
-def predict(
-    model: SpectralModel,
-    counts: NDArray[np.uint16],
-    received: NDArray[np.bool_],
-    dark: Floats,
-    white: Floats,
-    full_scale: int,
-    out: NDArray[np.void],
-) -> None:
-    """Raw counts of a pitch -> traits.
-
-    Parameters
-    ----------
-    counts : (n, n_bins, n_pixels), C-contiguous as all inputs, one row a fruit; bins not received may hold anything.
-    received : (n, n_bins).
-    dark, white : (n, n_pixels) counts, the references of each row's lane.
-    full_scale : a scan with a pixel of the window at or above it is clipped.
-    out : (n,) of `TRAITS`, written.
-    """
-    n, n_bins, n_pixels = counts.shape
-    row = (n, n_pixels)
-    given = (n_pixels, received.shape, dark.shape, white.shape, len(out))
-    if given != (len(model.wavelength_nm), (n, n_bins), row, row, n):
-        raise ValueError(
-            f"counts {counts.shape}, received {received.shape}, dark {dark.shape}, white {white.shape}, out {out.shape} "
-            f"do not fit together or do not fit the model's {len(model.wavelength_nm)} pixels"
-        )
-    kernel.predict_counts(counts, received, dark, white, model.start, full_scale, *model.plan, out)
-
-
-def predict_absorbance(model: SpectralModel, absorbance: Floats, out: NDArray[np.void]) -> None:
-    """Absorbance (n, n_pixels) -> traits, for spectra that were averaged elsewhere; the scan columns stay empty."""
-    if absorbance.shape != (len(out), len(model.wavelength_nm)):
-        raise ValueError(f"absorbance is {absorbance.shape}; the model needs ({len(out)}, {len(model.wavelength_nm)})")
-    window = np.array(absorbance[:, model.start : model.stop], np.float64, order="C")
-    out[:] = np.zeros(1, TRAITS)
-    out["scan_spread"] = np.nan
-    out["status"] = OK
-    kernel.apply(window, *model.plan, out)
-
-
-_ARRAYS: Final = (
-    "wavelength_nm",
-    "coefs",
-    "intercepts",
-    "sigma",
-    "score_weights",
-    "score_offsets",
-    "sg_taps",
-    "centre",
-    "loadings",
-)
-
-
-def to_artefact(model: SpectralModel) -> tuple[dict[str, Json], dict[str, Floats]]:
-    """Card and arrays of a model, for `artefacts.save` with `KIND`."""
-    card = {
-        "targets": list(model.targets),
-        "units": list(model.units),
-        "window": [model.start, model.stop],
-        "t2_limit": model.t2_limit,
-        "q_limit": model.q_limit,
-        "training": dict(model.training),
-    }
-    return card, {name: getattr(model, name) for name in _ARRAYS}
-
-
-class Stored(Protocol):
-    """What an artefact store gives back."""
-
-    @property
-    def card(self) -> Mapping[str, Json]: ...
-
-    @property
-    def arrays(self) -> Mapping[str, NDArray[Any]]: ...
-
-
-def from_artefact(stored: Stored) -> SpectralModel:
-    """The model that `to_artefact` took apart.
-
-    Raises
-    ------
-    ValueError : the card or the arrays are not those of a spectral model; the message names what is missing or does not fit.
-    """
-    card, arrays = stored.card, stored.arrays
-    wanted = {"targets", "units", "window", "t2_limit", "q_limit", "training"}
-    if missing := sorted((wanted - card.keys()) | (set(_ARRAYS) - arrays.keys())):
-        raise ValueError(f"not a spectral model: {', '.join(missing)} missing from its card or arrays; save it again")
-    start, stop = card["window"]
-    return SpectralModel(
-        targets=tuple(card["targets"]),
-        units=tuple(card["units"]),
-        start=int(start),
-        stop=int(stop),
-        t2_limit=float(card["t2_limit"]),
-        q_limit=float(card["q_limit"]),
-        training=card["training"],
-        **{name: arrays[name] for name in _ARRAYS},
-    )
+def _laid(array: Floats) -> Floats:
+    laid = np.array(array, np.float64, order="C")
+    laid.setflags(write=False)
+    return laid

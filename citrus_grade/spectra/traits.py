@@ -1,8 +1,9 @@
 """What the spectra say of a fruit."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 MAX_TARGETS: Final = 2
 
@@ -18,6 +19,8 @@ TRAITS: Final = np.dtype(
     [
         ("value", "<f8", (MAX_TARGETS,)),
         ("sigma", "<f8", (MAX_TARGETS,)),
+        ("low90", "<f8", (MAX_TARGETS,)),
+        ("high90", "<f8", (MAX_TARGETS,)),
         ("t2", "<f8"),
         ("q", "<f8"),
         ("scan_spread", "<f8"),
@@ -29,5 +32,11 @@ TRAITS: Final = np.dtype(
 )
 """One row a fruit; the model's ``targets`` name the values. What is not known is NaN. No padding: rows compare by their bytes.
 
-``scan_spread`` is the mean distance of the kept scans' shapes from their common shape, in SNV units.
+``low90`` and ``high90`` hold the value in 90 of 100 fruit of a lot or season the model has not seen; ``scan_spread`` is the
+mean distance of the kept scans' shapes from their common shape, in SNV units.
 """
+
+
+def empty_traits(n: int) -> NDArray[Any]:
+    """Room for the traits of ``n`` fruit."""
+    return np.zeros(n, TRAITS)

@@ -1,0 +1,104 @@
+"""Fits put together into the arrays of a spectral model: everything linear folded onto the normalised spectrum."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from citrus_grade.models.pls import Fold, Pls, fit_folds
+from citrus_grade.models.score_models import ScoreModel
+from citrus_grade.spectra.bands import matrix_of
+from citrus_grade.spectra.model import Domain, Gaussians, Preprocessing, SpectralModel, Target, no_corrections
+
+Floats = NDArray[np.float64]
+
+DOMAIN: float = 0.999
+"""Share of the calibration's own kind of fruit that stays inside the T2 and Q limits."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """One target: ``fit`` its PLS on the features, of which ``components`` count; ``score_model`` on them if it is not PLS."""
+
+    name: str
+    unit: str
+    fit: Pls
+    components: int
+    score_model: ScoreModel | None
+    sigma: float
+    residuals: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """T2 and Q beyond which a fruit is out of domain."""
+
+    t2: float
+    q: float
+
+
+def assemble(
+    made: Preprocessing, removed: Floats, targets: Sequence[Fitted], components: int, limits: Limits, training: Mapping[str, Any]
+) -> SpectralModel:
+    """Return the spectral model.
+
+    Parameters
+    ----------
+    removed : (d, n_out) orthonormal directions that were taken off the features before fitting (EPO), d may be 0.
+    targets : the first one's scores say what is in domain. components : how many of them.
+    """
+    matrix = matrix_of(made.after, made.before.taps.shape[1])
+    kept = matrix - (matrix @ removed.T) @ removed
+    first = targets[0].fit
+    rotations, loadings = first.rotations[:, :components] / first.sd[:components], first.loadings[:, :components]
+    domain = Domain(
+        n_scores=components,
+        weights=np.vstack([(kept @ rotations).T, (matrix @ removed.T).T]),
+        offsets=np.r_[-(first.centre @ rotations), np.zeros(len(removed))],
+        centre=first.centre,
+        loadings=np.vstack([(loadings * first.sd[:components]).T, removed]),
+        t2_limit=limits.t2,
+        q_limit=limits.q,
+    )
+    folded = tuple(_target(kept, one) for one in targets)
+    return SpectralModel(made, folded, domain, (), no_corrections(len(targets)), training)
+
+
+def _target(kept: Floats, one: Fitted) -> Target:
+    fit, k = one.fit, one.components
+    rotations = fit.rotations[:, :k] / fit.sd[:k]
+    model = one.score_model
+    linear = fit.answers[:k] * fit.sd[:k] if model is None else model.linear
+    intercept = fit.mean if model is None else model.intercept
+    gaussians = None
+    if model is not None and len(model.points):
+        stretched = rotations * model.stretch
+        gaussians = Gaussians((kept @ stretched).T, -(fit.centre @ stretched), model.points, model.gamma, model.heights)
+    coefs = rotations @ linear
+    return Target(
+        one.name, one.unit, kept @ coefs, float(intercept - fit.centre @ coefs), one.sigma, np.sort(one.residuals), gaussians
+    )
+
+
+def domain_limits(narrow: Floats, reference: Floats, folds: Sequence[Fold], components: int) -> Limits:
+    """Return the T2 and Q that nearly all fruit of a lot the model has not seen stay within.
+
+    Parameters
+    ----------
+    narrow : (n, r) features, turned narrow. reference : (n,). folds : the rows left out in turn.
+    """
+    t2, q = np.empty((2, len(reference)))
+    for fit, rows in zip(fit_folds(narrow, reference, folds, components), folds, strict=True):
+        scores = fit.scores(narrow[rows], components)
+        rest = narrow[rows] - fit.centre - (scores * fit.sd) @ fit.loadings.T
+        t2[rows], q[rows] = (scores**2).sum(1), (rest**2).sum(1)
+    return Limits(_limit(t2), _limit(q))
+
+
+def _limit(distances: Floats) -> float:
+    """Log-normal quantile of the distances of fruit the model had not seen; a few extreme fruit do not stretch it."""
+    logs = np.log(np.maximum(distances, 1e-300))
+    return float(np.exp(logs.mean() + norm.ppf(DOMAIN) * logs.std(ddof=1)))

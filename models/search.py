@@ -1,0 +1,162 @@
+"""Which recipe, which family, how many components: grouped cross-validation, and the simpler model within 3 %."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import GroupKFold, KFold
+
+from citrus_grade.models import pls, recipes
+from citrus_grade.models.pls import Fold, Pls
+from citrus_grade.models.recipes import Recipe
+from citrus_grade.models.score_models import (
+    Kernel,
+    ScoreModel,
+    gaussian_process,
+    mean_of,
+    straight,
+    support_vectors,
+    tune,
+)
+
+Floats = NDArray[np.float64]
+Step = Callable[[str], None]
+
+FAMILIES: Final = ("pls", "gpr", "svr", "mean")
+"""Simple ones first."""
+MARGIN: Final = 1.03
+"""A simpler model wins while its RMSECV is within 3 % of the best."""
+MAX_COMPONENTS: Final = 20
+MAX_FOLDS: Final = 12
+RANDOM_FOLDS: Final = 10
+SHORTLIST: Final = 3
+"""Recipes that the nonlinear families are tried on."""
+COSTS: Final = (1.0, 10.0, 100.0)
+WIDER: Final = (1.0, 3.0)
+"""What the lengths of a Gaussian process are multiplied by for support vectors."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """``absorbance`` (n, p) at ``wavelength_nm`` (p,); ``reference`` (n, n_targets); ``groups`` (n,), None if nobody knows."""
+
+    wavelength_nm: Floats
+    absorbance: Floats
+    reference: Floats
+    groups: NDArray[Any] | None
+
+    def folds(self) -> list[Fold]:
+        """Return the rows to leave out in turn: whole groups, or a tenth drawn at random where there are none."""
+        n = len(self.reference)
+        if self.groups is None:
+            splits = KFold(min(RANDOM_FOLDS, n), shuffle=True, random_state=0).split(np.empty(n))
+        else:
+            splits = GroupKFold(min(len(np.unique(self.groups)), MAX_FOLDS)).split(np.empty(n), groups=self.groups)
+        return [np.asarray(test, np.int64) for _, test in splits]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tried:
+    """A recipe with a family and its number of components; ``said`` (n,) predictions of every row by fits without its fold."""
+
+    recipe: Recipe
+    family: str
+    components: int
+    said: Floats
+    rmse: float
+    dials: "Dials | None" = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dials:
+    """What the nonlinear families were tuned to."""
+
+    kernel: Kernel
+    cost: float
+    wider: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """The features of a batch under a recipe, as they are and turned narrow; ``turn`` leads from one to the other."""
+
+    recipe: Recipe
+    features: Floats
+    narrow: Floats
+    components: int
+    turn: Floats = field(repr=False)
+
+
+def prepare(batch: Batch, recipe: Recipe, folds: Sequence[Fold]) -> Prepared:
+    """Return the features of a batch under a recipe."""
+    chosen = batch.absorbance[:, recipes.window(batch.wavelength_nm, recipe)]
+    made = recipes.preprocessing(recipe, batch.wavelength_nm, batch.absorbance)
+    full = recipes.features(made, chosen)
+    narrow, turn = pls.compress(full)
+    least = min(len(batch.reference) - len(rows) for rows in folds)
+    return Prepared(recipe, full, narrow, max(1, min(MAX_COMPONENTS, least // 3, full.shape[1] // 2)), turn)
+
+
+def search_pls(batch: Batch, folds: Sequence[Fold], tried: Sequence[Recipe], step: Step) -> list[list[Tried]]:
+    """Try every recipe with PLS; return per target the recipes with their best number of components, in the order given."""
+    found: list[list[Tried]] = [[] for _ in batch.reference.T]
+    for recipe in tried:
+        ready = prepare(batch, recipe, folds)
+        for target, y in enumerate(batch.reference.T):
+            said = pls.validate(ready.narrow, y, folds, ready.components)
+            rmse = np.sqrt(((said - y) ** 2).mean(1))
+            k = int(np.argmax(rmse <= MARGIN * rmse.min())) + 1
+            found[target].append(Tried(recipe, "pls", k, said[k - 1], float(rmse[k - 1])))
+        step(str(recipe))
+    return found
+
+
+def search_scores(ready: Prepared, y: Floats, folds: Sequence[Fold], components: int) -> list[Tried]:
+    """Try the nonlinear families on one recipe's scores; each fold tunes its own Gaussian process."""
+    k = min(components, ready.components)
+    whole = pls.fit(ready.narrow, y, k)
+    kernel = tune(whole.scores(ready.narrow, k), y)
+    fits = pls.fit_folds(ready.narrow, y, folds, k)
+    said = {("gpr", 0.0, 0.0): np.empty(len(y)), ("pls", 0.0, 0.0): np.empty(len(y))}
+    said |= {("svr", cost, wider): np.empty(len(y)) for cost in COSTS for wider in WIDER}
+    for fit, rows in zip(fits, folds, strict=True):
+        rest = np.setdiff1d(np.arange(len(y)), rows)
+        inside, outside = fit.scores(ready.narrow[rest], k), fit.scores(ready.narrow[rows], k)
+        own = tune(inside, y[rest], kernel, steps=6)
+        for (family, cost, wider), told in said.items():
+            told[rows] = _one(family, fit, inside, y[rest], own, cost, wider).predict(outside)
+    best = min((key for key in said if key[0] == "svr"), key=lambda key: _rmse(said[key], y))
+    dials = Dials(kernel, best[1], best[2])
+    mean = (said["pls", 0.0, 0.0] + said["gpr", 0.0, 0.0] + said[best]) / 3.0
+    by_family = {"gpr": said["gpr", 0.0, 0.0], "svr": said[best], "mean": mean}
+    return [Tried(ready.recipe, family, k, v, _rmse(v, y), dials) for family, v in by_family.items()]
+
+
+def _one(
+    family: str, fit: Pls, scores: Floats, y: Floats, kernel: Kernel, cost: float, wider: float, weight: Floats | None = None
+) -> ScoreModel:
+    if family == "gpr":
+        return gaussian_process(scores, y, kernel, weight)
+    if family == "svr":
+        return support_vectors(scores, y, cost, kernel.stretch, wider, weight)
+    return straight(fit.answers * fit.sd, fit.mean, kernel.stretch)
+
+
+def score_model(family: str, fit: Pls, scores: Floats, y: Floats, dials: Dials, weight: Floats | None = None) -> ScoreModel:
+    """Fit a nonlinear family on the scores (n, k) of ``fit``; a mean is of all three."""
+    families = ("pls", "gpr", "svr") if family == "mean" else (family,)
+    return mean_of([_one(each, fit, scores, y, dials.kernel, dials.cost, dials.wider, weight) for each in families])
+
+
+def choose(tried: Sequence[Tried]) -> Tried:
+    """Return the simplest that is within `MARGIN` of the best: PLS before the others, then fewer components."""
+    best = min(one.rmse for one in tried)
+    good = [one for one in tried if one.rmse <= MARGIN * best]
+    family = min(FAMILIES.index(one.family) for one in good)
+    return min((one for one in good if FAMILIES.index(one.family) == family), key=lambda one: one.rmse)
+
+
+def _rmse(said: Floats, y: Floats) -> float:
+    return float(np.sqrt(((said - y) ** 2).mean()))

@@ -1,0 +1,251 @@
+"""Labelled spectra -> a spectral model: search, choice, intervals, domain, and the story of it."""
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import scipy
+import sklearn
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from citrus_grade import __version__
+from citrus_grade.models import pls, recipes
+from citrus_grade.models.assemble import Fitted, assemble, domain_limits
+from citrus_grade.models.pls import Fold
+from citrus_grade.models.recipes import Recipe
+from citrus_grade.models.search import (
+    SHORTLIST,
+    Batch,
+    Prepared,
+    Step,
+    Tried,
+    choose,
+    prepare,
+    score_model,
+    search_pls,
+    search_scores,
+)
+from citrus_grade.spectra.model import SpectralModel
+from citrus_grade.spectra.traits import MAX_TARGETS
+
+Floats = NDArray[np.float64]
+
+UNITS: Final = {"brix": "Brix", "pct": "%", "g": "g", "mm": "mm"}
+LEAST: Final = 20
+"""Fruit below which no model is made."""
+MORE_COMPONENTS, LEAST_COMPONENTS, MOST_COMPONENTS = 4, 8, 16
+"""The nonlinear families take so many components more than PLS, within bounds: their lengths switch off what is noise."""
+SUSPECT: Final = 4.5
+"""A reference so many robust standard deviations off what the other fruit say is named in the story."""
+
+
+class TrainError(ValueError):
+    """A batch that cannot make a model; the message says what is wrong and what to do."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """A model with what it was chosen from: per target all that was ``tried`` and what was ``chosen``; ``said`` (n, n_targets)
+    predictions of fruit left out, ``suspects`` rows whose reference looks wrong."""
+
+    model: SpectralModel
+    tried: list[list[Tried]]
+    chosen: list[Tried]
+    said: Floats
+    suspects: list[int]
+
+
+def train(
+    batch: Batch,
+    names: Sequence[str],
+    *,
+    range_nm: tuple[float, float] | None = None,
+    families: Sequence[str] = ("pls", "gpr", "svr", "mean"),
+    reference_error: Sequence[float] | None = None,
+    story: dict[str, Any] | None = None,
+    step: Step = lambda what: None,
+) -> Trained:
+    """Fit one or two targets on one preprocessing.
+
+    Parameters
+    ----------
+    batch : labelled spectra. names : of the targets, ending in their unit where it is Brix or %.
+    range_nm : wavelengths to use, by default found. families : which to try; PLS always is.
+    reference_error : sd of the laboratory's value, per target. story : more to keep in the model's card.
+    step : told of every step, for a progress bar.
+
+    Raises
+    ------
+    TrainError : NaN, too few fruit, one lot, a constant reference, a range without spectra.
+    """
+    _check(batch, names)
+    with threadpool_limits(1):  # the matrices are small: a second thread waits for the first, and on a busy machine for long
+        return _train(batch, names, range_nm, families, reference_error, story or {}, step)
+
+
+def _train(
+    batch: Batch,
+    names: Sequence[str],
+    range_nm: tuple[float, float] | None,
+    families: Sequence[str],
+    reference_error: Sequence[float] | None,
+    story: dict[str, Any],
+    step: Step,
+) -> Trained:
+    folds = batch.folds()
+    worth = recipes.recipes(batch.wavelength_nm, range_nm)
+    if not worth:
+        raise TrainError(f"the range {range_nm} nm holds fewer than {recipes.LEAST_POINTS} wavelengths of the table; widen it")
+    tried = search_pls(batch, folds, worth, step)
+    if set(families) - {"pls"}:
+        tried = [found + _nonlinear(batch, folds, found, target, families, step) for target, found in enumerate(tried)]
+    chosen = _together(tried)
+    ready = prepare(batch, chosen[0].recipe, folds)
+    fitted = [_fit(ready, batch.reference[:, j], names[j], one) for j, one in enumerate(chosen)]
+    k = _domain_components(tried[0], chosen[0])
+    limits = domain_limits(ready.narrow, batch.reference[:, 0], folds, k)
+    made = recipes.preprocessing(chosen[0].recipe, batch.wavelength_nm, batch.absorbance)
+    said = np.column_stack([one.said for one in chosen])
+    suspects = _suspects(batch.reference - said)
+    told = _story(batch, names, tried, chosen, reference_error, suspects) | story
+    nothing = np.zeros((0, ready.features.shape[1]))
+    return Trained(assemble(made, nothing, fitted, k, limits, told), tried, chosen, said, suspects)
+
+
+def _check(batch: Batch, names: Sequence[str]) -> None:
+    n, n_targets = batch.reference.shape
+    if n_targets != len(names) or not 1 <= n_targets <= MAX_TARGETS:
+        raise TrainError(f"{n_targets} columns of references for targets {tuple(names)}; give 1 or {MAX_TARGETS} of each")
+    if n < LEAST:
+        raise TrainError(f"{n} fruit with a reference; bring {LEAST} or more, better 120 from several lots")
+    bad = np.flatnonzero(~(np.isfinite(batch.absorbance).all(1) & np.isfinite(batch.reference).all(1)))
+    if len(bad):
+        raise TrainError(f"row {bad[0] + 1}: NaN or infinity in spectrum or reference ({len(bad)} such rows); leave them out")
+    if batch.groups is not None and len(np.unique(batch.groups)) < 2:
+        raise TrainError("all fruit are of one lot, so no error for a new lot can be told; bring a second lot, or name no group")
+    for name, y in zip(names, batch.reference.T, strict=True):
+        if y.std() <= 1e-9 * max(abs(float(y.mean())), 1.0):
+            raise TrainError(f"{name}: the reference is {y[0]:g} for every fruit; there is nothing to learn")
+
+
+def _nonlinear(
+    batch: Batch, folds: Sequence[Fold], found: Sequence[Tried], target: int, families: Sequence[str], step: Step
+) -> list[Tried]:
+    tried: list[Tried] = []
+    for one in _shortlist(found):
+        k = int(np.clip(one.components + MORE_COMPONENTS, LEAST_COMPONENTS, MOST_COMPONENTS))
+        tried += search_scores(prepare(batch, one.recipe, folds), batch.reference[:, target], folds, k)
+        step(f"{one.recipe}: {', '.join(families)}")
+    return [one for one in tried if one.family in families]
+
+
+def _shortlist(found: Sequence[Tried]) -> list[Tried]:
+    """The best recipe of each range, then the best of the others, of different derivatives: kinds, not neighbours."""
+    best = sorted(found, key=lambda one: one.rmse)
+    kept: list[Tried] = []
+    for kind in (_range_of, _treatment_of):
+        for one in best:
+            if len(kept) < SHORTLIST and kind(one.recipe) not in {kind(other.recipe) for other in kept}:
+                kept.append(one)
+    return kept
+
+
+def _range_of(recipe: Recipe) -> tuple[float, float]:
+    return recipe.low_nm, recipe.high_nm
+
+
+def _treatment_of(recipe: Recipe) -> tuple[str, int]:
+    return recipe.scatter, recipe.derivative
+
+
+def _together(tried: Sequence[Sequence[Tried]]) -> list[Tried]:
+    """Choose per target; two targets share the preprocessing that costs them least."""
+    if len(tried) == 1:
+        return [choose(tried[0])]
+    shared = set.intersection(*({one.recipe for one in found} for found in tried))
+    least = [min(one.rmse for one in found) for found in tried]
+
+    def cost(recipe: Recipe) -> float:
+        return sum(min(one.rmse for one in found if one.recipe == recipe) / low for found, low in zip(tried, least, strict=True))
+
+    best = min(sorted(shared, key=str), key=cost)
+    return [choose([one for one in found if one.recipe == best]) for found in tried]
+
+
+def _domain_components(found: Sequence[Tried], chosen: Tried) -> int:
+    """The domain lives in as many scores as PLS needs on the same recipe."""
+    return next(one.components for one in found if one.recipe == chosen.recipe and one.family == "pls")
+
+
+def _fit(ready: Prepared, y: Floats, name: str, one: Tried) -> Fitted:
+    narrow = pls.fit(ready.narrow, y, one.components)
+    fit = widen(narrow, ready)
+    model = None
+    if one.dials is not None:
+        model = score_model(one.family, narrow, narrow.scores(ready.narrow, one.components), y, one.dials)
+    unit = UNITS.get(name.rpartition("_")[2], "")
+    return Fitted(name, unit, fit, one.components, model, one.rmse, y - one.said)
+
+
+def widen(narrow: pls.Pls, ready: Prepared) -> pls.Pls:
+    """Return a fit on narrow features as one on the features themselves."""
+    turn = ready.turn
+    centre = ready.features.mean(0) + turn @ narrow.centre
+    return pls.Pls(centre, narrow.mean, turn @ narrow.rotations, turn @ narrow.loadings, narrow.answers, narrow.sd)
+
+
+def _suspects(errors: Floats) -> list[int]:
+    spread = 1.4826 * np.median(np.abs(errors - np.median(errors, 0)), 0)
+    far = np.abs(errors - np.median(errors, 0)) > SUSPECT * np.maximum(spread, 1e-12)
+    return [int(row) for row in np.flatnonzero(far.any(1))]
+
+
+def _story(
+    batch: Batch,
+    names: Sequence[str],
+    tried: Sequence[Sequence[Tried]],
+    chosen: Sequence[Tried],
+    reference_error: Sequence[float] | None,
+    suspects: Sequence[int],
+) -> dict[str, Any]:
+    per_target = {
+        name: {
+            "recipe": str(one.recipe),
+            "family": one.family,
+            "components": one.components,
+            "rmsecv": one.rmse,
+            "r2cv": float(1.0 - one.rmse**2 / y.var()),
+            "best": _best_of(found),
+            "range": [float(y.min()), float(y.max())],
+            "mean": float(y.mean()),
+            "sd": float(y.std(ddof=1)),
+            "reference_error": None if reference_error is None else float(reference_error[i]),
+        }
+        for i, (name, one, found, y) in enumerate(zip(names, chosen, tried, batch.reference.T, strict=True))
+    }
+    groups = {} if batch.groups is None else dict(zip(*np.unique(batch.groups, return_counts=True), strict=True))
+    return {
+        "n": len(batch.reference),
+        "groups": {str(name): int(size) for name, size in groups.items()},
+        "left_out": "whole groups" if groups else "a tenth at random, for no groups were named",
+        "targets": per_target,
+        "suspect_rows": list(suspects),
+        "versions": {
+            "citrus-grade": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "scipy": scipy.__version__,
+            "scikit-learn": sklearn.__version__,
+        },
+    }
+
+
+def _best_of(found: Sequence[Tried]) -> dict[str, float]:
+    """RMSECV of the best of each family."""
+    best: dict[str, float] = {}
+    for one in found:
+        best[one.family] = min(one.rmse, best.get(one.family, np.inf))
+    return best
