@@ -1,0 +1,153 @@
+"""CSV and its kin: comma, semicolon, tab, bar or blanks between cells, decimal point or comma, a few lines before the header."""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.csv
+from numpy.typing import NDArray
+
+from citrus_grade.spectra_table.arrow import array
+from citrus_grade.spectra_table.errors import refuse
+from citrus_grade.spectra_table.headers import TwoFamiliesError, bands, plain_nm
+from citrus_grade.spectra_table.ids import is_id
+from citrus_grade.spectra_table.table import MISSING, Column, Columns
+from citrus_grade.words import _
+
+DELIMITERS: Final = ("\t", ";", ",", "|", " ")
+SAMPLE_LINES: Final = 60
+_DECIMAL_COMMA: Final = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
+_DECIMAL_POINT: Final = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
+
+
+class Layout(NamedTuple):
+    """Where the header stands, from 0, its names, one for each cell of a row, and what parts cells and decimals."""
+
+    header: int
+    names: tuple[str, ...]
+    delimiter: str
+    decimal: str
+
+
+def read(path: Path, lines: Sequence[str]) -> Columns:
+    """Return the columns of a delimited text.
+
+    Raises
+    ------
+    SpectraTableError : rows with fewer or more cells than the header; each is named.
+    """
+    layout = layout_of(lines)
+    body = [" ".join(line.split()) for line in lines] if layout.delimiter == " " else lines
+    table, ragged = _parsed(body[layout.header + 1 :], layout)
+    bad = {number for number, _n in ragged}
+    said = _(
+        "line {line}: {n} cells where the header has {expected}; a spectrum with another number of channels does not fit, mend it"
+    )
+    refuse(
+        path,
+        [said.format(line=layout.header + 1 + number, n=n, expected=len(layout.names)) for number, n in ragged],
+    )
+    columns = [array(column) for column in table.columns]
+    filled = np.flatnonzero(np.any([_filled(column) for column in table.columns], axis=0)) if columns else np.arange(0)
+    numbers = np.array([k for k in range(1, len(body) - layout.header) if k not in bad], np.int64)
+    places = tuple(_("line {line}").format(line=layout.header + 1 + int(numbers[k])) for k in filled)
+    named = _named(path, layout.names, [column[filled] for column in columns])
+    return Columns(path, places, named)
+
+
+def layout_of(lines: Sequence[str]) -> Layout:
+    """Return how a text is laid out: the delimiter under which one line holds the most wavelengths, that line the header."""
+    sample = [(k, line) for k, line in enumerate(lines) if line.strip()][:SAMPLE_LINES]
+    tried = [_tried(sample, delimiter) for delimiter in DELIMITERS]
+    _score, header, names, cells, delimiter = max(tried, key=lambda one: one[0])
+    return Layout(header, names, delimiter, _decimal(cells))
+
+
+def _tried(
+    sample: Sequence[tuple[int, str]], delimiter: str
+) -> tuple[tuple[int, int], int, tuple[str, ...], list[list[str]], str]:
+    rows = [(k, _split(line, delimiter)) for k, line in sample]
+    widths = Counter(len(cells) for _k, cells in rows if len(cells) > 1)
+    width = max(widths, key=lambda w: (widths[w], w), default=1)
+    header = next((row for row in rows if len(row[1]) in (width, width - 1) and _wavelengths(row[1]) >= 2), None)
+    k, names = header or next((row for row in rows if len(row[1]) == width), rows[0])
+    body = [cells for own, cells in rows if own > k]
+    if len(names) == width - 1:
+        names = ["", *names]
+    names[0] = names[0].lstrip("#% ")
+    score = (_wavelengths(names) if header else 0, width)
+    return score, k, tuple(name.strip() for name in names), body, delimiter
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    if delimiter == " ":
+        return line.split()
+    return next(csv.reader([line], delimiter=delimiter), [""])
+
+
+def _wavelengths(cells: Sequence[str]) -> int:
+    try:
+        return len(bands(cells).nm)
+    except TwoFamiliesError:
+        return 2
+
+
+def _decimal(rows: Sequence[Sequence[str]]) -> str:
+    cells = [cell.strip() for row in rows for cell in row]
+    comma = any(_DECIMAL_COMMA.fullmatch(cell) for cell in cells)
+    return "," if comma and not any(_DECIMAL_POINT.fullmatch(cell) for cell in cells) else "."
+
+
+def _parsed(lines: Sequence[str], layout: Layout) -> tuple[pa.Table, list[tuple[int, int]]]:
+    """Return the rows as a table with the columns "0", "1", ..., and line number from 1 and cells of those that do not fit."""
+    keys = [f"{k}" for k in range(len(layout.names))]
+    text = "\n".join(lines).rstrip().encode() + b"\n"
+    if not text.strip():
+        return pa.table({key: pa.array([], pa.float64()) for key in keys}), []
+    ragged: list[tuple[int, int]] = []
+
+    def skip(row: pa.csv.InvalidRow) -> str:
+        ragged.append((row.number, row.actual_columns))
+        return "skip"
+
+    texts = [key for key, name in zip(keys, layout.names, strict=True) if is_id(name)]
+    table = pyarrow.csv.read_csv(
+        BytesIO(text),
+        # One block and one thread: types are inferred from every row, and rows that do not fit know their number.
+        read_options=pyarrow.csv.ReadOptions(column_names=keys, use_threads=False, block_size=max(len(text) + 1, 1 << 16)),
+        parse_options=pyarrow.csv.ParseOptions(delimiter=layout.delimiter, ignore_empty_lines=False, invalid_row_handler=skip),
+        convert_options=pyarrow.csv.ConvertOptions(
+            decimal_point=layout.decimal,
+            null_values=[form for word in MISSING for form in {word, word.upper(), word.capitalize(), "NaN"}],
+            strings_can_be_null=False,
+            column_types={key: pa.string() for key in texts},
+        ),
+    )
+    return table, ragged
+
+
+def _filled(column: pa.ChunkedArray) -> NDArray[np.bool_]:
+    filled = pa.compute.is_valid(column)
+    if pa.types.is_string(column.type):
+        filled = pa.compute.not_equal(column, "")
+    return np.asarray(filled.to_numpy(), np.bool_)
+
+
+def _named(path: Path, names: Sequence[str], columns: Sequence[Column]) -> dict[str, Column]:
+    """Return the columns by name; one without a name is numbered if it says anything, a name's second column too."""
+    named: dict[str, Column] = {}
+    for k, (name, column) in enumerate(zip(names, columns, strict=True), 1):
+        if not name and len(np.unique(column.astype(np.str_))) < 2:
+            continue
+        own = name or _("column {k}").format(k=k)
+        if own in named and plain_nm(own) is not None:
+            refuse(path, [_("the wavelength {nm:g} nm stands twice; keep one of the two columns").format(nm=plain_nm(own))])
+        named[f"{own} ({k})" if own in named else own] = column
+    return named
