@@ -21,8 +21,10 @@ from citrus_grade.spectra_table.ids import is_id
 from citrus_grade.spectra_table.table import MISSING, Column, Columns
 from citrus_grade.words import _
 
-DELIMITERS: Final = ("\t", ";", ",", "|", " ")
+DELIMITERS: Final = ("\t", ";", ",", "|")
 SAMPLE_LINES: Final = 60
+LEAST_BANDS: Final = 3
+LEAST_NM: Final = 100.0
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
 _DECIMAL_POINT: Final = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
 
@@ -63,27 +65,50 @@ def read(path: Path, lines: Sequence[str]) -> Columns:
 
 
 def layout_of(lines: Sequence[str]) -> Layout:
-    """Return how a text is laid out: the delimiter under which one line holds the most wavelengths, that line the header."""
+    """Return how a text is laid out: the delimiter under which the header holds most wavelengths; else blanks."""
     sample = [(k, line) for k, line in enumerate(lines) if line.strip()][:SAMPLE_LINES]
-    tried = [_tried(sample, delimiter) for delimiter in DELIMITERS]
-    _score, header, names, cells, delimiter = max(tried, key=lambda one: one[0])
-    return Layout(header, names, delimiter, _decimal(cells))
+    tried = [one for delimiter in DELIMITERS if (one := _tried(sample, delimiter)).score > (0, 1)]
+    return max(tried or [_tried(sample, " ")], key=lambda one: one.score).layout
 
 
-def _tried(
-    sample: Sequence[tuple[int, str]], delimiter: str
-) -> tuple[tuple[int, int], int, tuple[str, ...], list[list[str]], str]:
+class _Try(NamedTuple):
+    """A layout and how much it explains: wavelengths in the header, then cells."""
+
+    score: tuple[int, int]
+    layout: Layout
+
+
+def _tried(sample: Sequence[tuple[int, str]], delimiter: str) -> _Try:
     rows = [(k, _split(line, delimiter)) for k, line in sample]
-    widths = Counter(len(cells) for _k, cells in rows if len(cells) > 1)
-    width = max(widths, key=lambda w: (widths[w], w), default=1)
-    header = next((row for row in rows if len(row[1]) in (width, width - 1) and _wavelengths(row[1]) >= 2), None)
-    k, names = header or next((row for row in rows if len(row[1]) == width), rows[0])
+    widths = Counter(len(cells) for _k, cells in rows)
+    width = max(widths, key=lambda w: (widths[w] * w, w))
+    k, names = _header(rows, width)
     body = [cells for own, cells in rows if own > k]
     if len(names) == width - 1:
         names = ["", *names]
-    names[0] = names[0].lstrip("#% ")
-    score = (_wavelengths(names) if header else 0, width)
-    return score, k, tuple(name.strip() for name in names), body, delimiter
+    names = [name.strip() for name in (names[0].lstrip("#% "), *names[1:])]
+    return _Try((_wavelengths(names), width), Layout(k, tuple(names), delimiter, _decimal(body)))
+
+
+def _header(rows: Sequence[tuple[int, list[str]]], width: int) -> tuple[int, list[str]]:
+    """Return the first line as wide as most are, or one cell less if it holds wavelengths.
+
+    A spreadsheet fills the lines above the header with empty cells: then it is the first line of wavelengths that rise or fall.
+    """
+    wide = [row for row in rows if len(row[1]) == width or (len(row[1]) == width - 1 and _wavelengths(row[1]) >= 2)]
+    first = wide[0]
+    if "" in first[1][1:] and _wavelengths(first[1]) < 2:
+        return next((row for row in wide if _is_axis(row[1])), first)
+    return first
+
+
+def _is_axis(cells: Sequence[str]) -> bool:
+    try:
+        nm = list(bands(cells).nm.values())
+    except TwoFamiliesError:
+        return False
+    steps = np.diff(nm)
+    return len(nm) >= LEAST_BANDS and min(nm) >= LEAST_NM and bool((steps > 0).all() or (steps < 0).all())
 
 
 def _split(line: str, delimiter: str) -> list[str]:

@@ -23,6 +23,8 @@ MOST_REFLECTANCE: Final = 1.5
 MOST_PCT: Final = 120.0
 WATER_NM: Final = ((970.0, 900.0, 1060.0), (1450.0, 1300.0, 1640.0), (1940.0, 1830.0, 2100.0))
 """Water's bands, each with the shoulders beside it; what grows holds water, so there absorbance peaks and reflectance dips."""
+LEAST_SHOULDER_NM: Final = 45.0
+"""How far beyond a band a spectrum has to reach to show its fall."""
 WATER_SHARE: Final = 0.02
 """Least height of such a band, of the mean spectrum's range, that counts as seen."""
 DARK_WORDS: Final = ("dark", "dark reference", "暗", "暗参考")
@@ -37,10 +39,11 @@ class Guess:
     reason: str
 
 
-def guess_kind(table: SpectraTable) -> Guess:
+def guess_kind(table: SpectraTable, wider: SpectraTable | None = None) -> Guess:
     """Return what kind of signal a table holds, with the reason.
 
-    The file's own word counts first; then values no other kind can have; then whether water's bands are peaks or dips.
+    The file's own word counts first; then values no other kind can have; then whether water's bands are peaks or dips, looked
+    for in ``wider``, the same spectra before a range was cut out of them.
     """
     if table.kind in KINDS:
         return Guess(table.kind, _("the file says so"))
@@ -55,7 +58,7 @@ def guess_kind(table: SpectraTable) -> Guess:
         return Guess("reflectance", _("values up to {high:g}, per cent").format(high=high))
     if low <= 0 or high > MOST_REFLECTANCE:
         return Guess("absorbance", _("values from {low:g} to {high:g}").format(low=low, high=high))
-    return _by_water(table, low, high)
+    return _by_water(wider or table, low, high)
 
 
 def _by_water(table: SpectraTable, low: float, high: float) -> Guess:
@@ -72,7 +75,8 @@ def water_height(table: SpectraTable) -> float:
     nm, mean = table.wavelength_nm, np.nanmean(table.spectra, axis=0)
     heights = []
     for peak, left, right in WATER_NM:
-        if nm[0] <= left and right <= nm[-1]:
+        if nm[0] <= left and peak + LEAST_SHOULDER_NM <= nm[-1]:
+            right = min(right, float(nm[-1]))
             at, before, after = np.interp([peak, left, right], nm, mean)
             heights.append(at - before - (after - before) * (peak - left) / (right - left))
     return float(max(heights, key=abs, default=0.0) / max(np.ptp(mean), np.finfo(float).tiny))
@@ -105,7 +109,12 @@ def is_pct(spectra: Floats) -> bool:
 
 
 def whole(table: SpectraTable) -> None:
-    """Refuse spectra with missing or infinite values, or that are one value throughout; each row is named."""
+    """Refuse spectra that `broken` finds."""
+    refuse(table.path, broken(table))
+
+
+def broken(table: SpectraTable) -> list[str]:
+    """Say of each spectrum with missing or infinite values, or that is one value throughout, where it stands."""
     bad = ~np.isfinite(table.spectra)
     missing = _("{place}: the spectrum has {value} at {nm:g} nm ({n} such values in the row); measure it anew or delete the row")
     flat = _("{place}: the spectrum is {value:g} at every wavelength; no fruit looks so, delete the row")
@@ -113,11 +122,10 @@ def whole(table: SpectraTable) -> None:
     for k in np.flatnonzero(bad.any(axis=1)).tolist():
         at = int(np.flatnonzero(bad[k])[0])
         value = _("no value") if np.isnan(table.spectra[k, at]) else _("an infinite value")
-        said = missing.format(place=table.places[k], value=value, nm=table.wavelength_nm[at], n=int(bad[k].sum()))
-        problems.append(said)
-    constant = (table.spectra == table.spectra[:, :1]).all(axis=1)
-    problems += [flat.format(place=table.places[k], value=table.spectra[k, 0]) for k in np.flatnonzero(constant).tolist()]
-    refuse(table.path, problems)
+        nm = table.wavelength_nm[at]
+        problems.append(missing.format(place=table.places[k], value=value, nm=nm, n=int(bad[k].sum())))
+    constant = np.flatnonzero((table.spectra == table.spectra[:, :1]).all(axis=1)).tolist()
+    return problems + [flat.format(place=table.places[k], value=table.spectra[k, 0]) for k in constant]
 
 
 def counts_to_absorbance(table: SpectraTable, dark: Floats | None, white: Floats | None) -> Floats:
