@@ -41,7 +41,8 @@ class Batch:
 
     ``ids`` (n,), each once; ``absorbance`` (n, p) on ``wavelength_nm`` (p,) rising; ``reference`` (n,) of ``target``;
     ``groups`` (n,) the lot of each, all empty where none was named; ``columns`` (n,) each, what else the table knows;
-    ``places`` (n,) where each stands in its file; ``left_out`` says why which row is not here; ``kind`` what the signal was.
+    ``places`` (n,) where each stands in its file; ``left_out`` says why which row is not here, ``notes`` what else there is
+    to know, ``kind`` what the signal was.
     """
 
     path: Path
@@ -54,6 +55,7 @@ class Batch:
     columns: Mapping[str, Column]
     places: tuple[str, ...]
     left_out: tuple[str, ...]
+    notes: tuple[str, ...]
     kind: Guess
 
 
@@ -92,17 +94,8 @@ def labelled(
     keep, left_out = _kept(cut, named, reference, target, lots, group)
     own = cut.rows(keep)
     ids = [named.ids[k] for k in np.flatnonzero(keep)]
-    kept = Ids(tuple(ids), named.column, named.repeats)
-    refuse(
-        cut.path,
-        [
-            *_few(len(ids), least, target),
-            *_references(own, reference[keep], target),
-            *broken(own),
-            *_twice(own, kept, reference[keep]),
-        ],
-    )
-    fruit = np.array(ids, np.str_) if named.repeats else np.full(len(ids), "", np.str_)
+    _good(own, Ids(tuple(ids), named.column, named.repeats), reference[keep], target, least)
+    fruit = np.array(ids if named.repeats else [""] * len(ids), np.str_)
     return Batch(
         path=cut.path,
         target=target,
@@ -114,6 +107,7 @@ def labelled(
         columns=own.columns,
         places=own.places,
         left_out=left_out,
+        notes=_copies(own, reference[keep]),
         kind=guess,
     )
 
@@ -165,6 +159,12 @@ def _kept(
     return ~(unlabelled | lotless), left_out
 
 
+def _good(table: SpectraTable, named: Ids, reference: Floats, target: str, least: int) -> None:
+    """Refuse rows that no model should be made from, with everything that is wrong."""
+    few, wrong = _few(len(reference), least, target), _references(table, reference, target)
+    refuse(table.path, [*few, *wrong, *broken(table), *_twice(table, named, reference)])
+
+
 def _few(n: int, least: int, target: str) -> list[str]:
     said = _("{n} rows have a value in {target!r}; at least {least} are needed, add fruit or name another column")
     return [said.format(n=n, target=target, least=least)] if n < least else []
@@ -180,27 +180,31 @@ def _references(table: SpectraTable, reference: Floats, target: str) -> list[str
 
 
 def _twice(table: SpectraTable, named: Ids, reference: Floats) -> list[str]:
-    """Say which rows are a fruit that stands already: by its id, or by every number of it."""
-    copied = _("{place}: repeats {first} in every number ({id}); a copied row makes errors look small, delete it")
+    """Say which fruit stand twice by their id, and whether the row was copied."""
+    if named.column is None or named.repeats:
+        return []
+    copied = _("{place}: fruit {id!r} stands already at {first}, alike in every number; delete one of the two rows")
     differs = _("{place}: fruit {id!r} stands already at {first}, with other numbers; {do}")
     do = _("give each fruit its own id, average its repeats, or name the column of ids")
     problems = []
-    by_id: dict[str, int] = {}
-    by_numbers: dict[tuple[bytes, ...], int] = {}
+    first: dict[str, int] = {}
     for k, own in enumerate(named.ids):
-        numbers = (table.spectra[k].tobytes(), reference[k].tobytes(), *_others(table, named, k))
-        first, same = by_id.setdefault(own, k), by_numbers.setdefault(numbers, k)
-        place = {"place": table.places[k], "id": own}
-        if same < k:
-            problems.append(copied.format(first=table.places[same], **place))
-        elif first < k and own and named.column is not None and not named.repeats:
-            problems.append(differs.format(first=table.places[first], do=do, **place))
+        if (at := first.setdefault(own, k)) < k:
+            same = reference[at] == reference[k] and np.array_equal(table.spectra[at], table.spectra[k])
+            said = copied if same else differs
+            problems.append(said.format(place=table.places[k], id=own, first=table.places[at], do=do))
     return problems
 
 
-def _others(table: SpectraTable, named: Ids, k: int) -> list[bytes]:
-    """Return a row's other cells where no column names its fruit: then only a row alike in all of them is a copy."""
-    return [] if named.column is not None else [column[k].tobytes() for column in table.columns.values()]
+def _copies(table: SpectraTable, reference: Floats) -> tuple[str, ...]:
+    """Say which rows are alike in their whole spectrum and reference, whatever they are called: published tables have them."""
+    said = _("{place}: is alike {first} in every number; if the row was copied, delete it, for errors look smaller with it")
+    first: dict[bytes, int] = {}
+    at = [
+        first.setdefault(row.tobytes() + value.tobytes(), k)
+        for k, (row, value) in enumerate(zip(table.spectra, reference, strict=True))
+    ]
+    return tuple(said.format(place=table.places[k], first=table.places[own]) for k, own in enumerate(at) if own < k)
 
 
 def _numbered(ids: Sequence[str]) -> list[str]:

@@ -110,11 +110,13 @@ def test_a_flat_spectrum_is_refused(tmp_path: Path) -> None:
         labelled(table_of(tmp_path, own), "brix")
 
 
-@pytest.mark.parametrize("with_id", [True, False])
-def test_a_copied_row_is_refused_with_an_id_and_without(tmp_path: Path, with_id: bool) -> None:
-    own = {name: [*column, column[5]] for name, column in columns().items() if with_id or name != "id"}
-    with pytest.raises(SpectraTableError, match=r"line 26: repeats line 7 in every number"):
+def test_a_fruit_that_stands_twice_is_refused_and_a_row_alike_without_an_id_noted(tmp_path: Path) -> None:
+    own = {name: [*column, column[5]] for name, column in columns().items()}
+    with pytest.raises(SpectraTableError, match=r"line 26: fruit 'f05' stands already at line 7, alike in every number"):
         labelled(table_of(tmp_path, own), "brix")
+    del own["id"]
+    (note,) = labelled(table_of(tmp_path, own), "brix").notes
+    assert note.startswith("line 26: is alike line 7 in every number")
 
 
 def test_a_column_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:

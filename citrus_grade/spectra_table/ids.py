@@ -52,7 +52,8 @@ def as_text(column: Column) -> tuple[str, ...]:
 def ids_of(table: SpectraTable, name: str | None = None) -> Ids:
     """Return the rows' ids: of the column named, of one called like an id, of the first text column where every cell differs.
 
-    A column where most values stand several times names fruit with several rows, not rows; without any the rows are numbered.
+    A column where most values stand several times names fruit with several rows, not rows; without any the rows are numbered, as
+    is one whose cell is empty.
 
     Raises
     ------
@@ -75,4 +76,5 @@ def ids_of(table: SpectraTable, name: str | None = None) -> Ids:
 def _of(column: str, cells: tuple[str, ...]) -> Ids:
     counts = Counter(cell for cell in cells if cell)
     repeated = sum(n > 1 for n in counts.values())
-    return Ids(cells, column, repeats=bool(counts) and 2 * repeated > len(counts))
+    filled = tuple(cell or f"#{k}" for k, cell in enumerate(cells, 1))
+    return Ids(filled, column, repeats=bool(counts) and 2 * repeated > len(counts))
