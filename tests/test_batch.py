@@ -70,10 +70,10 @@ def test_a_row_without_a_lot_is_left_out_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("own", "said"),
     [
-        (with_cell("800", 4, None), r"line 6: the spectrum has no value at 800 nm \(1 such values in the row\)"),
+        (with_cell("800", 4, None), r"line 6: the spectrum has no value at 800 nm \(1 in this row\)"),
         (with_cell("800", 4, float("inf")), r"line 6: the spectrum has an infinite value at 800 nm"),
-        (with_cell("800", 4, 0.0), r"line 6: reflectance is 0 at 800 nm"),
-        (with_cell("800", 4, -0.5), r"line 6: reflectance is -0\.5 at 800 nm"),
+        (with_cell("800", 4, 0.0), r"line 6: the signal, reflectance, is 0 at 800 nm"),
+        (with_cell("800", 4, -0.5), r"line 6: the signal, reflectance, is -0\.5 at 800 nm"),
         (with_cell("brix", 4, float("inf")), r"line 6: 'brix' is infinite"),
         (with_cell("id", 4, "f01"), r"line 6: fruit 'f01' stands already at line 3, with other numbers"),
         (columns() | {"brix": [11.0] * N}, "'brix' is 11 in every row"),
@@ -186,7 +186,7 @@ def test_counts_with_dark_and_white_give_absorbance() -> None:
         (500.0, 10.0, 0.0, r"line 2: the white reference is 0 at 700 nm, where dark is 10"),
         (500.0, 10.0, -5.0, r"the white reference is -5 at 700 nm"),
         (500.0, 10.0, 9.0, r"the white reference is 9 at 700 nm, where dark is 10"),
-        (10.0, 10.0, 900.0, r"line 2: counts is 10 at 700 nm \(1 such values in the row\); the fruit must be brighter"),
+        (10.0, 10.0, 900.0, r"line 2: the signal, counts, is 10 at 700 nm \(1 in this row\); the fruit must be brighter"),
     ],
 )
 def test_references_that_cannot_be_are_refused(counts: float, dark: float, white: float, said: str) -> None:

@@ -106,10 +106,12 @@ def test_a_wrong_check_value_is_named_with_its_line(tmp_path: Path) -> None:
 def test_a_lost_line_a_cut_and_a_line_of_words_are_told_apart(tmp_path: Path) -> None:
     values = list(range(10, 40))
     lines = affn(700, values)
-    with pytest.raises(SpectraTableError, match=r"line 13 begins at 710 where 706\.\d+ is due"):
+    with pytest.raises(SpectraTableError, match="line 13 begins at 710 where 705 is due"):
         read(saved(tmp_path, block([*lines[:1], *lines[2:]], 30)))
     with pytest.raises(SpectraTableError, match="holds 25 points where NPOINTS says 30"):
-        read(saved(tmp_path, block(lines[:-1], 30, LASTX="724")))
+        read(saved(tmp_path, block(lines[:-1], 30)))
+    with pytest.raises(SpectraTableError, match="holds 0 points where NPOINTS says 30"):
+        read(saved(tmp_path, block([], 30)))
     with pytest.raises(SpectraTableError, match="line 13 is no line of numbers: 'shutter closed'"):
         read(saved(tmp_path, block([lines[0], "shutter closed", *lines[1:]], 30)))
 

@@ -148,6 +148,12 @@ def test_chinese_headers_and_words_survive(tmp_path: Path) -> None:
     assert ids_of(read(path)).column == "编号"
 
 
+def test_commas_between_thousands_are_no_decimals(tmp_path: Path) -> None:
+    table = read(text_table(tmp_path, 'id,700,701\n1,"1,234",999\n2,"12,345","2,346"\n'))
+    assert table.spectra.tolist() == [[1234.0, 999.0], [12345.0, 2346.0]]
+    assert read(text_table(tmp_path, "id;700;701\n1;1,234;2,345\n")).spectra.tolist() == [[1.234, 2.345]]
+
+
 def test_wavenumbers_with_their_unit_become_nm() -> None:
     assert bands(["id", "10000 cm-1", "8000 1/cm"]).nm == {1: 1000.0, 2: 1250.0}
 

@@ -18,7 +18,7 @@ from citrus_grade.spectra_table.arrow import array
 from citrus_grade.spectra_table.errors import refuse
 from citrus_grade.spectra_table.headers import TwoFamiliesError, bands, plain_nm
 from citrus_grade.spectra_table.ids import is_id
-from citrus_grade.spectra_table.table import MISSING, Column, Columns
+from citrus_grade.spectra_table.table import MISSING, Column, Columns, number
 from citrus_grade.words import _
 
 DELIMITERS: Final = ("\t", ";", ",", "|")
@@ -26,6 +26,7 @@ SAMPLE_LINES: Final = 60
 LEAST_BANDS: Final = 3
 LEAST_NM: Final = 100.0
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
+_THOUSANDS: Final = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
 _DECIMAL_POINT: Final = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
 
 
@@ -48,20 +49,16 @@ def read(path: Path, lines: Sequence[str]) -> Columns:
     layout = layout_of(lines)
     body = [" ".join(line.split()) for line in lines] if layout.delimiter == " " else lines
     table, ragged = _parsed(body[layout.header + 1 :], layout)
-    bad = {number for number, _n in ragged}
-    said = _(
-        "line {line}: {n} cells where the header has {expected}; a spectrum with another number of channels does not fit, mend it"
-    )
-    refuse(
-        path,
-        [said.format(line=layout.header + 1 + number, n=n, expected=len(layout.names)) for number, n in ragged],
-    )
-    columns = [array(column) for column in table.columns]
-    filled = np.flatnonzero(np.any([_filled(column) for column in table.columns], axis=0)) if columns else np.arange(0)
-    numbers = np.array([k for k in range(1, len(body) - layout.header) if k not in bad], np.int64)
-    places = tuple(_("line {line}").format(line=layout.header + 1 + int(numbers[k])) for k in filled)
-    named = _named(path, layout.names, [column[filled] for column in columns])
-    return Columns(path, places, named)
+    above = layout.header + 1
+    said = _("line {line}: {n} cells where the header has {expected}: another number of channels does not fit; mend that line")
+    refuse(path, [said.format(line=above + at, n=n, expected=len(layout.names)) for at, n in ragged])
+    filled = np.flatnonzero(np.any([_filled(column) for column in table.columns], axis=0))
+    cells = [array(column)[filled] for column in table.columns]
+    if (layout.delimiter, layout.decimal) == (",", "."):
+        cells = [_without_thousands(column) for column in cells]
+    columns = _named(path, layout.names, cells)
+    word = _("line {line}")
+    return Columns(path, tuple(word.format(line=above + 1 + k) for k in filled.tolist()), columns)
 
 
 def layout_of(lines: Sequence[str]) -> Layout:
@@ -87,7 +84,7 @@ def _tried(sample: Sequence[tuple[int, str]], delimiter: str) -> _Try:
     if len(names) == width - 1:
         names = ["", *names]
     names = [name.strip() for name in (names[0].lstrip("#% "), *names[1:])]
-    return _Try((_wavelengths(names), width), Layout(k, tuple(names), delimiter, _decimal(body)))
+    return _Try((_wavelengths(names), width), Layout(k, tuple(names), delimiter, _decimal(body, delimiter)))
 
 
 def _header(rows: Sequence[tuple[int, list[str]]], width: int) -> tuple[int, list[str]]:
@@ -112,9 +109,8 @@ def _is_axis(cells: Sequence[str]) -> bool:
 
 
 def _split(line: str, delimiter: str) -> list[str]:
-    if delimiter == " ":
-        return line.split()
-    return next(csv.reader([line], delimiter=delimiter), [""])
+    own = " ".join(line.split()) if delimiter == " " else line
+    return next(csv.reader([own], delimiter=delimiter), [""])
 
 
 def _wavelengths(cells: Sequence[str]) -> int:
@@ -124,10 +120,20 @@ def _wavelengths(cells: Sequence[str]) -> int:
         return 2
 
 
-def _decimal(rows: Sequence[Sequence[str]]) -> str:
+def _decimal(rows: Sequence[Sequence[str]], delimiter: str) -> str:
+    """Return the decimal sign; between commas 1,234 is a thousand, unless another cell holds a decimal comma beyond doubt."""
     cells = [cell.strip() for row in rows for cell in row]
-    comma = any(_DECIMAL_COMMA.fullmatch(cell) for cell in cells)
+    comma = any(_DECIMAL_COMMA.fullmatch(cell) and not (delimiter == "," and _THOUSANDS.fullmatch(cell)) for cell in cells)
     return "," if comma and not any(_DECIMAL_POINT.fullmatch(cell) for cell in cells) else "."
+
+
+def _without_thousands(column: Column) -> Column:
+    """Return a column of words as numbers if every cell is one, some with commas between thousands."""
+    cells = [str(cell).strip() for cell in column] if column.dtype.kind == "U" else []
+    if not any(_THOUSANDS.fullmatch(cell) for cell in cells):
+        return column
+    values = [number(cell.replace(",", "")) if _THOUSANDS.fullmatch(cell) or "," not in cell else None for cell in cells]
+    return column if None in values else np.array(values, np.float64)
 
 
 def _parsed(lines: Sequence[str], layout: Layout) -> tuple[pa.Table, list[tuple[int, int]]]:

@@ -1,8 +1,7 @@
 """JCAMP-DX files (.jdx, .dx, .jcm): one spectrum a block, one block or several linked.
 
 R. S. McDonald, P. A. Wilks Jr., Applied Spectroscopy 42 (1988) 151-162. Read are ``XYDATA=(X++(Y..Y))`` in every form and
-``XYPOINTS``/``PEAK TABLE``-like ``(XY..XY)`` pairs; what else a block says becomes columns: ``TITLE``, ``CONCENTRATIONS`` and the
-labels of users (``##$BRIX=``).
+pairs ``(XY..XY)``; of what else a block says ``TITLE``, ``CONCENTRATIONS`` and the labels of users (``##$BRIX=``) become columns.
 """
 
 import re
@@ -107,7 +106,7 @@ def _blocks(lines: Sequence[str]) -> list[Block]:
 def _one(path: Path, block: Block) -> One:
     place = _("block at line {line}").format(line=block.line)
     try:
-        x, y = _increments(path, block) if "++" in block.form else _pairs(block)
+        x, y = _increments(path, block) if "++" in block.form else _pairs(path, block)
     except CheckError as error:
         said = _(
             "{path}: line {line} begins with {value:g} where the line before ended at {expected:g}; was a line lost in copying?"
@@ -116,7 +115,8 @@ def _one(path: Path, block: Block) -> One:
     except AsdfError as error:
         said = _("{path}: line {line} is no line of numbers: {text!r}; export the file anew")
         raise SpectraTableError(said.format(path=path, line=error.args[0], text=error.args[1][:40])) from None
-    if str(len(y)) != (points := block.labels.get("NPOINTS", str(len(y)))) and number(points) != len(y):
+    points = int(_value(path, block, "NPOINTS", len(y)))
+    if points != len(y) or not points:
         said = _("{path}: {place}: holds {n} points where NPOINTS says {points}; was it cut short?")
         raise SpectraTableError(said.format(path=path, place=place, n=len(y), points=points))
     kind = KINDS.get(block.labels.get("YUNITS", "").upper().replace(" ", ""))
@@ -135,28 +135,26 @@ def _increments(path: Path, block: Block) -> tuple[Floats, Floats]:
     lines = ordinates(block.data)
     y = np.array([value for line in lines for value in line.values], np.float64)
     first = _value(path, block, "FIRSTX")
-    step = _value(path, block, "DELTAX", 0.0)
-    last = _value(path, block, "LASTX", first + step * (len(y) - 1))
-    x = np.linspace(first, last, len(y))
-    _abscissae(path, block, lines, x)
-    return x, y * _value(path, block, "YFACTOR", 1.0)
+    gaps = max(_value(path, block, "NPOINTS", len(y)) - 1, 1.0)
+    last = _value(path, block, "LASTX", first + _value(path, block, "DELTAX", 0.0) * gaps)
+    step = (last - first) / gaps
+    _abscissae(path, block, lines, first, step)
+    return first + step * np.arange(len(y), dtype=np.float64), y * _value(path, block, "YFACTOR", 1.0)
 
 
-def _abscissae(path: Path, block: Block, lines: Sequence[Line], x: Floats) -> None:
+def _abscissae(path: Path, block: Block, lines: Sequence[Line], first: float, step: float) -> None:
     """Refuse a line whose abscissa is not the one counted: a line before it is missing, or stands twice."""
-    factor, at = _value(path, block, "XFACTOR", 1.0), 0
-    allowed = max(X_TOLERANCE * abs(x[-1] - x[0]) / max(len(x) - 1, 1), abs(factor))
-    before = False
+    factor, at, before = _value(path, block, "XFACTOR", 1.0), 0, False
     for line in lines:
-        expected = x[min(max(at - before, 0), len(x) - 1)]
-        if abs(line.x * factor - expected) > allowed:
+        expected = first + step * (at - before)
+        if abs(line.x * factor - expected) > max(X_TOLERANCE * abs(step), abs(factor)):
             said = _("{path}: line {line} begins at {x:g} where {expected:g} is due; was a line lost in copying?")
             raise SpectraTableError(said.format(path=path, line=line.number, x=line.x * factor, expected=expected))
         at += len(line.values)
         before = line.difference
 
 
-def _pairs(block: Block) -> tuple[Floats, Floats]:
+def _pairs(path: Path, block: Block) -> tuple[Floats, Floats]:
     cells: list[float] = []
     for number_, text in block.data:
         own = [cell for cell in re.split(r"[\s,;]+", text.strip()) if cell]
@@ -164,8 +162,7 @@ def _pairs(block: Block) -> tuple[Floats, Floats]:
             raise AsdfError(number_, text)
         cells += [float(cell) for cell in own]
     pairs = np.array(cells, np.float64).reshape(-1, 2)
-    factors = [number(block.labels.get(name, "1")) or 1.0 for name in ("XFACTOR", "YFACTOR")]
-    return pairs[:, 0] * factors[0], pairs[:, 1] * factors[1]
+    return pairs[:, 0] * _value(path, block, "XFACTOR", 1.0), pairs[:, 1] * _value(path, block, "YFACTOR", 1.0)
 
 
 def _nm(path: Path, block: Block, x: Floats) -> Floats:

@@ -26,7 +26,7 @@ MOST_VALUE: Final = 60
 
 def looks_so(lines: Sequence[str]) -> bool:
     """Return whether a text is one spectrum: the mark and two cells below it, or nothing but two columns of numbers."""
-    body = [cells for _k, cells in _body(lines)[:LEAST_POINTS]]
+    body = [cells for _k, cells in _body(lines[: MOST_HEADER + LEAST_POINTS])[:LEAST_POINTS]]
     if any(line.strip().startswith(BEGIN) for line in lines[:MOST_HEADER]):
         return bool(body) and all(len(cells) == 2 for cells in body)
     bare = len(body) == LEAST_POINTS and all(len(cells) == 2 and None not in map(number, cells) for cells in body)

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from citrus_grade.spectra_table.errors import SpectraTableError, refuse
 from citrus_grade.spectra_table.ids import as_text
 from citrus_grade.spectra_table.table import Floats, SpectraTable
-from citrus_grade.words import _
+from citrus_grade.words import N_, _
 
 Kind = Literal["absorbance", "reflectance", "transmittance", "counts"]
 KINDS: Final[tuple[Kind, ...]] = ("absorbance", "reflectance", "transmittance", "counts")
+_WORDS: Final = (N_("absorbance"), N_("reflectance"), N_("transmittance"), N_("counts"), N_("dark"), N_("white"))
 LEAST_COUNTS: Final = 50.0
 MOST_ABSORBANCE: Final = 10.0
 MOST_REFLECTANCE: Final = 1.5
@@ -116,7 +117,7 @@ def whole(table: SpectraTable) -> None:
 def broken(table: SpectraTable) -> list[str]:
     """Say of each spectrum with missing or infinite values, or that is one value throughout, where it stands."""
     bad = ~np.isfinite(table.spectra)
-    missing = _("{place}: the spectrum has {value} at {nm:g} nm ({n} such values in the row); measure it anew or delete the row")
+    missing = _("{place}: the spectrum has {value} at {nm:g} nm ({n} in this row); measure it anew or delete the row")
     flat = _("{place}: the spectrum is {value:g} at every wavelength; no fruit looks so, delete the row")
     problems = []
     for k in np.flatnonzero(bad.any(axis=1)).tolist():
@@ -163,12 +164,12 @@ def _good_white(table: SpectraTable, dark: Floats, white: Floats) -> None:
 
 def _logarithm(table: SpectraTable, signal: Floats, shown: Floats, kind: str, hint: str) -> Floats:
     bad = ~(signal > 0)
-    said = _("{place}: {kind} is {value:g} at {nm:g} nm ({n} such values in the row); {hint}")
+    said = _("{place}: the signal, {kind}, is {value:g} at {nm:g} nm ({n} in this row); {hint}")
     problems = []
     for k in np.flatnonzero(bad.any(axis=1)).tolist():
         at = int(np.flatnonzero(bad[k])[0])
         own = {"value": shown[k, at], "nm": table.wavelength_nm[at], "n": int(bad[k].sum())}
-        problems.append(said.format(place=table.places[k], kind=kind, hint=hint, **own))
+        problems.append(said.format(place=table.places[k], kind=_(kind), hint=hint, **own))
     refuse(table.path, problems)
     return -np.log10(signal)
 
@@ -209,4 +210,4 @@ def _same_axis(path: Path, other: Path, nm: Floats, other_nm: Floats, side: str)
     if len(nm) == len(other_nm) and np.allclose(nm, other_nm, rtol=0, atol=1e-3):
         return
     said = _("{other}: the {side} reference has other wavelengths than {path}; measure it with the same instrument and settings")
-    raise SpectraTableError(said.format(other=other, side=side, path=path))
+    raise SpectraTableError(said.format(other=other, side=_(side), path=path))

@@ -57,7 +57,9 @@ def together(path: Path, spectra: Sequence[One]) -> SpectraTable:
     )
     said = _("{place}: is {kind} where {first} is {expected}; convert one of them")
     mixed = [one for one in spectra if one.kind != first.kind]
-    refuse(path, [said.format(place=s.place, kind=s.kind, first=first.place, expected=first.kind) for s in mixed])
+    refuse(
+        path, [said.format(place=s.place, kind=_(s.kind or "-"), first=first.place, expected=_(first.kind or "-")) for s in mixed]
+    )
     names = dict.fromkeys(name for one in spectra for name in one.known)
     columns = {name: _column([one.known.get(name) for one in spectra]) for name in names}
     block = np.array([one.spectrum for one in spectra], np.float64)

@@ -177,7 +177,7 @@ def _with_references(table: SpectraTable, found: Bands, block: Any) -> SpectraTa
             raise SpectraTableError(
                 _(
                     "{path}: the wavelengths of its {side} columns are not those of its spectra; give each spectrum column one"
-                ).format(path=table.path, side=side)
+                ).format(path=table.path, side=_(side))
             )
         of_nm = {nm: k for k, nm in part.items()}
         nms = list(found.nm.values())
