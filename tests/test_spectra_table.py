@@ -154,6 +154,11 @@ def test_commas_between_thousands_are_no_decimals(tmp_path: Path) -> None:
     assert read(text_table(tmp_path, "id;700;701\n1;1,234;2,345\n")).spectra.tolist() == [[1.234, 2.345]]
 
 
+@pytest.mark.parametrize(("name", "encoding"), [("T °C", "latin-1"), ("T °C", "utf-8"), ("果温", "gb18030"), ("级", "gb18030")])
+def test_headers_beyond_ascii_keep_their_letters(tmp_path: Path, name: str, encoding: str) -> None:
+    assert name in read(text_table(tmp_path, f"id,{name},650,651\n1,2,3,4\n", encoding)).columns
+
+
 def test_wavenumbers_with_their_unit_become_nm() -> None:
     assert bands(["id", "10000 cm-1", "8000 1/cm"]).nm == {1: 1000.0, 2: 1250.0}
 

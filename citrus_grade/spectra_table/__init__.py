@@ -6,7 +6,7 @@ ASCII and the text of Ocean Optics spectrometers are read too; a folder of files
 """
 
 from citrus_grade.spectra_table.errors import SpectraTableError
-from citrus_grade.spectra_table.reading import read, read_columns
+from citrus_grade.spectra_table.reading import read, read_columns, read_files
 from citrus_grade.spectra_table.table import Columns, SpectraTable
 
-__all__ = ["Columns", "SpectraTable", "SpectraTableError", "read", "read_columns"]
+__all__ = ["Columns", "SpectraTable", "SpectraTableError", "read", "read_columns", "read_files"]

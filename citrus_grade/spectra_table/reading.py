@@ -34,7 +34,7 @@ def read(path: Path, matrix: str | None = None) -> SpectraTable:
     SpectraTableError : missing, unreadable, without wavelengths, or with spectra that cannot be: each place is named.
     """
     if path.is_dir():
-        return stacked(path, [read(file, matrix) for file in files_of(path)])
+        return read_files(files_of(path))
     try:
         return _read(path, matrix)
     except OSError as error:
@@ -45,6 +45,11 @@ def read(path: Path, matrix: str | None = None) -> SpectraTable:
         raise
     except ValueError as error:
         raise _damaged(path, error) from error
+
+
+def read_files(paths: Sequence[Path]) -> SpectraTable:
+    """Return the spectra of several files on one axis as one table, as `read` does those of a folder."""
+    return stacked(paths[0].parent, [read(path) for path in paths])
 
 
 def read_columns(path: Path) -> Columns:

@@ -73,7 +73,10 @@ def _by_water(table: SpectraTable, low: float, high: float) -> Guess:
 
 def water_height(table: SpectraTable) -> float:
     """Return how far water's bands rise (or, negative, dip) above their shoulders, as a share of the mean spectrum's range."""
-    nm, mean = table.wavelength_nm, np.nanmean(table.spectra, axis=0)
+    whole_rows = np.isfinite(table.spectra).all(axis=1)
+    if not whole_rows.any():
+        return 0.0
+    nm, mean = table.wavelength_nm, table.spectra[whole_rows].mean(axis=0)
     heights = []
     for peak, left, right in WATER_NM:
         if nm[0] <= left and peak + LEAST_SHOULDER_NM <= nm[-1]:

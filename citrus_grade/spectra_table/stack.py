@@ -27,6 +27,11 @@ class One(NamedTuple):
 
 def checked(path: Path, one: One) -> One:
     """Return a spectrum with rising wavelengths; a falling axis is turned round, one that turns back refused."""
+    if len(one.wavelength_nm) < 2:
+        refuse(
+            path,
+            [_("{place}: holds {n} points; a spectrum has more, was it cut short?").format(place=one.place, n=len(one.spectrum))],
+        )
     monotone(path, one.wavelength_nm, one.place)
     if one.wavelength_nm[0] <= one.wavelength_nm[-1]:
         return one
@@ -57,9 +62,7 @@ def together(path: Path, spectra: Sequence[One]) -> SpectraTable:
     )
     said = _("{place}: is {kind} where {first} is {expected}; convert one of them")
     mixed = [one for one in spectra if one.kind != first.kind]
-    refuse(
-        path, [said.format(place=s.place, kind=_(s.kind or "-"), first=first.place, expected=_(first.kind or "-")) for s in mixed]
-    )
+    refuse(path, [said.format(place=s.place, kind=_word(s.kind), first=first.place, expected=_word(first.kind)) for s in mixed])
     names = dict.fromkeys(name for one in spectra for name in one.known)
     columns = {name: _column([one.known.get(name) for one in spectra]) for name in names}
     block = np.array([one.spectrum for one in spectra], np.float64)
@@ -95,3 +98,7 @@ def _column(values: Sequence[str | float | None]) -> Column:
     if all(value is None or isinstance(value, int | float) for value in values):
         return np.array([np.nan if value is None else value for value in values])
     return np.array(["" if value is None else str(value) for value in values], np.str_)
+
+
+def _word(kind: str | None) -> str:
+    return _(kind) if kind else "-"

@@ -1,19 +1,22 @@
 """Text files as lines, whatever encoding they came in."""
 
 import codecs
+import re
 from pathlib import Path
+from typing import Final
 
 from citrus_grade.spectra_table.errors import SpectraTableError
 from citrus_grade.words import _
 
-_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-ENCODINGS = ("utf-8", "gb18030", "latin-1")
+_MARKS: Final = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_BEYOND_ASCII: Final = re.compile(rb"[\x80-\xff]+")
+_FIRST_OF_PAIR: Final = 0xA1
 
 
 def lines_of(path: Path) -> list[str]:
     """Return a text file's lines without their ends.
 
-    A byte order mark decides the encoding; without one it is the first of `ENCODINGS` that fits.
+    A byte order mark decides the encoding; without one it is UTF-8, GB18030 or Latin-1, the first that fits.
 
     Raises
     ------
@@ -31,9 +34,14 @@ def lines_of(path: Path) -> list[str]:
 
 def _decoded(raw: bytes) -> str:
     marked = next((name for mark, name in _MARKS if raw.startswith(mark)), None)
-    for encoding in (marked,) if marked else ENCODINGS:
+    for encoding in (marked,) if marked else ("utf-8", *(("gb18030",) if _is_chinese(raw) else ())):
         try:
             return raw.decode(encoding)
         except UnicodeDecodeError:
             continue
     return raw.decode("latin-1")
+
+
+def _is_chinese(raw: bytes) -> bool:
+    """Return whether bytes beyond ASCII come in the pairs of the usual Chinese characters: a Western degree sign stands alone."""
+    return all(len(run) % 2 == 0 and min(run) >= _FIRST_OF_PAIR for run in _BEYOND_ASCII.findall(raw))
