@@ -85,9 +85,7 @@ def labelled(
     SpectraTableError : a column that is not there, text among the references, and of the rows kept: missing or infinite values,
         a fruit that stands twice, a constant reference, too few rows, or a signal that has no logarithm. Several at once.
     """
-    cut = table if range_nm is None else table.between(*range_nm)
-    guess = guess_kind(cut, table) if kind is None else Guess(kind, _("the caller says so"))
-    cut = with_references(cut) if guess.kind == "counts" else cut
+    cut, guess = _signal(table, kind, range_nm)
     reference = cut.numbers(target)
     lots = np.array(as_text(cut.column(group)), np.str_) if group is not None else None
     named = ids_of(cut, id)
@@ -110,6 +108,44 @@ def labelled(
         notes=_copies(own, reference[keep]),
         kind=guess,
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unlabelled:
+    """Spectra to predict from, all whole: as in `Batch`, rows in the order of the table."""
+
+    path: Path
+    ids: NDArray[np.str_]
+    wavelength_nm: Floats
+    absorbance: Floats
+    columns: Mapping[str, Column]
+    places: tuple[str, ...]
+    kind: Guess
+
+
+def unlabelled(
+    table: SpectraTable,
+    id: str | None = None,
+    *,
+    kind: Kind | None = None,
+    range_nm: tuple[float, float] | None = None,
+) -> Unlabelled:
+    """Return every row of a table as absorbance; parameters as of `labelled`.
+
+    Raises
+    ------
+    SpectraTableError : missing or infinite values, or a signal that has no logarithm; each row is named.
+    """
+    cut, guess = _signal(table, kind, range_nm)
+    ids = np.array(ids_of(cut, id).ids, np.str_)
+    return Unlabelled(cut.path, ids, cut.wavelength_nm, as_absorbance(cut, guess.kind), cut.columns, cut.places, guess)
+
+
+def _signal(table: SpectraTable, kind: Kind | None, range_nm: tuple[float, float] | None) -> tuple[SpectraTable, Guess]:
+    """Return the table within the range, and what its signal is; references that are rows of it go to its sides."""
+    cut = table if range_nm is None else table.between(*range_nm)
+    guess = guess_kind(cut, table) if kind is None else Guess(kind, _("the caller says so"))
+    return (with_references(cut) if guess.kind == "counts" else cut), guess
 
 
 def need_lots(batch: Batch) -> None:

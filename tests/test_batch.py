@@ -9,7 +9,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from citrus_grade.models.batch import labelled, need_lots
+from citrus_grade.models.batch import labelled, need_lots, unlabelled
 from citrus_grade.models.references import join
 from citrus_grade.spectra_table import SpectraTable, SpectraTableError, read
 from citrus_grade.spectra_table.signal import as_absorbance, counts_to_absorbance, guess_kind, with_references
@@ -131,6 +131,16 @@ def test_repeats_of_a_fruit_stay_together(tmp_path: Path) -> None:
     batch = labelled(table_of(tmp_path, columns() | {"id": [f"f{k // 2}" for k in range(N)]}), "brix")
     assert batch.ids[:3].tolist() == ["f0/1", "f0/2", "f1/1"]
     assert batch.groups[:3].tolist() == ["f0", "f0", "f1"]
+
+
+def test_rows_to_predict_need_no_reference_and_keep_their_order(tmp_path: Path) -> None:
+    own = columns(n=3)
+    del own["brix"]
+    rows = unlabelled(table_of(tmp_path, own), range_nm=(750, 1000))
+    assert rows.ids.tolist() == ["f00", "f01", "f02"]
+    assert np.array_equal(rows.absorbance, -np.log10(np.column_stack([own[f"{nm:g}"] for nm in NM[1:7]])))
+    with pytest.raises(SpectraTableError, match="line 6: the spectrum has no value at 800 nm"):
+        unlabelled(table_of(tmp_path, with_cell("800", 4, None)))
 
 
 def test_one_lot_is_not_enough_and_columns_of_lots_are_named(tmp_path: Path) -> None:
