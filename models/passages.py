@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from citrus_grade.models.search import FAMILIES, Batch, Step
+from citrus_grade.models.search import FAMILIES, Samples, Step
 from citrus_grade.models.train import Trained, TrainError, train
 from citrus_grade.spectra.gate import MIN_SCANS
 from citrus_grade.spectra.predict import absorbance as gated
@@ -95,6 +95,6 @@ def train_passages(
     if 2 * good.sum() < len(good):
         raise TrainError(f"only {good.sum()} of {len(good)} fruit have {MIN_SCANS} good scans; look at exposure and timing")
     labels = np.asarray(reference, np.float64).reshape(len(good), -1)
-    batch = Batch(want_nm, spectra[good], labels[good], np.asarray(groups)[good])
+    batch = Samples(want_nm, spectra[good], labels[good], np.asarray(groups)[good])
     told = {"n_left_out_by_scan_gates": int((~good).sum())} | (story or {})
     return train(batch, names, range_nm=window_nm, families=families, reference_error=reference_error, story=told, step=step)

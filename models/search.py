@@ -39,7 +39,7 @@ WIDER: Final = (1.0, 3.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Batch:
+class Samples:
     """``absorbance`` (n, p) at ``wavelength_nm`` (p,); ``reference`` (n, n_targets); ``groups`` (n,), None if nobody knows."""
 
     wavelength_nm: Floats
@@ -89,7 +89,7 @@ class Prepared:
     turn: Floats = field(repr=False)
 
 
-def prepare(batch: Batch, recipe: Recipe, folds: Sequence[Fold]) -> Prepared:
+def prepare(batch: Samples, recipe: Recipe, folds: Sequence[Fold]) -> Prepared:
     """Return the features of a batch under a recipe."""
     chosen = batch.absorbance[:, recipes.window(batch.wavelength_nm, recipe)]
     made = recipes.preprocessing(recipe, batch.wavelength_nm, batch.absorbance)
@@ -99,7 +99,7 @@ def prepare(batch: Batch, recipe: Recipe, folds: Sequence[Fold]) -> Prepared:
     return Prepared(recipe, full, narrow, max(1, min(MAX_COMPONENTS, least // 3, full.shape[1] // 2)), turn)
 
 
-def search_pls(batch: Batch, folds: Sequence[Fold], tried: Sequence[Recipe], step: Step) -> list[list[Tried]]:
+def search_pls(batch: Samples, folds: Sequence[Fold], tried: Sequence[Recipe], step: Step) -> list[list[Tried]]:
     """Try every recipe with PLS; return per target the recipes with their best number of components, in the order given."""
     found: list[list[Tried]] = [[] for _ in batch.reference.T]
     for recipe in tried:

@@ -18,8 +18,8 @@ from citrus_grade.models.pls import Fold
 from citrus_grade.models.recipes import Recipe
 from citrus_grade.models.search import (
     SHORTLIST,
-    Batch,
     Prepared,
+    Samples,
     Step,
     Tried,
     choose,
@@ -59,7 +59,7 @@ class Trained:
 
 
 def train(
-    batch: Batch,
+    batch: Samples,
     names: Sequence[str],
     *,
     range_nm: tuple[float, float] | None = None,
@@ -87,7 +87,7 @@ def train(
 
 
 def _train(
-    batch: Batch,
+    batch: Samples,
     names: Sequence[str],
     range_nm: tuple[float, float] | None,
     families: Sequence[str],
@@ -115,7 +115,7 @@ def _train(
     return Trained(assemble(made, nothing, fitted, k, limits, told), tried, chosen, said, suspects)
 
 
-def _check(batch: Batch, names: Sequence[str]) -> None:
+def _check(batch: Samples, names: Sequence[str]) -> None:
     n, n_targets = batch.reference.shape
     if n_targets != len(names) or not 1 <= n_targets <= MAX_TARGETS:
         raise TrainError(f"{n_targets} columns of references for targets {tuple(names)}; give 1 or {MAX_TARGETS} of each")
@@ -132,7 +132,7 @@ def _check(batch: Batch, names: Sequence[str]) -> None:
 
 
 def _nonlinear(
-    batch: Batch, folds: Sequence[Fold], found: Sequence[Tried], target: int, families: Sequence[str], step: Step
+    batch: Samples, folds: Sequence[Fold], found: Sequence[Tried], target: int, families: Sequence[str], step: Step
 ) -> list[Tried]:
     tried: list[Tried] = []
     for one in _shortlist(found):
@@ -204,7 +204,7 @@ def _suspects(errors: Floats) -> list[int]:
 
 
 def _story(
-    batch: Batch,
+    batch: Samples,
     names: Sequence[str],
     tried: Sequence[Sequence[Tried]],
     chosen: Sequence[Tried],
@@ -222,6 +222,7 @@ def _story(
             "range": [float(y.min()), float(y.max())],
             "mean": float(y.mean()),
             "sd": float(y.std(ddof=1)),
+            "sd_within": _within(y, batch.groups),
             "reference_error": None if reference_error is None else float(reference_error[i]),
         }
         for i, (name, one, found, y) in enumerate(zip(names, chosen, tried, batch.reference.T, strict=True))
@@ -241,6 +242,15 @@ def _story(
             "scikit-learn": sklearn.__version__,
         },
     }
+
+
+def _within(y: Floats, groups: NDArray[Any] | None) -> float:
+    """Standard deviation inside lots: what saying the lot's mean would be off by."""
+    if groups is None:
+        return float(y.std(ddof=1))
+    names, which = np.unique(groups, return_inverse=True)
+    means = np.bincount(which, y) / np.bincount(which)
+    return float(np.sqrt(((y - means[which]) ** 2).sum() / max(len(y) - len(names), 1)))
 
 
 def _best_of(found: Sequence[Tried]) -> dict[str, float]:

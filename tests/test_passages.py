@@ -8,7 +8,7 @@ from citrus_grade.drivers.sim import orchard
 from citrus_grade.drivers.sim.spectrometer import SimSpectrometer
 from citrus_grade.models.demo import TARGETS, fit_demo, pass_fruit
 from citrus_grade.models.passages import Passages, absorbance, train_passages
-from citrus_grade.models.search import Batch
+from citrus_grade.models.search import Samples
 from citrus_grade.models.train import TrainError, train
 from citrus_grade.spectra.bundle import KIND, from_artefact, to_artefact
 from citrus_grade.spectra.predict import align, predict
@@ -66,7 +66,7 @@ def test_counts_are_gated_as_on_the_line(fruit, passages):
     want_nm = NM[(NM >= 700) & (NM <= 960)]
     spectra, traits = absorbance(passages, want_nm)
     good = traits["status"] == 0
-    batch = Batch(want_nm, spectra[good], reference_of(fruit)[good], GROUPS[good])
+    batch = Samples(want_nm, spectra[good], reference_of(fruit)[good], GROUPS[good])
     other = train(batch, TARGETS, range_nm=(700.0, 960.0), families=("pls",))
     np.testing.assert_array_equal(trained.model.targets[0].coefs, other.model.targets[0].coefs)
     assert trained.model.training["n_left_out_by_scan_gates"] == (~good).sum()

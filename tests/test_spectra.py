@@ -9,7 +9,7 @@ from citrus_grade.artefacts import Artefact
 from citrus_grade.drivers.sim import orchard
 from citrus_grade.drivers.sim.spectrometer import SimSpectrometer
 from citrus_grade.models.demo import fit_demo
-from citrus_grade.models.search import Batch
+from citrus_grade.models.search import Samples
 from citrus_grade.models.train import train
 from citrus_grade.spectra import gate
 from citrus_grade.spectra.bundle import KIND, from_artefact, to_artefact
@@ -187,7 +187,7 @@ def test_more_sugar_reads_as_more_sugar():
 
 def test_a_model_of_one_target_leaves_the_other_nan():
     spectra, causes, nm = synthetic()
-    model = train(Batch(nm, spectra, causes[:, :1], np.arange(120) % 5), ("dry_matter_pct",), families=("pls",)).model
+    model = train(Samples(nm, spectra, causes[:, :1], np.arange(120) % 5), ("dry_matter_pct",), families=("pls",)).model
     out = predict_absorbance(model, spectra[:, np.isin(nm, model.wavelength_nm)])
     assert model.units == ("%",)
     for name in ("value", "sigma", "low90", "high90"):

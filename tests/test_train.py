@@ -13,7 +13,7 @@ from citrus_grade.models import train as training
 from citrus_grade.models.assemble import Fitted, Limits, assemble
 from citrus_grade.models.recipes import Recipe
 from citrus_grade.models.score_models import Kernel, gaussian_process, mean_of, representative, support_vectors, tune
-from citrus_grade.models.search import MARGIN, Batch, choose
+from citrus_grade.models.search import MARGIN, Samples, choose
 from citrus_grade.models.train import TrainError, train
 from citrus_grade.spectra.predict import predict_absorbance
 
@@ -92,9 +92,9 @@ def test_removed_directions_change_nothing_any_more():
 @pytest.mark.parametrize("family", ["gpr", "svr", "mean"])
 def test_a_nonlinear_model_folds_exactly(family):
     spectra, causes, nm = synthetic(bend=0.3)
-    trained = train(Batch(nm, spectra, causes[:, :1], GROUPS), ("ssc_brix",), families=(family,))
+    trained = train(Samples(nm, spectra, causes[:, :1], GROUPS), ("ssc_brix",), families=(family,))
     one = min((t for t in trained.tried[0] if t.family == family), key=lambda t: t.rmse)
-    ready = training.prepare(Batch(nm, spectra, causes[:, :1], GROUPS), one.recipe, [np.arange(10)])
+    ready = training.prepare(Samples(nm, spectra, causes[:, :1], GROUPS), one.recipe, [np.arange(10)])
     fitted = training._fit(ready, causes[:, 0], "ssc_brix", one)
     made = recipes.preprocessing(one.recipe, nm, spectra)
     model = assemble(made, np.zeros((0, ready.features.shape[1])), [fitted], 2, Limits(1e9, 1e9), {})
@@ -166,7 +166,7 @@ def test_a_weight_of_two_is_the_row_twice():
 
 
 def test_whole_groups_are_left_out():
-    batch = Batch(np.arange(5.0), np.zeros((120, 5)), np.zeros((120, 1)), GROUPS)
+    batch = Samples(np.arange(5.0), np.zeros((120, 5)), np.zeros((120, 1)), GROUPS)
     folds = batch.folds()
     assert sorted(np.concatenate(folds)) == list(range(120))
     for rows in folds:
@@ -180,16 +180,16 @@ def test_sigma_and_interval_come_from_groups_left_out():
     quirk = rng.standard_normal(6)[lots]  # a lot's own offset, which random folds would learn
     spectra = np.exp(-0.5 * ((nm - 910) / 20) ** 2) * (0.02 * (y + quirk))[:, None] + np.exp(-0.5 * ((nm - 960) / 40) ** 2)
     spectra = spectra + 1e-4 * rng.standard_normal(spectra.shape)
-    target = train(Batch(nm, spectra, y[:, None], lots), ("ssc_brix",)).model.targets[0]
+    target = train(Samples(nm, spectra, y[:, None], lots), ("ssc_brix",)).model.targets[0]
     assert target.sigma > 0.5
     assert target.residuals[142] - target.residuals[7] > 1.5
-    blind = train(Batch(nm, spectra, y[:, None], None), ("ssc_brix",)).model
+    blind = train(Samples(nm, spectra, y[:, None], None), ("ssc_brix",)).model
     assert blind.training["groups"] == {}
 
 
 def test_the_simpler_model_wins_within_the_margin():
     spectra, causes, nm = synthetic()
-    trained = train(Batch(nm, spectra, causes[:, :1], GROUPS), ("ssc_brix",))
+    trained = train(Samples(nm, spectra, causes[:, :1], GROUPS), ("ssc_brix",))
     best = min(one.rmse for one in trained.tried[0])
     assert trained.chosen[0].rmse <= MARGIN * best
     if any(one.family == "pls" and one.rmse <= MARGIN * best for one in trained.tried[0]):
@@ -200,7 +200,7 @@ def test_the_simpler_model_wins_within_the_margin():
 def test_a_bent_answer_is_left_to_a_nonlinear_family():
     spectra, causes, nm = synthetic(n=200)
     bent = np.sin(1.2 * (causes[:, :1] - 11.0))
-    trained = train(Batch(nm, spectra, bent, np.arange(200) % 8), ("x",))
+    trained = train(Samples(nm, spectra, bent, np.arange(200) % 8), ("x",))
     assert trained.chosen[0].family != "pls"
     linear = min(one.rmse for one in trained.tried[0] if one.family == "pls")
     assert trained.chosen[0].rmse < 0.5 * linear
@@ -208,7 +208,7 @@ def test_a_bent_answer_is_left_to_a_nonlinear_family():
 
 def test_two_targets_share_the_preprocessing():
     spectra, causes, nm = synthetic()
-    trained = train(Batch(nm, spectra, causes, GROUPS), ("ssc_brix", "ta_pct"), families=("pls",))
+    trained = train(Samples(nm, spectra, causes, GROUPS), ("ssc_brix", "ta_pct"), families=("pls",))
     assert trained.chosen[0].recipe == trained.chosen[1].recipe
     assert trained.model.names == ("ssc_brix", "ta_pct")
 
@@ -216,7 +216,7 @@ def test_two_targets_share_the_preprocessing():
 def test_a_wrong_reference_is_named():
     spectra, causes, nm = synthetic()
     causes[17, 0] += 8.0
-    assert train(Batch(nm, spectra, causes[:, :1], GROUPS), ("ssc_brix",), families=("pls",)).suspects == [17]
+    assert train(Samples(nm, spectra, causes[:, :1], GROUPS), ("ssc_brix",), families=("pls",)).suspects == [17]
 
 
 def test_representative_rows_cover_the_range():
@@ -241,12 +241,12 @@ def test_what_cannot_make_a_model_is_refused(change, message):
     spectra, causes, nm = synthetic()
     given = {"wavelength_nm": nm, "absorbance": spectra, "reference": causes[:, :1], "groups": GROUPS}
     with pytest.raises(TrainError, match=message):
-        train(Batch(**given | change), ("ssc_brix",))
+        train(Samples(**given | change), ("ssc_brix",))
 
 
 def test_a_range_without_wavelengths_and_too_few_fruit_are_refused():
     spectra, causes, nm = synthetic()
     with pytest.raises(TrainError, match="widen it"):
-        train(Batch(nm, spectra, causes[:, :1], GROUPS), ("ssc_brix",), range_nm=(700.0, 701.0))
+        train(Samples(nm, spectra, causes[:, :1], GROUPS), ("ssc_brix",), range_nm=(700.0, 701.0))
     with pytest.raises(TrainError, match="bring 20"):
-        train(Batch(nm, spectra[:10], causes[:10, :1], GROUPS[:10]), ("ssc_brix",))
+        train(Samples(nm, spectra[:10], causes[:10, :1], GROUPS[:10]), ("ssc_brix",))

@@ -6,7 +6,24 @@ from collections.abc import Sequence
 
 import typer
 
-from citrus_grade.cli import calibrate, demo, doctor, errors, init, log, measure, out, replay, run, show, simulate, train, version
+from citrus_grade.cli import (
+    calibrate,
+    demo,
+    doctor,
+    errors,
+    init,
+    log,
+    measure,
+    out,
+    predict,
+    replay,
+    run,
+    show,
+    simulate,
+    train,
+    train_spectra,
+    version,
+)
 from citrus_grade.cli.errors import BadInput
 from citrus_grade.cli.help import Verb, Verbs
 from citrus_grade.words import LANGUAGES, N_, _, language_of, set_language
@@ -19,10 +36,10 @@ app = typer.Typer(
 )
 
 
-for module in (demo, init, simulate, run, replay, measure):
+for module in (demo, init, simulate, run, replay, measure, predict):
     app.command(module.__name__.rpartition(".")[2], cls=Verb, help=module.HELP, epilog=module.EXAMPLES)(module.verb)
 app.add_typer(calibrate.app, name="calibrate", cls=Verbs, help=calibrate.HELP, epilog=calibrate.EXAMPLES)
-app.add_typer(train.app, name="train", cls=Verbs, help=train.HELP, epilog=train.EXAMPLES)
+app.add_typer(train_spectra.app, name="train", cls=Verbs, help=train.HELP, epilog=train.EXAMPLES)
 app.add_typer(log.app, name="log", cls=Verbs, help=log.HELP, epilog=log.EXAMPLES)
 for module in (show, doctor, version):
     app.command(module.__name__.rpartition(".")[2], cls=Verb, help=module.HELP, epilog=module.EXAMPLES)(module.verb)

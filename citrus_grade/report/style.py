@@ -84,6 +84,12 @@ def grade_colours(grades: tuple[str, ...]) -> dict[str, str]:
     return {grade: GRADES[k % len(GRADES)] for k, grade in enumerate(grades)} | {"ungraded": UNGRADED}
 
 
+def ramp(n: int) -> list[str]:
+    """Return ``n`` colours from light to dark orange."""
+    shades = matplotlib.colormaps["YlOrBr"]
+    return [matplotlib.colors.to_hex(shades(0.25 + 0.7 * k / max(n - 1, 1))) for k in range(n)]
+
+
 @contextmanager
 def drawing() -> Iterator[None]:
     """Draw in the house style inside; nothing of matplotlib's settings is changed outside."""

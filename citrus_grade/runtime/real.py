@@ -14,7 +14,7 @@ from citrus_grade.config import LineConfig
 from citrus_grade.drivers.files import FilesPlant
 from citrus_grade.drivers.files_options import FilesOptions, options_of, problem
 from citrus_grade.drivers.files_spectra import references, samples
-from citrus_grade.models.search import MAX_FOLDS, Batch
+from citrus_grade.models.search import MAX_FOLDS, Samples
 from citrus_grade.models.train import train
 from citrus_grade.runtime.gauge import gauge_fruit
 from citrus_grade.spectra import bundle as bundles
@@ -62,7 +62,7 @@ def fit(config: LineConfig, options: FilesOptions) -> SpectralModel:
     n = len(rows.row)
     groups = np.array([f"block {i * MAX_FOLDS // n + 1}" for i in range(n)])
     try:
-        batch = Batch(rows.wavelength_nm, rows.absorbance, rows.reference[:, None], groups)
+        batch = Samples(rows.wavelength_nm, rows.absorbance, rows.reference[:, None], groups)
         return train(batch, (chosen.target,), range_nm=(first, last)).model
     except ValueError as error:
         raise problem(f"spectra: no model can be fitted to {chosen.train!r} of {chosen.table}: {error}") from error

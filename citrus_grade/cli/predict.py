@@ -1,0 +1,51 @@
+"""``citrus-grade predict``: a model applied to a table of spectra."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from citrus_grade.cli import errors, out
+from citrus_grade.cli.options import Json
+from citrus_grade.cli.source import Bundle, Id, KindOption, Lane, Matrix, Table
+from citrus_grade.words import N_, _
+
+HELP = N_(
+    "Predict every row of a table of spectra with a model, each with the interval that holds the truth in 90 of 100 fruit.\n\n"
+    "Writes id, value, lo90, hi90, t2, q and in_domain; a second target has columns with its name."
+)
+EXAMPLES = "citrus-grade predict model fruit.csv --out predicted.csv"
+
+
+def verb(
+    bundle: Bundle,
+    table: Table,
+    to: Annotated[Path, typer.Option("--out", metavar="FILE.csv", help=N_("Table to write, CSV or Parquet."))],
+    kind: KindOption = None,
+    lane: Lane = None,
+    matrix: Matrix = None,
+    id_column: Id = None,
+    as_json: Json = False,
+) -> int:
+    """Predict, write, and say what is out of domain."""
+    from citrus_grade.runtime.spectral import Source, predict_table
+    from citrus_grade.runtime.writing import write_table
+
+    predicted = predict_table(bundle, Source(table, matrix, id=id_column, kind=kind), lane)  # type: ignore[arg-type]  # parsed
+    columns = predicted.columns()
+    write_table(columns, to)
+    n, strange = len(columns["id"]), int((~columns["in_domain"]).sum())
+    if as_json:
+        signal = predicted.rows.kind.kind
+        out.as_json({"model_id": predicted.model_id, "n": n, "n_out_of_domain": strange, "signal": signal, "written": [str(to)]})
+        return errors.DONE
+    out.text(_("{n:,} rows predicted by model {id}").format(n=n, id=predicted.model_id))
+    if strange:
+        out.text(
+            _("{k:,} of them are unlike what the model was made from (in_domain is false): do not grade by those values").format(
+                k=strange
+            ),
+            "yellow",
+        )
+    out.text(_("written: {path}").format(path=to))
+    return errors.DONE

@@ -1,0 +1,204 @@
+"""Tables of spectra in, model bundles and predictions out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from citrus_grade import artefacts
+from citrus_grade.artefacts import ArtefactError
+from citrus_grade.models.batch import Batch, Unlabelled, labelled, lot_columns, need_lots, unlabelled
+from citrus_grade.models.references import join
+from citrus_grade.models.search import FAMILIES, Samples
+from citrus_grade.models.train import LEAST, Trained, train
+from citrus_grade.spectra import bundle
+from citrus_grade.spectra.bands import interpolation, matrix_of
+from citrus_grade.spectra.model import SpectralModel
+from citrus_grade.spectra.predict import predict_absorbance
+from citrus_grade.spectra_table import SpectraTable, SpectraTableError, read
+from citrus_grade.spectra_table.ids import as_text
+from citrus_grade.spectra_table.signal import Kind
+from citrus_grade.words import _
+
+Floats = NDArray[np.float64]
+Step = Callable[[str], None]
+
+BEYOND_NM = 60.0
+"""A table's wavelengths so far outside a model's are not even looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where labelled spectra come from: a ``table``, a ``matrix`` of it, ``references`` in a file of their own, and what its
+    columns mean."""
+
+    table: Path
+    matrix: str | None = None
+    references: Path | None = None
+    group: str | None = None
+    id: str | None = None
+    kind: Kind | None = None
+    range_nm: tuple[float, float] | None = None
+
+    def read(self) -> SpectraTable:
+        """Read the table, its references joined to it."""
+        table = read(self.table, self.matrix)
+        return table if self.references is None else join(self.references, table)
+
+
+def batches(source: Source, targets: Sequence[str], least: int = LEAST) -> list[Batch]:
+    """Return a batch of the rows that have every target, once per target."""
+    table = source.read()
+    known = np.all([np.isfinite(table.numbers(target)) for target in targets], axis=0)
+    rows = table.rows(known) if len(targets) > 1 else table
+    return [
+        labelled(rows, target, source.group, source.id, kind=source.kind, range_nm=source.range_nm, least=least)
+        for target in targets
+    ]
+
+
+def samples_of(found: Sequence[Batch]) -> Samples:
+    """Return batches of the same rows, one per target, as what a model is made from."""
+    first = found[0]
+    groups = first.groups if (first.groups != "").any() else None
+    reference = np.column_stack([batch.reference for batch in found])
+    return Samples(first.wavelength_nm, first.absorbance, reference, groups)
+
+
+def train_spectra(
+    source: Source,
+    targets: Sequence[str],
+    out: Path,
+    *,
+    families: Sequence[str] = FAMILIES,
+    reference_error: Sequence[float] | None = None,
+    story: Mapping[str, Any] | None = None,
+    step: Step = lambda what: None,
+) -> tuple[Trained, list[Batch], str]:
+    """Make a model and write its bundle; return what training found, the batches and the model's id.
+
+    Raises
+    ------
+    SpectraTableError, TrainError, ArtefactError : what cannot be used, with the place and the remedy; nothing is written then.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise ArtefactError(_("{folder}: holds something already; name a new folder").format(folder=out))
+    found = batches(source, targets)
+    if source.group is not None:
+        need_lots(found[0])
+    told = {
+        "table": source.table.name,
+        "signal": found[0].kind.kind,
+        "group_column": source.group,
+        "rows_left_out": len(found[0].left_out),
+        "columns_that_may_name_lots": [] if source.group else lot_columns(found[0]),
+        **(story or {}),
+    }
+    try:
+        trained = train(
+            samples_of(found), targets, range_nm=source.range_nm, families=families, reference_error=reference_error,
+            story=told, step=step,
+        )  # fmt: skip
+    except ValueError as error:
+        raise SpectraTableError(f"{source.table}: {error}") from error
+    model_id = artefacts.save(out, bundle.KIND, *bundle.to_artefact(trained.model))
+    return trained, found, model_id
+
+
+def load_bundle(path: Path) -> tuple[SpectralModel, str]:
+    """Load a model bundle; return it with its id.
+
+    Raises
+    ------
+    ArtefactError : missing, damaged, of another kind or version.
+    """
+    stored = artefacts.load(path, bundle.KIND)
+    try:
+        return bundle.from_artefact(stored), stored.id
+    except ValueError as error:
+        raise ArtefactError(f"{path}: {error}") from error
+
+
+def to_model(model: SpectralModel, path: Path, wavelength_nm: Floats, absorbance: Floats) -> Floats:
+    """Return absorbance (n, p) at a model's wavelengths.
+
+    Raises
+    ------
+    SpectraTableError : the table's wavelengths do not reach as far as the model's.
+    """
+    try:
+        made = interpolation(wavelength_nm, model.wavelength_nm)
+    except ValueError as error:
+        raise SpectraTableError(_("{path}: {error}; this model cannot be used on it").format(path=path, error=error)) from error
+    return np.ascontiguousarray(absorbance @ matrix_of(made, len(wavelength_nm)))
+
+
+def reach(model: SpectralModel) -> tuple[float, float]:
+    """Return the part of a table a model needs, with room to interpolate."""
+    return float(model.wavelength_nm[0]) - BEYOND_NM, float(model.wavelength_nm[-1]) + BEYOND_NM
+
+
+def kind_of(model: SpectralModel, kind: Kind | None) -> Kind | None:
+    """Return what a table's signal is taken for: what the caller says, else what the model's own table was."""
+    return kind if kind is not None else model.training.get("signal")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predicted:
+    """Rows of a table with the traits (n,) of `traits.TRAITS` a model gives them."""
+
+    model: SpectralModel
+    model_id: str
+    rows: Unlabelled
+    traits: NDArray[Any]
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return what is written: id, then value, lo90 and hi90 of each target, t2, q and in_domain."""
+        named: dict[str, NDArray[Any]] = {"id": self.rows.ids}
+        for j, target in enumerate(self.model.names):
+            suffix = "" if j == 0 else f"_{target}"
+            for name, field in (("value", "value"), ("lo90", "low90"), ("hi90", "high90")):
+                named[name + suffix] = self.traits[field][:, j]
+        domain = self.model.domain
+        inside = (self.traits["t2"] <= domain.t2_limit) & (self.traits["q"] <= domain.q_limit)
+        return named | {"t2": self.traits["t2"], "q": self.traits["q"], "in_domain": inside}
+
+
+def predict_table(model_path: Path, source: Source, lane: str | None = None) -> Predicted:
+    """Predict every row of a table.
+
+    Parameters
+    ----------
+    lane : the column of lanes, for a model that corrects lanes each by its own; by default ``lane`` where there is one.
+
+    Raises
+    ------
+    ArtefactError, SpectraTableError : what cannot be used, with the place and the remedy.
+    """
+    model, model_id = load_bundle(model_path)
+    own = replace(source, kind=kind_of(model, source.kind))
+    rows = unlabelled(_near(own.read(), model), own.id, kind=own.kind)
+    absorbance = to_model(model, rows.path, rows.wavelength_nm, rows.absorbance)
+    return Predicted(model, model_id, rows, predict_absorbance(model, absorbance, lanes_of(model, rows.columns, lane)))
+
+
+def _near(table: SpectraTable, model: SpectralModel) -> SpectraTable:
+    """Cut a table to what the model needs, for elsewhere it may hold anything; a table that lacks it is told later."""
+    low, high = reach(model)
+    inside = (table.wavelength_nm >= low) & (table.wavelength_nm <= high)
+    return table.between(low, high) if inside.sum() >= 4 else table
+
+
+def lanes_of(model: SpectralModel, columns: Mapping[str, Any], lane: str | None) -> list[str] | None:
+    """Return the lane of each row, None where nothing depends on it."""
+    name = lane if lane is not None else "lane"
+    if not model.lanes or (lane is None and name not in columns):
+        return None
+    if name not in columns:
+        raise SpectraTableError(
+            _("there is no column {name!r} of lanes; there are {there}").format(name=name, there=", ".join(columns))
+        )
+    return [text.removesuffix(".0") for text in as_text(columns[name])]
