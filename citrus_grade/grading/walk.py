@@ -1,0 +1,234 @@
+"""A fitted classifier as one compiled function: features of a fruit in, calibrated probabilities of its classes out.
+
+A network's layers are summed in a fixed order and trees are walked without a branch, so a fruit alone and in a batch give the
+same bits.
+"""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+NODE: Final = np.dtype([("threshold", "<f8"), ("child", "<u4"), ("feature", "<u4")])
+"""A node of a tree: ``child`` if the feature is at most ``threshold``, else ``child + 1``; a leaf is its own child.
+
+Features count twice, see `_twice`: 0..f-1 take an unmeasured value left, f..2f-1 right. Unsigned, because an index that might
+count from the end takes a third longer.
+"""
+BLOCK: Final = 8
+"""Trees walked side by side: the next step of one does not wait for that of another."""
+IDENTITY, RELU, TANH, LOGISTIC = range(4)
+SHARES, SIGMOID, SOFTMAX = range(3)
+RAW, TEMPERATURE, PLATT, ISOTONIC = range(4)
+LEAST: Final = 1e-7
+"""No probability counts as less when its odds are taken."""
+
+
+class Walk(NamedTuple):
+    """The arrays of `classifier.GradeModel` as the loop wants them.
+
+    ``column`` (f,) where the model's features stand in the vector given; ``fill`` (f,) what stands for an unmeasured one, NaN
+    where the trees decide; ``single`` whether thresholds were found on float32. Layers: ``size`` (n_layers + 1,), ``weight`` and
+    ``bias`` one layer after the other, ``activation`` between them. Trees: ``node`` of `NODE`, ``value`` (n_nodes, width),
+    ``root`` and ``output`` (n_trees,), a multiple of `BLOCK` of them, ``depth`` (n_blocks,). ``base`` (n_raw,) is the start of
+    the sum and ``link`` what makes shares of it. ``calibration`` with ``knot_x``, ``knot_y``, class ``k`` from ``first[k]`` on.
+    """
+
+    n_classes: int
+    column: NDArray[np.int64]
+    fill: Floats
+    single: bool
+    size: NDArray[np.int64]
+    weight: Floats
+    bias: Floats
+    activation: int
+    node: NDArray[Any]
+    value: Floats
+    root: NDArray[np.uint32]
+    output: NDArray[np.uint32]
+    depth: NDArray[np.int64]
+    base: Floats
+    link: int
+    calibration: int
+    knot_x: Floats
+    knot_y: Floats
+    first: NDArray[np.int64]
+
+
+class Room(NamedTuple):
+    """What the loop works in: ``twice`` (2 f,), ``layer`` (2, widest), ``at`` (BLOCK,), ``raw`` (n_raw,), ``share``
+    (n_classes,)."""
+
+    twice: Floats
+    layer: Floats
+    at: NDArray[np.uint32]
+    raw: Floats
+    share: Floats
+
+
+@njit(cache=True, nogil=True)
+def room(w: Walk) -> Room:
+    """Return what `classify` works in; it takes any number of fruit, one after the other."""
+    widest = 1
+    for k in range(len(w.size)):
+        widest = max(widest, w.size[k])
+    f = len(w.column)
+    return Room(np.empty(2 * f), np.empty((2, widest)), np.empty(BLOCK, np.uint32), np.empty(len(w.base)), np.empty(w.n_classes))
+
+
+@njit(cache=True, nogil=True)
+def classify(x: Floats, w: Walk, r: Room, out: Floats) -> int:
+    """Fill the probabilities (n_classes,) of one fruit; return its likeliest class, the first of equals."""
+    _twice(x, w, r.twice)
+    for k in range(len(w.base)):
+        r.raw[k] = w.base[k]
+    if len(w.size) > 1:
+        _layers(w, r)
+    _trees(w, r)
+    _shares(w, r.raw, out)
+    _calibrate(w, r.share, out)
+    best = 0
+    for k in range(1, w.n_classes):
+        if out[k] > out[best]:
+            best = k
+    return best
+
+
+@njit(cache=True, nogil=True)
+def classify_all(x: Floats, w: Walk, out: Floats) -> None:
+    """Fill the probabilities (n, n_classes) of fruit (n, n_features)."""
+    r = room(w)
+    for i in range(len(x)):
+        classify(x[i], w, r, out[i])
+
+
+@njit(cache=True, nogil=True)
+def _twice(x: Floats, w: Walk, twice: Floats) -> None:
+    """Fill the features twice: an unmeasured one is below every threshold in the first half, and in the second, being NaN,
+    at most none."""
+    f = len(w.column)
+    for k in range(f):
+        value = x[w.column[k]]
+        if value != value:
+            value = w.fill[k]
+        if w.single:
+            value = np.float64(np.float32(value))
+        twice[k] = value if value == value else -np.inf
+        twice[f + k] = value
+
+
+@njit(cache=True, nogil=True)
+def _layers(w: Walk, r: Room) -> None:
+    """Add what the network answers to the sum."""
+    for i in range(w.size[0]):
+        r.layer[0, i] = r.twice[i]
+    at, at_bias = 0, 0
+    for layer in range(len(w.size) - 1):
+        n_in, n_out = w.size[layer], w.size[layer + 1]
+        given, made = r.layer[layer % 2], r.layer[(layer + 1) % 2]
+        for j in range(n_out):
+            made[j] = w.bias[at_bias + j]
+        for i in range(n_in):
+            for j in range(n_out):
+                made[j] += given[i] * w.weight[at + i * n_out + j]
+        at += n_in * n_out
+        at_bias += n_out
+        if layer < len(w.size) - 2:
+            for j in range(n_out):
+                made[j] = _activated(made[j], w.activation)
+        else:
+            for j in range(n_out):
+                r.raw[j] += made[j]
+
+
+@njit(cache=True, nogil=True)
+def _activated(value: float, activation: int) -> float:
+    if activation == RELU:
+        return max(value, 0.0)
+    if activation == TANH:
+        return np.tanh(value)  # type: ignore[no-any-return]  # numba makes it a plain number
+    return _sigmoid(value) if activation == LOGISTIC else value
+
+
+@njit(cache=True, nogil=True)
+def _sigmoid(value: float) -> float:
+    if value >= 0:
+        return 1.0 / (1.0 + np.exp(-value))  # type: ignore[no-any-return]  # as above
+    grown = np.exp(value)
+    return grown / (1.0 + grown)  # type: ignore[no-any-return]
+
+
+@njit(cache=True, nogil=True)
+def _trees(w: Walk, r: Room) -> None:
+    """Add the leaves of all trees to the sum, trees of like depth side by side, in one order whatever the fruit."""
+    at, twice = r.at, r.twice
+    for block in range(len(w.depth)):
+        for t in range(BLOCK):
+            at[t] = w.root[block * BLOCK + t]
+        for _ in range(w.depth[block]):
+            for t in range(BLOCK):
+                node = w.node[at[t]]
+                at[t] = node.child + np.uint32(not twice[node.feature] <= node.threshold)
+        for t in range(BLOCK):
+            for c in range(w.value.shape[1]):
+                r.raw[w.output[block * BLOCK + t] + c] += w.value[at[t], c]
+
+
+@njit(cache=True, nogil=True)
+def _shares(w: Walk, raw: Floats, out: Floats) -> None:
+    if w.link == SIGMOID:
+        out[1] = _sigmoid(raw[0])
+        out[0] = 1.0 - out[1]
+        return
+    for k in range(w.n_classes):
+        out[k] = raw[k]
+    if w.link == SOFTMAX:
+        _softmax(out)
+
+
+@njit(cache=True, nogil=True)
+def _softmax(out: Floats) -> None:
+    top, total = out[0], 0.0
+    for k in range(1, len(out)):
+        top = max(top, out[k])
+    for k in range(len(out)):
+        out[k] = np.exp(out[k] - top)
+        total += out[k]
+    for k in range(len(out)):
+        out[k] /= total
+
+
+@njit(cache=True, nogil=True)
+def _calibrate(w: Walk, share: Floats, out: Floats) -> None:
+    """Put what was learnt from fruit the model had not seen in place of the model's own probabilities."""
+    if w.calibration == RAW:
+        return
+    if w.calibration == TEMPERATURE:
+        for k in range(w.n_classes):
+            out[k] = np.log(max(out[k], LEAST)) * w.knot_x[0]
+        _softmax(out)
+        return
+    total = 0.0
+    for k in range(w.n_classes):
+        if w.calibration == PLATT:
+            p = min(max(out[k], LEAST), 1 - LEAST)
+            share[k] = _sigmoid(w.knot_x[k] * np.log(p / (1 - p)) + w.knot_y[k])
+        else:
+            share[k] = _between(out[k], w.knot_x, w.knot_y, w.first[k], w.first[k + 1])
+        total += share[k]
+    for k in range(w.n_classes):
+        out[k] = share[k] / total if total > 0 else 1.0 / w.n_classes
+
+
+@njit(cache=True, nogil=True)
+def _between(p: float, x: Floats, y: Floats, start: int, stop: int) -> float:
+    """Return ``y`` at ``p`` on the line through the knots ``start:stop``, level beyond them."""
+    if p <= x[start]:
+        return y[start]  # type: ignore[no-any-return]  # as above
+    for k in range(start + 1, stop):
+        if p <= x[k]:
+            return y[k - 1] + (y[k] - y[k - 1]) * (p - x[k - 1]) / (x[k] - x[k - 1])  # type: ignore[no-any-return]
+    return y[stop - 1]  # type: ignore[no-any-return]
