@@ -207,13 +207,12 @@ def _kept(array: NDArray[Any]) -> NDArray[Any]:
 
 def _walk(model: GradeModel) -> Walk:
     a = model.arrays
-    trees = laid_out(a["threshold"], a["child"], a["feature"], a["value"], a["root"], a["output"], len(model.features))
+    trees = laid_out(a, len(model.features), single=model.single)
     a = {name: _kept(array) for name, array in a.items()}
     return Walk(
         n_classes=len(model.classes),
         column=_kept(np.arange(len(model.features))),
         fill=a["fill"],
-        single=model.single,
         size=a["size"],
         weight=a["weight"],
         bias=a["bias"],
@@ -223,6 +222,8 @@ def _walk(model: GradeModel) -> Walk:
         root=_kept(trees.root),
         output=_kept(trees.output),
         depth=_kept(trees.depth),
+        cut=_kept(trees.cut),
+        first_cut=_kept(trees.first_cut),
         base=a["base"],
         link=LINKS.index(model.link),
         calibration=CALIBRATIONS.index(model.calibration),

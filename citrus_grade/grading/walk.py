@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-NODE: Final = np.dtype([("threshold", "<f8"), ("child", "<u4"), ("feature", "<u4")])
-"""A node of a tree: ``child`` if the feature is at most ``threshold``, else ``child + 1``; a leaf is its own child.
+NODE: Final = np.dtype([("threshold", "<f4"), ("feature", "<u2"), ("step", "<u2")])
+"""A node of a tree, eight bytes so that a forest stays in the processor's cache.
 
-Features count twice, see `_twice`: 0..f-1 take an unmeasured value left, f..2f-1 right. Unsigned, because an index that might
-count from the end takes a third longer.
+The walk goes ``step`` nodes on, and one more if the feature is not at most ``threshold``. Features count twice, see `_coded`:
+0..f-1 take an unmeasured value left, f..2f-1 right; feature 2f is below everything and keeps the walk at a leaf, whose
+``threshold`` is the row of its value.
 """
 BLOCK: Final = 8
 """Trees walked side by side: the next step of one does not wait for that of another."""
@@ -31,16 +32,17 @@ class Walk(NamedTuple):
     """The arrays of `classifier.GradeModel` as the loop wants them.
 
     ``column`` (f,) where the model's features stand in the vector given; ``fill`` (f,) what stands for an unmeasured one, NaN
-    where the trees decide; ``single`` whether thresholds were found on float32. Layers: ``size`` (n_layers + 1,), ``weight`` and
-    ``bias`` one layer after the other, ``activation`` between them. Trees: ``node`` of `NODE`, ``value`` (n_nodes, width),
-    ``root`` and ``output`` (n_trees,), a multiple of `BLOCK` of them, ``depth`` (n_blocks,). ``base`` (n_raw,) is the start of
-    the sum and ``link`` what makes shares of it. ``calibration`` with ``knot_x``, ``knot_y``, class ``k`` from ``first[k]`` on.
+    where the trees decide. Layers: ``size`` (n_layers + 1,), ``weight`` and
+    ``bias`` one layer after the other, ``activation`` between them. Trees: ``node`` of `NODE`, ``value`` (n_rows, width),
+    ``root`` and ``output`` (n_trees,), a multiple of `BLOCK` of them, ``depth`` (n_blocks,); ``cut``, feature ``k``'s from
+    ``first_cut[k]`` on, is what its thresholds count, none where they are numbers themselves. ``base`` (n_raw,) is the start
+    of the sum and ``link`` what makes shares of it. ``calibration`` has ``knot_x`` and ``knot_y``, class ``k``'s from
+    ``first[k]`` on.
     """
 
     n_classes: int
     column: NDArray[np.int64]
     fill: Floats
-    single: bool
     size: NDArray[np.int64]
     weight: Floats
     bias: Floats
@@ -50,6 +52,8 @@ class Walk(NamedTuple):
     root: NDArray[np.uint32]
     output: NDArray[np.uint32]
     depth: NDArray[np.int64]
+    cut: Floats
+    first_cut: NDArray[np.int64]
     base: Floats
     link: int
     calibration: int
@@ -59,10 +63,10 @@ class Walk(NamedTuple):
 
 
 class Room(NamedTuple):
-    """What the loop works in: ``twice`` (2 f,), ``layer`` (2, widest), ``at`` (BLOCK,), ``raw`` (n_raw,), ``share``
+    """What the loop works in: ``coded`` (2 f + 1,), ``layer`` (2, widest), ``at`` (BLOCK,), ``raw`` (n_raw,), ``share``
     (n_classes,)."""
 
-    twice: Floats
+    coded: NDArray[np.float32]
     layer: Floats
     at: NDArray[np.uint32]
     raw: Floats
@@ -72,22 +76,27 @@ class Room(NamedTuple):
 @njit(cache=True, nogil=True)
 def room(w: Walk) -> Room:
     """Return what `classify` works in; it takes any number of fruit, one after the other."""
-    widest = 1
+    widest = len(w.column)
     for k in range(len(w.size)):
         widest = max(widest, w.size[k])
     f = len(w.column)
-    return Room(np.empty(2 * f), np.empty((2, widest)), np.empty(BLOCK, np.uint32), np.empty(len(w.base)), np.empty(w.n_classes))
+    coded, layer, at = np.empty(2 * f + 1, np.float32), np.empty((2, widest)), np.empty(BLOCK, np.uint32)
+    return Room(coded, layer, at, np.empty(len(w.base)), np.empty(w.n_classes))
 
 
 @njit(cache=True, nogil=True)
 def classify(x: Floats, w: Walk, r: Room, out: Floats) -> int:
     """Fill the probabilities (n_classes,) of one fruit; return its likeliest class, the first of equals."""
-    _twice(x, w, r.twice)
+    for k in range(len(w.column)):
+        value = x[w.column[k]]
+        r.layer[0, k] = value if value == value else w.fill[k]
     for k in range(len(w.base)):
         r.raw[k] = w.base[k]
     if len(w.size) > 1:
         _layers(w, r)
-    _trees(w, r)
+    if len(w.depth):
+        _coded(w, r)
+        _trees(w, r)
     _shares(w, r.raw, out)
     _calibrate(w, r.share, out)
     best = 0
@@ -106,25 +115,33 @@ def classify_all(x: Floats, w: Walk, out: Floats) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _twice(x: Floats, w: Walk, twice: Floats) -> None:
-    """Fill the features twice: an unmeasured one is below every threshold in the first half, and in the second, being NaN,
-    at most none."""
+def _coded(w: Walk, r: Room) -> None:
+    """Fill the features as trees compare them, twice: an unmeasured one is below every threshold in the first half and, being
+    NaN, above all in the second."""
     f = len(w.column)
     for k in range(f):
-        value = x[w.column[k]]
-        if value != value:
-            value = w.fill[k]
-        if w.single:
-            value = np.float64(np.float32(value))
-        twice[k] = value if value == value else -np.inf
-        twice[f + k] = value
+        value = r.layer[0, k]
+        if w.first_cut[k + 1] > w.first_cut[k] and value == value:
+            value = float(_below(value, w.cut, w.first_cut[k], w.first_cut[k + 1]))
+        r.coded[k] = value if value == value else -np.inf
+        r.coded[f + k] = value
+    r.coded[2 * f] = -np.inf
+
+
+@njit(cache=True, nogil=True)
+def _below(value: float, cut: Floats, start: int, stop: int) -> int:
+    """Return how many of the rising cuts ``start:stop`` lie below a value; as many steps whatever the value."""
+    at, n = start, stop - start
+    while n > 1:
+        half = n >> 1
+        at += half * (cut[at + half - 1] < value)
+        n -= half
+    return int(at - start + (cut[at] < value))
 
 
 @njit(cache=True, nogil=True)
 def _layers(w: Walk, r: Room) -> None:
     """Add what the network answers to the sum."""
-    for i in range(w.size[0]):
-        r.layer[0, i] = r.twice[i]
     at, at_bias = 0, 0
     for layer in range(len(w.size) - 1):
         n_in, n_out = w.size[layer], w.size[layer + 1]
@@ -164,17 +181,18 @@ def _sigmoid(value: float) -> float:
 @njit(cache=True, nogil=True)
 def _trees(w: Walk, r: Room) -> None:
     """Add the leaves of all trees to the sum, trees of like depth side by side, in one order whatever the fruit."""
-    at, twice = r.at, r.twice
+    at, coded = r.at, r.coded
     for block in range(len(w.depth)):
         for t in range(BLOCK):
             at[t] = w.root[block * BLOCK + t]
         for _ in range(w.depth[block]):
             for t in range(BLOCK):
                 node = w.node[at[t]]
-                at[t] = node.child + np.uint32(not twice[node.feature] <= node.threshold)
+                at[t] = at[t] + node.step + np.uint32(not coded[node.feature] <= node.threshold)
         for t in range(BLOCK):
+            row = np.uint32(w.node[at[t]].threshold)
             for c in range(w.value.shape[1]):
-                r.raw[w.output[block * BLOCK + t] + c] += w.value[at[t], c]
+                r.raw[w.output[block * BLOCK + t] + c] += w.value[row, c]
 
 
 @njit(cache=True, nogil=True)
