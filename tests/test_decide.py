@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from citrus_grade.grading.decide import BURST, N_MEASURED, OutletBooks, Routes, Rules, Scale, decide, first_rule, magnification
-from citrus_grade.grading.plan import MEASURED
+from citrus_grade.grading.decide import BURST, OutletBooks, Routes, Rules, Scale, decide, first_rule, magnification
+from citrus_grade.grading.features import CAMERA, N_CAMERA
 from citrus_grade.messages import Reason
 from citrus_grade.spectra.traits import MISSING, OK, OUT_OF_DOMAIN, SATURATED
 from citrus_grade.tables import BRIDGING, DECISION, DOUBLE, EMPTY, FRUIT_SEEN, UNSEEN, empty
@@ -24,7 +24,7 @@ class Grader:
 
     def __init__(self, allowed=ONE_EACH, low=(67, 50, 20), needs_spectrum=False, interval=(0, 0, 0), gap=(0, 0, 0)):
         n = len(allowed)
-        bounds = np.full((n, N_MEASURED + 2), -np.inf)
+        bounds = np.full((n, N_CAMERA + 4), -np.inf)
         bounds[:, 0] = low[:n]
         self.rules = Rules(bounds, np.full_like(bounds, np.inf), np.array(allowed, bool), needs_spectrum)
         stations = np.tile(np.array([24000, 28000, 32000]), (LANES, 1))
@@ -114,11 +114,11 @@ def test_the_first_rule_whose_every_bound_holds_wins(values, data):
     assert first_rule(np.array(values), rules) == (rows.index(True) if True in rows else -1)
 
 
-@pytest.mark.parametrize("name", MEASURED)
+@pytest.mark.parametrize("name", [name for name in CAMERA if name in (DECISION.names or ())])
 def test_a_feature_is_where_a_plan_looks_for_it(name):
     grader = Grader(allowed=((1, 0, 0),), low=(-math.inf,))
     expected = grader.one()[name]
-    at = MEASURED.index(name)
+    at = CAMERA.index(name)
     grader.rules.low[0, at], grader.rules.high[0, at] = expected, np.nextafter(expected, np.inf)
     assert grader.one()["rule"] == 0
     grader.rules.low[0, at] = grader.rules.high[0, at]
@@ -128,7 +128,7 @@ def test_a_feature_is_where_a_plan_looks_for_it(name):
 
 def test_the_maturity_index_is_sugar_over_acid_and_unknown_without_acid():
     grader = Grader()
-    low = np.full((1, N_MEASURED + 3), -np.inf)
+    low = np.full((1, N_CAMERA + 5), -np.inf)
     low[0, -1] = 15.0
     grader.rules = Rules(low, np.full_like(low, np.inf), np.array([[True, False, False]]), True)
     assert grader.one(trait=(12.0, 0.8))["rule"] == 0

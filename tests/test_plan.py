@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from citrus_grade.config import ConfigError
 from citrus_grade.grading.decide import Rules, first_rule
-from citrus_grade.grading.plan import MEASURED, feature_names, load, parse
+from citrus_grade.grading.features import CAMERA, names
+from citrus_grade.grading.plan import load, parse
 from citrus_grade.templates import DEMO_PLAN, PLAN
 
 TARGETS = ("ssc_brix", "ta_pct")
@@ -70,15 +71,15 @@ def test_every_condition_must_hold():
 
 
 def test_a_plan_may_ask_for_the_cameras_features_the_models_targets_and_the_maturity_index():
-    assert feature_names(TARGETS) == (*MEASURED, "ssc_brix", "ta_pct", "maturity_index")
-    assert feature_names(("dry_matter_pct",)) == (*MEASURED, "dry_matter_pct")
-    assert feature_names(()) == MEASURED
+    assert names(TARGETS) == (*CAMERA, "ssc_brix", "ta_pct", "ssc_brix_sigma", "ta_pct_sigma", "maturity_index")
+    assert names(("dry_matter_pct",)) == (*CAMERA, "dry_matter_pct", "dry_matter_pct_sigma")
+    assert names(()) == CAMERA
 
 
-@pytest.mark.parametrize("name", feature_names(TARGETS))
+@pytest.mark.parametrize("name", names(TARGETS))
 def test_a_plan_knows_whether_it_needs_a_spectrum(name):
     plan = plan_of(f'grade = "a"\noutlets = ["1"]\n{name} = {{ min = 1 }}')
-    assert plan.needs_spectrum is (name not in MEASURED)
+    assert plan.needs_spectrum is (name not in CAMERA)
 
 
 def test_outlets_are_marked_by_their_place_on_the_line():
@@ -95,7 +96,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_known_one():
 
 def test_a_name_like_no_other_is_answered_with_all_that_are_known():
     (problem,) = problems_of('grade = "a"\noutlets = ["1"]\nqqq = { min = 50 }')
-    assert all(name in problem for name in feature_names(TARGETS))
+    assert all(name in problem for name in names(TARGETS))
 
 
 def test_a_trait_that_no_model_predicts_is_unknown():

@@ -6,11 +6,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from citrus_grade.grading.features import fill
 from citrus_grade.messages import Reason
-from citrus_grade.tables import BRIDGING, DOUBLE, EMPTY, N_TRAITS, UNSEEN
-
-N_MEASURED = 10
-"""Length of `plan.MEASURED`."""
+from citrus_grade.tables import BRIDGING, DOUBLE, EMPTY, UNSEEN
 
 _EMPTY, _DOUBLE, _BRIDGING, _MISSING_VIEW = int(Reason.EMPTY), int(Reason.DOUBLE), int(Reason.BRIDGING), int(Reason.MISSING_VIEW)
 _MISSING_SPECTRUM, _SATURATED, _OUT_OF_DOMAIN = int(Reason.MISSING_SPECTRUM), int(Reason.SATURATED), int(Reason.OUT_OF_DOMAIN)
@@ -100,18 +98,6 @@ def measure(row: Any, scale: Scale) -> None:
         + (scale.density_g_per_ml[1] / scale.density_g_per_ml[0]) ** 2
     )
     row.mass_sigma_g = row.mass_g * np.sqrt(relative)
-
-
-@njit(cache=True, nogil=True)
-def features(row: Any, out: NDArray[np.float64]) -> None:
-    """Fill one fruit's feature vector in the order of `plan.feature_names`."""
-    out[0], out[1], out[2], out[3] = row.diameter_mm, row.height_mm, row.shape_index, row.volume_ml
-    out[4], out[5], out[6] = row.mass_g, row.green_pct, row.blemish_pct
-    out[7], out[8], out[9] = row.blemish_count, row.largest_blemish_mm, row.coverage_pct
-    for k in range(min(N_TRAITS, len(out) - N_MEASURED)):
-        out[N_MEASURED + k] = row.trait[k]
-    if len(out) > N_MEASURED + N_TRAITS:
-        out[N_MEASURED + N_TRAITS] = row.trait[0] / row.trait[1] if row.trait[1] > 0 else np.nan
 
 
 @njit(cache=True, nogil=True)
@@ -213,7 +199,7 @@ def decide(
             measure(row, scale)
         bits = obstacles(row, status[i], least_views, lane_on[row.lane], rules.needs_spectrum)
         if bits == 0:
-            features(row, values)
+            fill(row, values)
             rule = first_rule(values, rules)
             row.rule = rule
             bits = route(row, rule, rules, routes, books, tick, head_tick, offset) if rule >= 0 else 1 << _NO_RULE

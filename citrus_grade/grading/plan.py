@@ -17,14 +17,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from citrus_grade.config import ConfigError, Number, explain
+from citrus_grade.grading.features import N_CAMERA, names
 from citrus_grade.words import _
-
-MEASURED = (
-    "diameter_mm", "height_mm", "shape_index", "volume_ml", "mass_g", "green_pct", "blemish_pct",
-    "blemish_count", "largest_blemish_mm", "coverage_pct",
-)  # fmt: skip
-"""Features that the cameras give; the model's targets follow them, then the maturity index."""
-MATURITY = "maturity_index"
 
 
 class _Bound(BaseModel):
@@ -67,12 +61,6 @@ class Plan:
     needs_spectrum: bool
 
 
-def feature_names(targets: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what a plan may ask for on a line whose model predicts ``targets``."""
-    ratio = (MATURITY,) if targets[:2] == ("ssc_brix", "ta_pct") else ()
-    return (*MEASURED, *targets, *ratio)
-
-
 def parse(text: str, targets: tuple[str, ...], outlets: tuple[str, ...], path: str = "plan.toml") -> Plan:
     """Read a plan, or say everything that is wrong with it at once.
 
@@ -90,7 +78,7 @@ def parse(text: str, targets: tuple[str, ...], outlets: tuple[str, ...], path: s
         raise ConfigError(path, [_("not valid TOML: {error}").format(error=error)]) from error
     except ValidationError as error:
         raise ConfigError(path, explain(error)) from None
-    features = feature_names(targets)
+    features = names(targets)
     shape = (len(plan.rule), len(features))
     low, high = np.full(shape, -np.inf), np.full(shape, np.inf)
     allowed = np.zeros((len(plan.rule), len(outlets)), np.bool_)
@@ -112,7 +100,7 @@ def parse(text: str, targets: tuple[str, ...], outlets: tuple[str, ...], path: s
         low=low,
         high=high,
         allowed=allowed,
-        needs_spectrum=bool(bounded[:, len(MEASURED) :].any()),
+        needs_spectrum=bool(bounded[:, N_CAMERA:].any()),
     )
 
 
