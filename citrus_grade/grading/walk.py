@@ -24,7 +24,7 @@ BLOCK: Final = 8
 IDENTITY, RELU, TANH, LOGISTIC = range(4)
 SHARES, SIGMOID, SOFTMAX = range(3)
 RAW, TEMPERATURE, PLATT, ISOTONIC = range(4)
-LEAST: Final = 1e-7
+LEAST: Final = 1e-4
 """No probability counts as less when its odds are taken."""
 
 
@@ -98,7 +98,7 @@ def classify(x: Floats, w: Walk, r: Room, out: Floats) -> int:
         _coded(w, r)
         _trees(w, r)
     _shares(w, r.raw, out)
-    _calibrate(w, r.share, out)
+    calibrate(w.calibration, w.knot_x, w.knot_y, w.first, r.share, out)
     best = 0
     for k in range(1, w.n_classes):
         if out[k] > out[best]:
@@ -220,25 +220,38 @@ def _softmax(out: Floats) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _calibrate(w: Walk, share: Floats, out: Floats) -> None:
-    """Put what was learnt from fruit the model had not seen in place of the model's own probabilities."""
-    if w.calibration == RAW:
+def calibrate(kind: int, knot_x: Floats, knot_y: Floats, first: NDArray[np.int64], share: Floats, out: Floats) -> None:
+    """Put what was learnt from fruit the model had not seen in place of its own probabilities (n_classes,).
+
+    `TEMPERATURE`: their logarithms times ``knot_x[0]``. `PLATT`: each class's log odds times ``knot_x[k]`` plus ``knot_y[k]``
+    (Platt 1999). `ISOTONIC`: each class's line through its knots. The last two are divided by their sum. ``share`` is room.
+    """
+    n = len(out)
+    if kind == RAW:
         return
-    if w.calibration == TEMPERATURE:
-        for k in range(w.n_classes):
-            out[k] = np.log(max(out[k], LEAST)) * w.knot_x[0]
+    if kind == TEMPERATURE:
+        for k in range(n):
+            out[k] = np.log(max(out[k], LEAST)) * knot_x[0]
         _softmax(out)
         return
     total = 0.0
-    for k in range(w.n_classes):
-        if w.calibration == PLATT:
+    for k in range(n):
+        if kind == PLATT:
             p = min(max(out[k], LEAST), 1 - LEAST)
-            share[k] = _sigmoid(w.knot_x[k] * np.log(p / (1 - p)) + w.knot_y[k])
+            share[k] = _sigmoid(knot_x[k] * np.log(p / (1 - p)) + knot_y[k])
         else:
-            share[k] = _between(out[k], w.knot_x, w.knot_y, w.first[k], w.first[k + 1])
+            share[k] = _between(out[k], knot_x, knot_y, first[k], first[k + 1])
         total += share[k]
-    for k in range(w.n_classes):
-        out[k] = share[k] / total if total > 0 else 1.0 / w.n_classes
+    for k in range(n):
+        out[k] = share[k] / total if total > 0 else 1.0 / n
+
+
+@njit(cache=True, nogil=True)
+def calibrate_all(kind: int, knot_x: Floats, knot_y: Floats, first: NDArray[np.int64], out: Floats) -> None:
+    """Calibrate the probabilities (n, n_classes) of many fruit in place."""
+    share = np.empty(out.shape[1])
+    for i in range(len(out)):
+        calibrate(kind, knot_x, knot_y, first, share, out[i])
 
 
 @njit(cache=True, nogil=True)
