@@ -17,6 +17,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
 from citrus_grade.grading.classifier import KINDS, GradeModel, predict_proba
 from citrus_grade.models import belief
@@ -138,15 +139,23 @@ def _filled(last: Any) -> Any:
 
 
 def fit_grades(
-    labelled: Labelled, family: str = "auto", progress: Callable[[str], None] | None = None
+    labelled: Labelled, family: str = "auto", progress: Callable[[float, float], None] | None = None
 ) -> tuple[GradeModel, GradeReport]:
-    """Fit the family named, or the one that does best on lots it has not seen; ``progress`` is told each family's name."""
+    """Fit the family named, or of all the one that does best on lots it has not seen.
+
+    ``progress`` is called with families done and families in all.
+
+    Raises
+    ------
+    LabelError : each lot holds one class alone.
+    """
     folds = _folds(labelled)
     judged: dict[str, Judged] = {}
-    for name in FAMILIES if family == "auto" else (family,):
-        if progress:
-            progress(name)
+    families = FAMILIES if family == "auto" else (family,)
+    for done, name in enumerate(families, 1):
         judged[name] = _judge(name, labelled, folds)
+        if progress:
+            progress(done, len(families))
     chosen = _simplest({name: one.log_loss for name, one in judged.items()})
     report = _report(labelled, chosen, judged)
     calibration = belief.fit(judged[chosen].calibration, judged[chosen].own_p, labelled.grade)
@@ -166,7 +175,8 @@ def _folds(labelled: Labelled) -> Folds:
 
 
 def _fitted(family: str, x: Floats, grade: NDArray[np.int64]) -> Any:
-    with warnings.catch_warnings():
+    # One thread: as many as there are cores get in one another's way on tables of this size.
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # cross-validation judges what came of it
         return estimator(family).fit(x, grade)
 
