@@ -144,6 +144,7 @@ class FilesSection(_Section):
     plan: str
     model: str | None = None
     calibration: str | None = None
+    classifier: str | None = None
 
 
 class LineConfig(_Section):

@@ -6,6 +6,7 @@ Live, simulated and replayed runs differ only in who calls it.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from citrus_grade import __version__
 from citrus_grade.calibration_set import CalibrationSet
 from citrus_grade.config import LineConfig
 from citrus_grade.geometry import MILLI, Ruler, milli
+from citrus_grade.grading.classifier import GradeModel, bind, nobody
 from citrus_grade.grading.decide import OutletBooks, Routes, Rules, Scale, decide
 from citrus_grade.grading.plan import Plan
 from citrus_grade.imaging import health, surface
@@ -53,6 +55,7 @@ class Artefacts:
     plans: Mapping[str, Plan]
     models: Mapping[str, SpectralModel]
     calibrations: Mapping[str, CalibrationSet]
+    classifiers: Mapping[str, GradeModel] = MappingProxyType({})
 
 
 class Line:
@@ -60,14 +63,17 @@ class Line:
 
     Parameters
     ----------
-    config : the line. artefacts : all that commands may name. plan, calibration, model : ids in use at the start; ``model`` is ""
-        on a line without spectrometers.
+    config : the line. artefacts : all that commands may name. plan, calibration, model, classifier : ids in use at the start;
+        ``model`` is "" on a line without spectrometers, ``classifier`` where none grades; the plan is compiled against its
+        classes, so no command changes it.
     """
 
-    def __init__(self, config: LineConfig, artefacts: Artefacts, *, plan: str, calibration: str, model: str = "") -> None:
+    def __init__(
+        self, config: LineConfig, artefacts: Artefacts, *, plan: str, calibration: str, model: str = "", classifier: str = ""
+    ) -> None:
         self.config = config
         self.artefacts = artefacts
-        self.state = initial(config, plan, model, calibration)
+        self.state = initial(config, plan, model, calibration, classifier)
         self._ruler = Ruler.of(config.encoder.ratio)
         self._least_views = config.line.min_views or config.n_views
         self._blank = empty(DECISION, config.line.lanes)
@@ -154,6 +160,9 @@ class Line:
         self._imagers = [Imager.of(self.config, camera, calibration) for camera in self.config.camera]
         self._scale = Scale(self._optics, calibration.scale, calibration.scale_sigma_mm, calibration.density_g_per_ml)
         self._books = OutletBooks(state.due_tick, state.outlet_open, state.outlet_sound, state.last_cup)
+        graded_by = self.artefacts.classifiers[state.classifier_id] if state.classifier_id else None
+        self._classifier = bind(graded_by, self._plan.features, state.classifier_id) if graded_by else nobody()
+        self._blank["classifier_id"] = int(state.classifier_id or "0", 16)
         self._blank["model_id"] = int(state.model_id or "0", 16)
         self._blank["plan_id"] = int(state.plan_id, 16)
         self._blank["calibration_id"] = int(state.calibration_id, 16)
@@ -303,6 +312,7 @@ class Line:
             self._rules,
             self._routes,
             self._books,
+            self._classifier,
             pulse.tick,
             pulse.head_tick,
             state.offset,

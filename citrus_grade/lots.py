@@ -17,8 +17,11 @@ UNGRADED = "ungraded"
 _REASONS = np.array([reason.name.lower() for reason in Reason], object)
 
 
-def columns(rows: Table, targets: tuple[str, ...], grades: tuple[str, ...], outlets: tuple[str, ...]) -> dict[str, Any]:
-    """Return decisions as named columns for people: colours and traits by name, grade, outlet and reason as words, ids in hex."""
+def columns(
+    rows: Table, targets: tuple[str, ...], grades: tuple[str, ...], outlets: tuple[str, ...], classes: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Return decisions as named columns for people: colours and traits by name, class, grade, outlet and reason as words, ids
+    in hex."""
     named: dict[str, Any] = {}
     for name in rows.dtype.names or ():
         column = np.ascontiguousarray(rows[name])
@@ -37,6 +40,8 @@ def columns(rows: Table, targets: tuple[str, ...], grades: tuple[str, ...], outl
             named[name] = _REASONS[column]
         elif name == "outlet":
             named[name] = np.array(outlets, object)[column]
+        elif name == "grade_class":
+            named[name] = np.array([*classes, ""], object)[column]
         elif name == "rule":
             named["grade"] = np.array([*grades, UNGRADED], object)[column]
         else:
@@ -50,10 +55,17 @@ class FruitTable:
     What a killed run has not finished can be made again from its log.
     """
 
-    def __init__(self, path: Path, targets: tuple[str, ...], grades: tuple[str, ...], outlets: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        targets: tuple[str, ...],
+        grades: tuple[str, ...],
+        outlets: tuple[str, ...],
+        classes: tuple[str, ...] = (),
+    ) -> None:
         self.path = path
         self._partial = path.with_name(path.name + ".part")
-        self._words = (targets, grades, outlets)
+        self._words = (targets, grades, outlets, classes)
         self._waiting: list[Table] = []
         self._rows = 0
         self._writer: pq.ParquetWriter | None = None

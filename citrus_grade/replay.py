@@ -202,7 +202,10 @@ def _compare_file(
 
 def _restore(line: Line, snapshot: Snapshot, path: Path, adopt: Loaded | None = None) -> None:
     """Take a file's snapshot; ``adopt`` puts other artefacts in place of those it names."""
-    ids = {"plan": adopt.plan.id, "model": adopt.model_id, "calibration": adopt.calibration.id} if adopt else {}
+    ids = {}
+    if adopt:
+        ids = {"plan": adopt.plan.id, "model": adopt.model_id, "calibration": adopt.calibration.id}
+        ids["classifier"] = adopt.classifier_id
     try:
         line.restore(snapshot.state, **ids)
     except KeyError as error:

@@ -1,7 +1,7 @@
 """The run folder: one line's run with all it takes to replay it.
 
-``line.toml`` the configuration; ``plans/ID.toml``, ``models/ID/``, ``calibrations/ID/`` every artefact used; ``run.json``
-which were live at the start; ``log/*.mcap`` the messages and decisions; ``fruit.parquet`` one row a cup.
+``line.toml`` the configuration; ``plans/ID.toml``, ``models/ID/``, ``calibrations/ID/``, ``classifiers/ID/`` every artefact
+used; ``run.json`` which were live at the start; ``log/*.mcap`` the messages and decisions; ``fruit.parquet`` one row a cup.
 """
 
 import json
@@ -19,7 +19,10 @@ from citrus_grade.artefacts import ArtefactError
 from citrus_grade.calibration_set import KIND as CALIBRATION
 from citrus_grade.calibration_set import CalibrationSet
 from citrus_grade.config import LineConfig
+from citrus_grade.grading import classifier as classifiers
 from citrus_grade.grading import plan as plans
+from citrus_grade.grading.classifier import GradeModel
+from citrus_grade.grading.features import names
 from citrus_grade.grading.plan import Plan
 from citrus_grade.line import Artefacts, Line
 from citrus_grade.runlog.errors import LogError
@@ -43,6 +46,9 @@ class Loaded:
     calibration: CalibrationSet
     model_path: Path | None
     calibration_path: Path | None
+    classifier: GradeModel | None = None
+    classifier_id: str = ""
+    classifier_path: Path | None = None
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -51,12 +57,14 @@ class Loaded:
 
     def line(self) -> Line:
         """Return a new line at tick 0."""
-        return Line(self.config, self.artefacts(), plan=self.plan.id, calibration=self.calibration.id, model=self.model_id)
+        ids = {"plan": self.plan.id, "model": self.model_id, "calibration": self.calibration.id, "classifier": self.classifier_id}
+        return Line(self.config, self.artefacts(), **ids)
 
     def artefacts(self) -> Artefacts:
         """Return the artefacts as the line looks them up."""
         models = {self.model_id: self.model} if self.model else {}
-        return Artefacts({self.plan.id: self.plan}, models, {self.calibration.id: self.calibration})
+        classifiers = {self.classifier_id: self.classifier} if self.classifier else {}
+        return Artefacts({self.plan.id: self.plan}, models, {self.calibration.id: self.calibration}, classifiers)
 
 
 def load_line(
@@ -81,11 +89,13 @@ def load_line(
     spectral, model_id = load_model(model_path, line) if model_path else (None, "")
     targets = spectral.names if spectral else ()
     plan_path = plan or path.parent / line.files.plan
-    compiled = plans.load(plan_path, targets, line.outlet_names[:-1])
+    classifier_path = path.parent / line.files.classifier if line.files.classifier else None
+    graded_by, classifier_id = load_classifier(classifier_path, targets) if classifier_path else (None, "")
+    compiled = plans.load(plan_path, targets, line.outlet_names[:-1], graded_by)
     measured = load_calibration(calibration_path, line) if calibration_path else CalibrationSet.nominal(line)
-    return Loaded(
-        line, compiled, plan_path.read_text(encoding="utf-8"), spectral, model_id, measured, model_path, calibration_path
-    )
+    plan_text = plan_path.read_text(encoding="utf-8")
+    measures = (spectral, model_id, measured, model_path, calibration_path)
+    return Loaded(line, compiled, plan_text, *measures, graded_by, classifier_id, classifier_path)
 
 
 def load_model(path: Path, line: LineConfig) -> tuple[SpectralModel, str]:
@@ -104,6 +114,14 @@ def load_model(path: Path, line: LineConfig) -> tuple[SpectralModel, str]:
                 path=path, first=wanted[0], last=wanted[-1], there=there
             )
         )
+    return model, artefact.id
+
+
+def load_classifier(path: Path, targets: tuple[str, ...]) -> tuple[GradeModel, str]:
+    """Load a grade classifier and check that the line measures what it looks at; return it with its id."""
+    artefact = artefacts.load(path, classifiers.KIND)
+    model = classifiers.from_artefact(artefact, path)
+    classifiers.bind(model, names(targets), path)
     return model, artefact.id
 
 
@@ -157,6 +175,7 @@ def create(run_dir: Path, loaded: Loaded, *, seed: int | None, profile: str, con
     for kind, artefact_id, path in (
         ("models", loaded.model_id, loaded.model_path),
         ("calibrations", loaded.calibration.id, loaded.calibration_path),
+        ("classifiers", loaded.classifier_id, loaded.classifier_path),
     ):
         if path is not None:
             shutil.copytree(path, run_dir / kind / artefact_id)
@@ -165,12 +184,13 @@ def create(run_dir: Path, loaded: Loaded, *, seed: int | None, profile: str, con
         plan=f"plans/{loaded.plan.id}.toml",
         model=f"models/{loaded.model_id}" if loaded.model_path else None,
         calibration=f"calibrations/{loaded.calibration.id}" if loaded.calibration_path else None,
+        classifier=f"classifiers/{loaded.classifier_id}" if loaded.classifier_path else None,
     )
     (run_dir / "line.toml").write_text(text, encoding="utf-8")
     start = {
         "software": __version__, "profile": profile, "seed": seed, "plan": loaded.plan.id, "model": loaded.model_id,
-        "calibration": loaded.calibration.id, "targets": list(loaded.targets), "grades": list(loaded.plan.grades),
-        "outlets": list(loaded.config.outlet_names),
+        "calibration": loaded.calibration.id, "classifier": loaded.classifier_id, "targets": list(loaded.targets),
+        "classes": list(loaded.plan.classes), "grades": list(loaded.plan.grades), "outlets": list(loaded.config.outlet_names),
     }  # fmt: skip
     (run_dir / "run.json").write_text(json.dumps(start, indent=2), encoding="utf-8")
 
@@ -199,9 +219,9 @@ def reopen(run_dir: Path, *, plan: Path | None = None, model: Path | None = None
     return load_line(run_dir / "line.toml", plan=plan, model=model, calibration=calibration)
 
 
-def point_at(text: str, *, plan: str, model: str | None, calibration: str | None) -> str:
+def point_at(text: str, *, plan: str, model: str | None, calibration: str | None, classifier: str | None = None) -> str:
     """Return a ``line.toml`` whose ``[files]`` name these artefacts."""
-    paths = {"plan": plan, "model": model, "calibration": calibration}
+    paths = {"plan": plan, "model": model, "calibration": calibration, "classifier": classifier}
     return with_section(text, "files", {key: path for key, path in paths.items() if path})
 
 

@@ -24,6 +24,7 @@ class State:
     plan_id: str
     model_id: str
     calibration_id: str
+    classifier_id: str
     next_cup: int
     offset: int
     views: NDArray[Any]
@@ -48,7 +49,7 @@ class State:
     ahead_pulses: int
 
 
-def initial(config: LineConfig, plan: str, model: str, calibration: str) -> State:
+def initial(config: LineConfig, plan: str, model: str, calibration: str, classifier: str) -> State:
     lanes, outlets = config.line.lanes, len(config.outlet)
     ring = 1 << (config.line.decision_station + 8).bit_length()
     spectrometer = config.spectrometer
@@ -58,6 +59,7 @@ def initial(config: LineConfig, plan: str, model: str, calibration: str) -> Stat
         plan_id=plan,
         model_id=model,
         calibration_id=calibration,
+        classifier_id=classifier,
         next_cup=0,
         offset=0,
         views=empty(VIEW, ring * lanes * config.n_views).reshape(ring, lanes, config.n_views),

@@ -129,6 +129,8 @@ DECISION = np.dtype(
         ("scans_kept", "<i4"),
         ("clipped_scans", "<i4"),
         ("scan_spread", "<f8"),
+        ("grade_class", "i1"),
+        ("grade_probability", "<f8"),
         ("rule", "<i2"),
         ("outlet", "<i2"),
         ("reason", "u1"),
@@ -137,11 +139,13 @@ DECISION = np.dtype(
         ("model_id", "<u8"),
         ("calibration_id", "<u8"),
         ("plan_id", "<u8"),
+        ("classifier_id", "<u8"),
         ("software", "<u4"),
     ]
 )
 """One decision: what was measured of the fruit in a cup, what followed, why, and by which artefacts.
 
+``grade_class`` is the likeliest class of the grade classifier (-1: none was asked) and ``grade_probability`` how likely,
 ``rule`` is the row of the sort plan (-1: none), ``outlet`` the outlet ordered, ``reason`` the first `messages.Reason`,
 ``reasons``
 all of them as bits, ``fire_tick`` the encoder count of the ejection (-1 at the default outlet). Ids are the first 64 bits of the

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from citrus_grade.grading.classifier import nobody
 from citrus_grade.grading.decide import BURST, OutletBooks, Routes, Rules, Scale, decide, first_rule, magnification
 from citrus_grade.grading.features import CAMERA, N_CAMERA
 from citrus_grade.messages import Reason
@@ -34,12 +35,14 @@ class Grader:
             np.zeros(3, np.int64), np.ones((LANES, 3), bool), np.ones((LANES, 3), bool), np.full((LANES, 3), -(1 << 40), np.int64)
         )
         self.lane_on = np.ones(LANES, bool)
+        self.classifier = nobody()
 
     def decide(self, rows, status=OK, head=0, offset=0):
         """Decide rows of one cup, with the encoder ``head`` ticks past the pulse."""
         tick = int(rows["cup"][0] + 17) * TICKS
         codes = np.broadcast_to(np.uint8(status), len(rows)).copy()
-        n = decide(rows, codes, self.lane_on, N_VIEWS, self.scale, self.rules, self.routes, self.books, tick, tick + head, offset)
+        where = (self.scale, self.rules, self.routes, self.books, self.classifier)
+        n = decide(rows, codes, self.lane_on, N_VIEWS, *where, tick, tick + head, offset)
         assert n == (rows["outlet"] < 3).sum() == (rows["fire_tick"] >= 0).sum()
         return rows
 

@@ -127,7 +127,8 @@ BAD = {
     "no feature": (rows_of(names=()), ("run, lane and cup", "diameter_mm")),
     "nothing that differs": ([row | dict.fromkeys(SOME, 1) for row in rows_of(names=SOME)], ("no feature differs",)),
     "a fruit twice": ([*rows_of(), rows_of()[2]], ("row 242", "row 4 ")),
-    "a cup twice": ([r | {"run": "m", "lane": k % 6, "cup": k // 12} for k, r in enumerate(rows_of(names=SOME))], ("row 8", "row 2 ")),
+    "a cup twice": ([r | {"run": "m", "lane": k % 6, "cup": k // 12} for k, r in enumerate(rows_of(names=SOME))],
+                    ("row 8", "row 2 ")),
 }  # fmt: skip
 
 

@@ -84,7 +84,7 @@ def predict_proba(model: GradeModel, x: ArrayLike) -> Floats:
     return out
 
 
-def bind(model: GradeModel, names: tuple[str, ...], where: Path) -> Walk:
+def bind(model: GradeModel, names: tuple[str, ...], where: Path | str) -> Walk:
     """Return the model's loop for vectors that hold ``names``.
 
     Raises

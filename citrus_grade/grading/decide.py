@@ -7,6 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from citrus_grade.grading.features import fill
+from citrus_grade.grading.walk import Room, Walk, classify, room
 from citrus_grade.messages import Reason
 from citrus_grade.tables import BRIDGING, DOUBLE, EMPTY, UNSEEN
 
@@ -101,6 +102,17 @@ def measure(row: Any, scale: Scale) -> None:
 
 
 @njit(cache=True, nogil=True)
+def grade_class(row: Any, values: NDArray[np.float64], classifier: Walk, work: Room) -> None:
+    """Fill class and probability of one fruit, and behind its features what `plan.Plan` bounds of them."""
+    k = classifier.n_classes
+    n = len(values) - 2 * k
+    best = classify(values[:n], classifier, work, values[n : n + k])
+    row.grade_class, row.grade_probability = best, values[n + best]
+    for c in range(k):
+        values[n + k + c] = 1.0 if c == best else 0.0
+
+
+@njit(cache=True, nogil=True)
 def first_rule(values: NDArray[np.float64], rules: Rules) -> int:
     """Return the first rule whose every bound holds (half-open), -1 if none does; an unmeasured value satisfies no bound."""
     for rule in range(len(rules.low)):
@@ -182,24 +194,29 @@ def decide(
     rules: Rules,
     routes: Routes,
     books: OutletBooks,
+    classifier: Walk,
     tick: int,
     head_tick: int,
     offset: int,
 ) -> int:
     """Decide a batch: fill each `tables.DECISION` in lane order, keep the outlets' books; return how many are ejected.
 
-    ``status`` (n,) is `traits.TRAITS`'s: 0 good, 1 missing, 2 saturated, 3 out of domain.
+    ``status`` (n,) is `traits.TRAITS`'s: 0 good, 1 missing, 2 saturated, 3 out of domain. ``classifier`` may have no class.
     """
+    n_classes = classifier.n_classes
     values = np.empty(rules.low.shape[1])
+    work = room(classifier)
     default, ejected = len(routes.interval_ticks), 0
     for i in range(len(rows)):
         row = rows[i]
-        row.rule, row.outlet, row.fire_tick = -1, default, -1
+        row.grade_class, row.rule, row.outlet, row.fire_tick = -1, -1, default, -1
         if row.fruit_views > 0:
             measure(row, scale)
         bits = obstacles(row, status[i], least_views, lane_on[row.lane], rules.needs_spectrum)
         if bits == 0:
-            fill(row, values)
+            fill(row, values[: len(values) - 2 * n_classes])
+            if n_classes:
+                grade_class(row, values, classifier, work)
             rule = first_rule(values, rules)
             row.rule = rule
             bits = route(row, rule, rules, routes, books, tick, head_tick, offset) if rule >= 0 else 1 << _NO_RULE

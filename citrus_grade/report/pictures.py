@@ -104,7 +104,8 @@ def _map(axes: Axes, unrolled: Map) -> None:
 def _measurements(axes: Axes, seen: Seen, loaded: Loaded) -> None:
     axes.set_axis_off()
     assert seen.decision is not None
-    words = columns(np.array([seen.decision]), loaded.targets, loaded.plan.grades, loaded.config.outlet_names)
+    plan = loaded.plan
+    words = columns(np.array([seen.decision]), loaded.targets, plan.grades, loaded.config.outlet_names, plan.classes)
     fruit = {key: column[0] for key, column in words.items()}
     lines = [(style.say(N_("lane, cup")), f"{seen.lane}, {seen.cup}")]
     targets = [(target, f"{target}_sigma", ".2f") for target in loaded.targets]

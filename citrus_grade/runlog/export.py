@@ -110,9 +110,10 @@ class Walk:
         return cls(run_dir, config.load(run_dir / "line.toml"), start, progress)
 
     @property
-    def words(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-        """Targets, grades and outlets, as `lots.columns` asks for them."""
-        return tuple(self.start["targets"]), tuple(self.start["grades"]), tuple(self.start["outlets"])
+    def words(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+        """Targets, grades, outlets and classes, as `lots.columns` asks for them."""
+        start = self.start
+        return tuple(start["targets"]), tuple(start["grades"]), tuple(start["outlets"]), tuple(start["classes"])
 
     def entries(self, *, frames: bool, from_cup: int = 0) -> Iterator[tuple[int, Item]]:
         """Yield ``(t_ns, item)`` in the order of the log; frames only if asked for, files before ``from_cup`` left out."""

@@ -38,9 +38,11 @@ string frame_id
 _KINDS = {"i": "integer", "u": "integer", "f": "number"}
 
 
-def fruit_schema(targets: tuple[str, ...], grades: tuple[str, ...], outlets: tuple[str, ...]) -> dict[str, Any]:
+def fruit_schema(
+    targets: tuple[str, ...], grades: tuple[str, ...], outlets: tuple[str, ...], classes: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Return the JSON schema of one fruit: the columns of the fruit table. What was not measured is left out of a message."""
-    named = columns(np.zeros(1, DECISION), targets, grades, outlets)
+    named = columns(np.zeros(1, DECISION), targets, grades, outlets, classes)
     kinds = {name: _KINDS.get(np.asarray(column).dtype.kind, "string") for name, column in named.items()}
     return {"type": "object", "properties": {name: {"type": kind} for name, kind in kinds.items()}}
 
@@ -48,8 +50,15 @@ def fruit_schema(targets: tuple[str, ...], grades: tuple[str, ...], outlets: tup
 class FoxgloveFile:
     """Writes one file; use it in a ``with`` statement."""
 
-    def __init__(self, path: Path, targets: tuple[str, ...], grades: tuple[str, ...], outlets: tuple[str, ...]) -> None:
-        self._words = (targets, grades, outlets)
+    def __init__(
+        self,
+        path: Path,
+        targets: tuple[str, ...],
+        grades: tuple[str, ...],
+        outlets: tuple[str, ...],
+        classes: tuple[str, ...] = (),
+    ) -> None:
+        self._words = (targets, grades, outlets, classes)
         self._file = path.open("wb")
         self._writer = Writer(self._file, compression=CompressionType.ZSTD)
         self._writer.start(profile="", library=f"citrus_grade {__version__}")

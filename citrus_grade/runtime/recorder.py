@@ -25,7 +25,8 @@ class Recorder:
         self._begun_ns, self._serial = 0, 0
         self._log = self._open()
         self._synced = time.monotonic()
-        self.table = FruitTable(run_dir / "fruit.parquet", loaded.targets, loaded.plan.grades, loaded.config.outlet_names)
+        words = (loaded.targets, loaded.plan.grades, loaded.config.outlet_names, loaded.plan.classes)
+        self.table = FruitTable(run_dir / "fruit.parquet", *words)
         self.packout = Packout(loaded.plan.grades, loaded.config.outlet_names)
         self.alarms = Alarms()
 
