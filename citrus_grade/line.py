@@ -5,8 +5,7 @@ Live, simulated and replayed runs differ only in who calls it.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -55,7 +54,7 @@ class Artefacts:
     plans: Mapping[str, Plan]
     models: Mapping[str, SpectralModel]
     calibrations: Mapping[str, CalibrationSet]
-    classifiers: Mapping[str, GradeModel] = MappingProxyType({})
+    classifiers: Mapping[str, GradeModel] = field(default_factory=dict)
 
 
 class Line:

@@ -13,6 +13,7 @@ from citrus_grade.calibration_set import CalibrationSet
 from citrus_grade.config import LineConfig, parse
 from citrus_grade.drivers.sim.plant import SimOptions, SimPlant
 from citrus_grade.grading import plan as plans
+from citrus_grade.grading.classifier import GradeModel, arrays
 from citrus_grade.grading.plan import Plan
 from citrus_grade.line import Artefacts, Line
 from citrus_grade.messages import (
@@ -36,7 +37,7 @@ from citrus_grade.runtime.accuracy import against_truth
 from citrus_grade.runtime.demo import set_up
 from citrus_grade.spectra import bundle as bundles
 from citrus_grade.spectra.model import SpectralModel
-from citrus_grade.tables import CLARITY, DECISION, VIEW, Table, fruit_of, stack
+from citrus_grade.tables import CLARITY, DECISION, VIEW, Table, differing_fields, fruit_of, stack
 from citrus_grade.templates import LINE
 
 SECONDS = 2.0
@@ -53,6 +54,31 @@ grade = "rest"
 outlets = ["2"]
 """
 
+CLASSIFIER = GradeModel(
+    "logistic",
+    ("small", "large"),
+    ("diameter_mm", "ssc_brix"),
+    arrays(fill=[60.0, 11.0], size=[2, 1], weight=[1.0, 0.5], bias=[-62.0 - 5.5], base=[0.0]),
+    "sigmoid",
+)
+"""The logarithm of the odds of "large" is the diameter less 62 mm, and half the sugar less 11 Brix."""
+CLASS_PLAN = """
+name = "by class"
+[[rule]]
+grade = "surely large"
+outlets = ["1"]
+class = ["large"]
+probability.large = { min = 0.9 }
+[[rule]]
+grade = "large"
+outlets = ["2"]
+class = ["large"]
+[[rule]]
+grade = "small"
+outlets = ["3"]
+class = ["small"]
+"""
+
 
 class Bench:
     """A calibrated six-lane line and two simulated seconds of messages."""
@@ -63,7 +89,8 @@ class Bench:
         stored = artefacts.load(folder / "model", bundles.KIND)
         self.model: SpectralModel = bundles.from_artefact(stored)
         self.calibration = CalibrationSet.of(artefacts.load(folder / "calibration", "calibration"))
-        self.plan = plans.parse(PLAN, self.model.names, self.config.outlet_names[:-1])
+        self.plan_targets = self.model.names
+        self.plan = plans.parse(PLAN, self.plan_targets, self.config.outlet_names[:-1])
         self.plant, self.messages = self.sense(self.config)
 
     def sense(self, config: LineConfig, seed: int = 5) -> tuple[SimPlant, list[Message]]:
@@ -74,6 +101,13 @@ class Bench:
         chosen, sorted_by = calibration or self.calibration, plan or self.plan
         held = Artefacts({sorted_by.id: sorted_by}, {"ab" * 8: self.model}, {chosen.id: chosen})
         return Line(config or self.config, held, plan=sorted_by.id, calibration=chosen.id, model="ab" * 8)
+
+    def graded(self, rules: str = CLASS_PLAN) -> Line:
+        """The line with a classifier, sorted by its classes."""
+        plan = plans.parse(rules, self.plan_targets, self.config.outlet_names[:-1], classifier=CLASSIFIER)
+        held = Artefacts({plan.id: plan}, {"ab" * 8: self.model}, {self.calibration.id: self.calibration}, {"cd" * 8: CLASSIFIER})
+        ids = {"plan": plan.id, "calibration": self.calibration.id, "model": "ab" * 8, "classifier": "cd" * 8}
+        return Line(self.config, held, **ids)
 
 
 @pytest.fixture(scope="module")
@@ -398,3 +432,37 @@ def test_pulses_that_agree_on_a_far_place_move_the_line_there(bench: Bench) -> N
     outputs = outputs_of(line, [Pulse(far + k * 4096, far + k * 4096, 0) for k in range(4)])
     cups = np.concatenate([o.rows["cup"] for o in outputs if isinstance(o, Decisions)])
     assert sorted(set(cups.tolist())) == [10_000 - 17 + 2, 10_000 - 17 + 3]
+
+
+def test_a_fruit_is_sorted_by_its_class_and_says_how_sure(bench: Bench) -> None:
+    rows = decide(bench.graded(), bench.messages)
+    told = rows[rows["grade_class"] >= 0]
+    assert len(told) > 60
+    odds = told["diameter_mm"] - 62 + 0.5 * (told["trait"][:, 0] - 11)
+    large = 1 / (1 + np.exp(-odds))
+    assert np.array_equal(told["grade_class"], (large > 0.5).astype(int))
+    np.testing.assert_allclose(told["grade_probability"], np.maximum(large, 1 - large), rtol=1e-9)
+    assert np.array_equal(told["rule"], np.where(large >= 0.9, 0, np.where(large > 0.5, 1, 2)))
+    assert set(rows["classifier_id"].tolist()) == {int("cd" * 8, 16)}
+
+
+def test_a_fruit_that_cannot_be_graded_has_no_class(bench: Bench) -> None:
+    rows = decide(bench.graded(), [m for m in bench.messages if not isinstance(m, Scans)])
+    fruit = rows[rows["fruit_views"] > 0]
+    assert set(fruit["grade_class"]) == {-1}
+    assert np.isnan(fruit["grade_probability"]).all()
+    assert not (fruit["reason"] == Reason.GRADED).any()
+
+
+def test_a_classifier_that_no_rule_asks_changes_no_grade(bench: Bench) -> None:
+    with_it, without = decide(bench.graded(PLAN), bench.messages), decide(bench.line(), bench.messages)
+    assert (with_it["grade_class"] >= 0).any()
+    assert set(differing_fields(with_it, without)) <= {"grade_class", "grade_probability", "classifier_id"}
+
+
+def test_a_line_with_a_classifier_goes_on_from_its_snapshot(bench: Bench) -> None:
+    half = len(bench.messages) // 2
+    first, second = bench.graded(), bench.graded()
+    outputs_of(first, bench.messages[:half])
+    second.restore(first.snapshot())
+    assert decide(second, bench.messages[half:]).tobytes() == decide(first, bench.messages[half:]).tobytes()

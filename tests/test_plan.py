@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from citrus_grade.config import ConfigError
+from citrus_grade.grading.classifier import GradeModel, arrays
 from citrus_grade.grading.decide import Rules, first_rule
 from citrus_grade.grading.features import CAMERA, names
 from citrus_grade.grading.plan import load, parse
@@ -190,3 +191,91 @@ def test_a_file_that_is_no_text_is_named(tmp_path):
     (tmp_path / "plan.toml").write_bytes(b"\xff\xfe\x00name")
     with pytest.raises(ConfigError, match=r"plan\.toml"):
         load(tmp_path / "plan.toml", (), OUTLETS)
+
+
+NOTHING = np.zeros(3)
+CLASSIFIER = GradeModel(
+    "logistic", ("A", "B", "C"), ("diameter_mm",), arrays(fill=[0.0], size=[1, 3], weight=NOTHING, bias=NOTHING, base=NOTHING),
+    "softmax",
+)  # fmt: skip
+WITH_SUGAR = GradeModel(
+    "logistic", ("A", "B"), ("ssc_brix",), arrays(fill=[0.0], size=[1, 1], weight=[0.0], bias=[0.0], base=[0.0]), "sigmoid"
+)
+TO_1 = 'grade = "a"\noutlets = ["1"]\n'
+
+
+def graded_plan(*rules, classifier=CLASSIFIER):
+    text = 'name = "test"\n' + "".join(f"[[rule]]\n{rule}\n" for rule in rules)
+    return parse(text, TARGETS, OUTLETS, classifier=classifier)
+
+
+def rule_for(plan, probabilities, **values):
+    """The rule that takes a fruit of these probabilities; None: a fruit that was not classified."""
+    row = np.full(plan.low.shape[1], np.nan)
+    n, k = len(plan.features), len(plan.classes)
+    if probabilities is not None:
+        row[n : n + k] = probabilities
+        row[n + k :] = np.arange(k) == np.argmax(probabilities)
+    for name, value in values.items():
+        row[plan.features.index(name)] = value
+    return first_rule(row, Rules(plan.low, plan.high, plan.allowed, plan.needs_spectrum))
+
+
+def test_a_rule_takes_the_classes_it_asks_for():
+    plan = graded_plan(TO_1 + 'class = ["A", "C"]')
+    assert [rule_for(plan, row) for row in np.eye(3)] == [0, -1, 0]
+    assert rule_for(plan, None) == -1
+
+
+def test_a_rule_for_every_class_still_needs_one():
+    plan = graded_plan(TO_1 + 'class = ["A", "B", "C"]')
+    assert [rule_for(plan, row) for row in np.eye(3)] == [0, 0, 0]
+    assert rule_for(plan, None) == -1
+
+
+@given(st.floats(0, 1), st.floats(0, 0.3))
+def test_a_probability_is_bounded_and_guarded_like_any_measurement(p, guard):
+    plan = graded_plan(TO_1 + f'probability.B = {{ min = 0.5 }}\nguard = {{ "probability.B" = {guard!r} }}')
+    assert rule_for(plan, (1 - p, p, 0.0)) == (0 if p >= 0.5 + guard else -1)
+
+
+def test_class_probability_and_measurement_must_all_hold():
+    plan = graded_plan(TO_1 + 'class = ["A"]\nprobability = { A = { min = 0.7 } }\ndiameter_mm = { min = 60 }')
+    assert rule_for(plan, (0.8, 0.1, 0.1), diameter_mm=61.0) == 0
+    assert rule_for(plan, (0.6, 0.2, 0.2), diameter_mm=61.0) == -1
+    assert rule_for(plan, (0.8, 0.1, 0.1), diameter_mm=59.0) == -1
+    assert rule_for(plan, (0.1, 0.8, 0.1), diameter_mm=61.0) == -1
+
+
+def test_a_class_told_by_a_spectrum_needs_one():
+    by_class = TO_1 + 'class = ["A"]'
+    assert not graded_plan(by_class).needs_spectrum
+    assert graded_plan(by_class, classifier=WITH_SUGAR).needs_spectrum
+    assert graded_plan(TO_1 + "probability.A = { min = 0.5 }", classifier=WITH_SUGAR).needs_spectrum
+    assert not graded_plan(TO_1 + "mass_g = { min = 1 }", classifier=WITH_SUGAR).needs_spectrum
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ('class = ["A", "Z"]', ("class", "'Z'", "'A', 'B', 'C'")),
+        ('class = "A"', ("class", "no list")),
+        ("class = []", ("class", "no list")),
+        ("probability.Z = { min = 0.5 }", ("probability.Z",)),
+        ("probability = 0.5", ("probability",)),
+        ("probability.A = { mim = 0.5 }", ("probability.A", "mim")),
+        ('guard = { "probability.A" = 0.1 }', ("probability.A", "no bound")),
+    ],
+)
+def test_what_the_classifier_cannot_tell_is_refused(condition, words):
+    with pytest.raises(ConfigError) as error:
+        graded_plan(TO_1 + condition)
+    (problem,) = error.value.problems
+    for word in ("rule.0 (a)", *words):
+        assert word in problem
+
+
+def test_a_line_without_a_classifier_tells_no_class():
+    (problem,) = problems_of(TO_1 + 'class = ["A"]')
+    assert "line.toml" in problem
+    assert "probability.A" in problems_of(TO_1 + "probability.A = { min = 0.5 }")[0]

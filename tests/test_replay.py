@@ -3,18 +3,23 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from citrus_grade import artefacts
 from citrus_grade.calibration_set import KIND as CALIBRATION
 from citrus_grade.messages import Decisions, OutletReport, Pulse
 from citrus_grade.replay import PIXELS, SEAM, replay
+from citrus_grade.rundir import with_value
 from citrus_grade.runlog import LogError, LogReader, LogWriter, files, info, recover
 from citrus_grade.runlog.reader import Fed
 from citrus_grade.runtime import recorder
 from citrus_grade.runtime.session import run_line
+from citrus_grade.runtime.training import train_grade
 from citrus_grade.spectra.bundle import KIND as MODEL
 from citrus_grade.tables import fresh
 
@@ -270,3 +275,70 @@ def test_the_log_holds_what_the_plc_said(normal_run):
         zip(ordered["lane"].tolist(), ordered["cup"].tolist(), ordered["outlet"].tolist(), strict=True)
     )
     assert len(pulses) > 20
+
+
+CLASS_PLAN = """
+name = "by class"
+[[rule]]
+grade = "first"
+outlets = ["1"]
+class = ["A"]
+[[rule]]
+grade = "rest"
+outlets = ["2"]
+"""
+
+
+@pytest.fixture(scope="module")
+def classified(line_toml, normal_run, tmp_path_factory):
+    """A run whose fruit were graded by a forest learnt from labels of another run."""
+    place = tmp_path_factory.mktemp("classified")
+    folder = Path(shutil.copytree(line_toml.parent, place / "line"))
+    shutil.copytree(normal_run.folder, place / "earlier")
+    fruit = pq.read_table(place / "earlier" / "fruit.parquet").to_pylist()
+    rows = [
+        {"run": "earlier", "lane": row["lane"], "cup": row["cup"], "day": k % 3, "class": "AB"[row["diameter_mm"] > 62]}
+        for k, row in enumerate(row for row in fruit if row["fruit_views"] > 0)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), place / "labels.parquet")
+    _report, classifier_id = train_grade(place / "labels.parquet", "class", folder / "grades", order=("A", "B"), family="forest")
+    (folder / "plan.toml").write_text(CLASS_PLAN, encoding="utf-8")
+    text = (folder / "line.toml").read_text(encoding="utf-8")
+    (folder / "line.toml").write_text(with_value(text, "files", "classifier", "grades"), encoding="utf-8")
+    summary = run_line(folder / "line.toml", place / "run", profile="normal", seconds=1.5)
+    shutil.rmtree(folder)
+    return place / "run", summary, classifier_id
+
+
+def test_a_run_with_a_classifier_replays_to_the_same_bits_from_its_folder_alone(classified):
+    run, summary, classifier_id = classified
+    assert [path.name for path in (run / "classifiers").iterdir()] == [classifier_id]
+    report = replay(run)
+    assert report.first_differences == []
+    assert (report.diff_fields, report.compared) == (0, summary.cups)
+
+
+def test_the_fruit_table_tells_the_class_in_words(classified):
+    run, _summary, classifier_id = classified
+    rows = pq.read_table(run / "fruit.parquet").to_pylist()
+    graded = [row for row in rows if row["reason"] == "graded"]
+    assert {row["grade_class"] for row in graded} == {"A", "B"}
+    assert all((row["grade"] == "first") == (row["grade_class"] == "A") for row in graded)
+    assert {row["grade_class"] for row in rows if row["reason"] == "empty"} == {""}
+    assert {row["classifier_id"] for row in rows} == {classifier_id}
+    assert np.mean([(row["diameter_mm"] > 62) == (row["grade_class"] == "B") for row in graded]) > 0.9
+
+
+def test_another_plan_for_the_same_classifier_is_answered(classified, tmp_path):
+    run, _summary, _id = classified
+    (tmp_path / "plan.toml").write_text(CLASS_PLAN.replace('["A"]', '["B"]'), encoding="utf-8")
+    what_if = replay(run, plan=tmp_path / "plan.toml").what_if
+    before, after = what_if["packout_before"], what_if["packout_after"]
+    assert (after["first"], after["rest"]) == (before["rest"], before["first"])
+
+
+def test_a_run_that_lost_its_classifier_is_refused_by_name(classified, tmp_path):
+    run = copy(classified[0], tmp_path)
+    shutil.rmtree(run / "classifiers")
+    with pytest.raises(artefacts.ArtefactError, match="classifiers"):
+        replay(run)
