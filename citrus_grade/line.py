@@ -160,6 +160,8 @@ class Line:
         self._scale = Scale(self._optics, calibration.scale, calibration.scale_sigma_mm, calibration.density_g_per_ml)
         self._books = OutletBooks(state.due_tick, state.outlet_open, state.outlet_sound, state.last_cup)
         graded_by = self.artefacts.classifiers[state.classifier_id] if state.classifier_id else None
+        if self._plan.classes != (graded_by.classes if graded_by else ()):
+            raise ValueError(f"plan {state.plan_id} asks for classes {self._plan.classes}, not those of the line's classifier")
         self._classifier = bind(graded_by, self._plan.features, state.classifier_id) if graded_by else nobody()
         self._blank["classifier_id"] = int(state.classifier_id or "0", 16)
         self._blank["model_id"] = int(state.model_id or "0", 16)

@@ -456,8 +456,15 @@ def test_a_fruit_that_cannot_be_graded_has_no_class(bench: Bench) -> None:
 
 def test_a_classifier_that_no_rule_asks_changes_no_grade(bench: Bench) -> None:
     with_it, without = decide(bench.graded(PLAN), bench.messages), decide(bench.line(), bench.messages)
+    assert with_it["rule"].max() >= 1
     assert (with_it["grade_class"] >= 0).any()
     assert set(differing_fields(with_it, without)) <= {"grade_class", "grade_probability", "classifier_id"}
+
+
+def test_a_plan_for_other_classes_is_no_plan_of_this_line(bench: Bench) -> None:
+    held = Artefacts({bench.plan.id: bench.plan}, {}, {bench.calibration.id: bench.calibration}, {"cd" * 8: CLASSIFIER})
+    with pytest.raises(ValueError, match="classes"):
+        Line(bench.config, held, plan=bench.plan.id, calibration=bench.calibration.id, classifier="cd" * 8)
 
 
 def test_a_line_with_a_classifier_goes_on_from_its_snapshot(bench: Bench) -> None:

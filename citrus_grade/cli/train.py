@@ -147,7 +147,8 @@ def _tell(report: "GradeReport") -> None:
     kappa = report.kappa
     if report.both:
         text = _(
-            "weighted kappa on {n:,} fruit: with the first grader {first:.2f}, with the second {second:.2f}; the two {two:.2f}"
+            "weighted kappa on {n:,} fruit: classifier and first grader {first:.2f}, classifier and second {second:.2f},"
+            " the two graders {two:.2f}"
         )
         told = {"first": kappa["classifier_first"], "second": kappa["classifier_second"], "two": kappa["graders"]}
         out.text(text.format(n=report.both, **told))
