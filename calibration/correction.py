@@ -1,7 +1,7 @@
 """Slope and bias from sample fruit of known sugar or acid: how much of them to believe is chosen by leave-one-out.
 
 A lane's bias is a part that all lanes share (a new season, a new reference) and a part of its own (its spectrometer). Both are
-shrunk by how well the samples tell them, so that a correction from a few fruit harms nobody; the spread of the lanes' own parts is
+shrunk by how well the samples tell them: a correction from a few fruit harms nobody. The spread of the lanes' own parts is
 estimated from the lanes. The slope is of all lanes together: twenty fruit a lane cannot tell the slopes of lanes apart.
 """
 
