@@ -126,7 +126,7 @@ def _huber(y: Floats, design: Floats, n_lanes: int) -> tuple[Floats, Floats, Flo
     Covariance: tau^2 (X'X)^-1 with tau^2 = scale^2 mean(psi^2) / mean(psi')^2 and his small-sample factor
     (Huber and Ronchetti 2009, Robust Statistics, 7.6).
     """
-    beta = np.linalg.lstsq(design, y, rcond=None)[0]
+    beta = np.asarray(np.linalg.lstsq(design, y, rcond=None)[0], np.float64)
     scale = 0.0
     for _turn in range(TURNS):
         residual = y - design @ beta
@@ -136,7 +136,7 @@ def _huber(y: Floats, design: Floats, n_lanes: int) -> tuple[Floats, Floats, Flo
         weight = np.minimum(1.0, HUBER * scale / np.maximum(np.abs(residual), 1e-300))
         weighted = design * weight[:, None]
         step = np.linalg.lstsq(weighted.T @ design, weighted.T @ residual, rcond=None)[0]
-        beta = beta + step
+        beta = np.asarray(beta + step, np.float64)
         if np.abs(step).max() <= 1e-10 * scale:
             break
     residual = y - design @ beta
@@ -146,7 +146,7 @@ def _huber(y: Floats, design: Floats, n_lanes: int) -> tuple[Floats, Floats, Flo
     n, p = design.shape
     factor = 1 + p / n * (1 - share) / share
     tau2 = factor**2 * float(clipped @ clipped) / (n - p) / share**2
-    covariance = tau2 * np.linalg.pinv(design.T @ design)
+    covariance = np.asarray(tau2 * np.linalg.pinv(design.T @ design), np.float64)
     return beta[:n_lanes], covariance[:n_lanes, :n_lanes], residual
 
 
