@@ -34,6 +34,26 @@ class Map:
         return Path(path.coefs @ self.matrix.T, path.intercepts + path.coefs @ self.offset)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Projection:
+    """projected = spectra less what of them lies along ``directions`` (n_directions, n_wavelengths), which are orthonormal."""
+
+    directions: Floats
+
+    def __call__(self, x: Floats) -> Floats:
+        """Return spectra (n, n_wavelengths), projected."""
+        return np.asarray(x - (x @ self.directions.T) @ self.directions, np.float64)
+
+    @property
+    def matrix(self) -> Floats:
+        """The symmetric projector (n_wavelengths, n_wavelengths)."""
+        return np.asarray(np.eye(self.directions.shape[1]) - self.directions.T @ self.directions, np.float64)
+
+    def fold(self, path: Path) -> Path:
+        """Return the models that give of plain spectra what ``path`` gives of projected ones."""
+        return Path(self(path.coefs), path.intercepts)
+
+
 def direct(master: Floats, slave: Floats) -> Map:
     """Direct standardisation: every master channel from all of the slave's, by least squares of least norm.
 
@@ -67,7 +87,7 @@ def piecewise(master: Floats, slave: Floats, half_points: int, ridge: float = RI
     return Map(matrix, master.mean(0) - centre @ matrix)
 
 
-def away_from(differences: Floats, n_directions: int) -> Map:
+def away_from(differences: Floats, n_directions: int) -> Projection:
     """External parameter orthogonalisation: the projector that takes the ``n_directions`` largest of ``differences`` out.
 
     Parameters
@@ -77,9 +97,7 @@ def away_from(differences: Floats, n_directions: int) -> Map:
 
     Source: Roger, Chauchard and Bellon-Maurel 2003, Chemometrics and Intelligent Laboratory Systems 66, 191.
     """
-    directions = np.linalg.svd(differences, full_matrices=False)[2][:n_directions]
-    n_channels = differences.shape[1]
-    return Map(np.eye(n_channels) - directions.T @ directions, np.zeros(n_channels))
+    return Projection(np.linalg.svd(differences, full_matrices=False)[2][:n_directions])
 
 
 def of_each(spectra: Floats, fruit: NDArray[np.generic]) -> Floats:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from citrus_grade.calibration.errors import refuse
 from citrus_grade.calibration.pls import fit_path
-from citrus_grade.calibration.standardise import Map, away_from, of_each
+from citrus_grade.calibration.standardise import Projection, away_from, of_each
 from citrus_grade.words import _
 
 Floats = NDArray[np.float64]
@@ -35,7 +35,7 @@ class Steadied:
     prediction, ``wobble`` root mean square of how far a fruit's predictions move with its temperature.
     """
 
-    away: Map
+    away: Projection
     n_directions: int
     n_components: int
     error: Floats
