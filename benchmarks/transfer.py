@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy.signal import savgol_filter
 
 from benchmarks.machine import machine, one_core
-from citrus_grade.calibration.axis import interpolation, overlap
+from citrus_grade.calibration.axis import overlap
 from citrus_grade.calibration.transfer import METHODS, Spectra, Transferred, Values, transfer
+from citrus_grade.spectra.bands import interpolation, matrix_of
 
 Floats = NDArray[np.float64]
 
@@ -65,7 +66,7 @@ def measure(nir: Path, splits: int) -> dict[str, dict[str, float]]:
         names = ("F750", "F750_wl", "Scio", "Scio_wl", "ref")
         f750, f750_nm, scio, scio_nm, reference = (file[name].astype(np.float64) for name in names)
     known, shared = np.isfinite(reference[:, 0]), overlap(f750_nm, scio_nm)
-    on_axis = scio[known] @ interpolation(scio_nm, f750_nm[shared])
+    on_axis = scio[known] @ matrix_of(interpolation(scio_nm, f750_nm[shared]), len(scio_nm))
     figures["sugarcane sugar, F750 to SCiO"] = _task(f750[known][:, shared], on_axis, reference[known, 0], 30, 15, splits)
     return figures
 

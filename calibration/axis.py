@@ -1,4 +1,4 @@
-"""Spectra of one instrument on another's wavelengths, as matrices that fold into a model."""
+"""What two instruments measure in common."""
 
 from typing import Final
 
@@ -35,16 +35,3 @@ def overlap(master_nm: Floats, slave_nm: Floats) -> NDArray[np.bool_]:
         ends = {"m0": master_nm[0], "m1": master_nm[-1], "s0": slave_nm[0], "s1": slave_nm[-1]}
         refuse([text.format(n=int(inside.sum()), least=LEAST_SHARED, **ends)])
     return inside
-
-
-def interpolation(own_nm: Floats, axis_nm: Floats) -> Floats:
-    """Return the matrix (n_own, n_axis) of linear interpolation: spectra @ matrix lie on ``axis_nm``.
-
-    Both increase, and the axis lies inside the range of ``own_nm``.
-    """
-    right = np.clip(np.searchsorted(own_nm, axis_nm), 1, len(own_nm) - 1)
-    share = (axis_nm - own_nm[right - 1]) / (own_nm[right] - own_nm[right - 1])
-    matrix = np.zeros((len(own_nm), len(axis_nm)))
-    at = np.arange(len(axis_nm))
-    matrix[right - 1, at], matrix[right, at] = 1 - share, share
-    return matrix

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from citrus_grade.models.pls import Fold, Pls, fit_folds
+from citrus_grade.calibration.pls import Fold, Pls, fit_folds
 from citrus_grade.models.score_models import ScoreModel
 from citrus_grade.spectra.bands import matrix_of
-from citrus_grade.spectra.model import Domain, Gaussians, Preprocessing, SpectralModel, Target, no_corrections
+from citrus_grade.spectra.model import Domain, Gaussians, Preprocessing, Rows, SpectralModel, Target, no_corrections
 
 Floats = NDArray[np.float64]
 
@@ -41,7 +41,13 @@ class Limits:
 
 
 def assemble(
-    made: Preprocessing, removed: Floats, targets: Sequence[Fitted], components: int, limits: Limits, training: Mapping[str, Any]
+    made: Preprocessing,
+    removed: Floats,
+    targets: Sequence[Fitted],
+    components: int,
+    limits: Limits,
+    training: Mapping[str, Any],
+    rows: Rows | None = None,
 ) -> SpectralModel:
     """Return the spectral model.
 
@@ -64,7 +70,7 @@ def assemble(
         q_limit=limits.q,
     )
     folded = tuple(_target(kept, one) for one in targets)
-    return SpectralModel(made, folded, domain, (), no_corrections(len(targets)), training)
+    return SpectralModel(made, folded, domain, (), no_corrections(len(targets)), training, rows)
 
 
 def _target(kept: Floats, one: Fitted) -> Target:

@@ -1,7 +1,7 @@
 """How absorbance is prepared: which wavelengths, which normalisation, which derivative; and which of these are worth trying."""
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,10 @@ class Recipe:
     scatter: str
     derivative: int
     points: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a card keeps it."""
+        return asdict(self)
 
     def __str__(self) -> str:
         derivative = f"SG({self.points}, 2, {self.derivative})" if self.points > 1 else "no derivative"

@@ -1,6 +1,6 @@
 """Which recipe, which family, how many components: grouped cross-validation, and the simpler model within 3 %."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold, KFold
 
-from citrus_grade.models import pls, recipes
-from citrus_grade.models.pls import Fold, Pls
+from citrus_grade.calibration import pls
+from citrus_grade.calibration.pls import Fold, Pls
+from citrus_grade.models import recipes
 from citrus_grade.models.recipes import Recipe
 from citrus_grade.models.score_models import (
     Kernel,
@@ -76,6 +77,18 @@ class Dials:
     kernel: Kernel
     cost: float
     wider: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return them as a card keeps them."""
+        kernel = self.kernel
+        variances = {"line": kernel.line, "gauss": kernel.gauss, "noise": kernel.noise}
+        return {**variances, "stretch": kernel.stretch.tolist(), "cost": self.cost, "wider": self.wider}
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> "Dials":
+        """Return what `to_dict` told."""
+        kernel = Kernel(told["line"], told["gauss"], told["noise"], np.array(told["stretch"]))
+        return cls(kernel, told["cost"], told["wider"])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from citrus_grade import __version__
-from citrus_grade.models import pls, recipes
+from citrus_grade.calibration import pls
+from citrus_grade.calibration.pls import Fold
+from citrus_grade.models import recipes
 from citrus_grade.models.assemble import Fitted, assemble, domain_limits
-from citrus_grade.models.pls import Fold
 from citrus_grade.models.recipes import Recipe
+from citrus_grade.models.score_models import MOST_POINTS, representative
 from citrus_grade.models.search import (
     SHORTLIST,
     Prepared,
@@ -28,7 +30,7 @@ from citrus_grade.models.search import (
     search_pls,
     search_scores,
 )
-from citrus_grade.spectra.model import SpectralModel
+from citrus_grade.spectra.model import Rows, SpectralModel
 from citrus_grade.spectra.traits import MAX_TARGETS
 
 Floats = NDArray[np.float64]
@@ -38,6 +40,8 @@ LEAST: Final = 20
 """Fruit below which no model is made."""
 MORE_COMPONENTS, LEAST_COMPONENTS, MOST_COMPONENTS = 4, 8, 16
 """The nonlinear families take so many components more than PLS, within bounds: their lengths switch off what is noise."""
+MOST_KEPT: Final = 1_000_000
+"""Absorbances of the training that a bundle keeps at most."""
 SUSPECT: Final = 4.5
 """A reference so many robust standard deviations off what the other fruit say is named in the story."""
 
@@ -112,7 +116,16 @@ def _train(
     suspects = _suspects(batch.reference - said)
     told = _story(batch, names, tried, chosen, reference_error, suspects) | story
     nothing = np.zeros((0, ready.features.shape[1]))
-    return Trained(assemble(made, nothing, fitted, k, limits, told), tried, chosen, said, suspects)
+    model = assemble(made, nothing, fitted, k, limits, told, rows_of(batch, said[:, 0]))
+    return Trained(model, tried, chosen, said, suspects)
+
+
+def rows_of(batch: Samples, order: Floats) -> Rows:
+    """Return the batch to be kept in a bundle, or as many representative fruit of it as `MOST_KEPT` allows."""
+    most = min(MOST_POINTS, MOST_KEPT // batch.absorbance.shape[1])
+    rows = representative(order, most)
+    groups = None if batch.groups is None else np.asarray(batch.groups).astype(np.str_)[rows]
+    return Rows(np.array(batch.wavelength_nm), batch.absorbance[rows].astype(np.float32), np.array(batch.reference[rows]), groups)
 
 
 def _check(batch: Samples, names: Sequence[str]) -> None:
@@ -182,19 +195,12 @@ def _domain_components(found: Sequence[Tried], chosen: Tried) -> int:
 
 def _fit(ready: Prepared, y: Floats, name: str, one: Tried) -> Fitted:
     narrow = pls.fit(ready.narrow, y, one.components)
-    fit = widen(narrow, ready)
+    fit = narrow.turned(ready.features.mean(0), ready.turn)
     model = None
     if one.dials is not None:
         model = score_model(one.family, narrow, narrow.scores(ready.narrow, one.components), y, one.dials)
     unit = UNITS.get(name.rpartition("_")[2], "")
     return Fitted(name, unit, fit, one.components, model, one.rmse, y - one.said)
-
-
-def widen(narrow: pls.Pls, ready: Prepared) -> pls.Pls:
-    """Return a fit on narrow features as one on the features themselves."""
-    turn = ready.turn
-    centre = ready.features.mean(0) + turn @ narrow.centre
-    return pls.Pls(centre, narrow.mean, turn @ narrow.rotations, turn @ narrow.loadings, narrow.answers, narrow.sd)
 
 
 def _suspects(errors: Floats) -> list[int]:
@@ -214,8 +220,10 @@ def _story(
     per_target = {
         name: {
             "recipe": str(one.recipe),
+            "preparation": one.recipe.to_dict(),
             "family": one.family,
             "components": one.components,
+            "dials": None if one.dials is None else one.dials.to_dict(),
             "rmsecv": one.rmse,
             "r2cv": float(1.0 - one.rmse**2 / y.var()),
             "best": _best_of(found),

@@ -1,23 +1,12 @@
-"""Spectra of one instrument on another's wavelengths."""
+"""What two instruments measure in common."""
 
 import numpy as np
 import pytest
 
-from citrus_grade.calibration.axis import interpolation, overlap
+from citrus_grade.calibration.axis import overlap
 from citrus_grade.calibration.errors import CalibrationError
 
 MASTER_NM, SLAVE_NM = np.arange(450.0, 1141, 3), np.arange(740.0, 1071)
-
-
-def test_interpolation_is_numpys():
-    axis_nm = MASTER_NM[overlap(MASTER_NM, SLAVE_NM)]
-    spectra = np.random.default_rng(1).normal(0, 1, (4, len(SLAVE_NM)))
-    theirs = np.array([np.interp(axis_nm, SLAVE_NM, row) for row in spectra])
-    assert spectra @ interpolation(SLAVE_NM, axis_nm) == pytest.approx(theirs, abs=1e-12)
-
-
-def test_its_own_axis_is_left_alone():
-    assert np.array_equal(interpolation(SLAVE_NM, SLAVE_NM), np.eye(len(SLAVE_NM)))
 
 
 def test_the_overlap_lies_inside_both():

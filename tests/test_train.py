@@ -8,7 +8,8 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
 from sklearn.svm import SVR
 
-from citrus_grade.models import pls, recipes
+from citrus_grade.calibration import pls
+from citrus_grade.models import recipes
 from citrus_grade.models import train as training
 from citrus_grade.models.assemble import Fitted, Limits, assemble
 from citrus_grade.models.recipes import Recipe

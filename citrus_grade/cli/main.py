@@ -22,6 +22,8 @@ from citrus_grade.cli import (
     simulate,
     train,
     train_spectra,
+    transfer,
+    upkeep,
     version,
 )
 from citrus_grade.cli.errors import BadInput
@@ -36,7 +38,7 @@ app = typer.Typer(
 )
 
 
-for module in (demo, init, simulate, run, replay, measure, predict):
+for module in (demo, init, simulate, run, replay, measure, predict, upkeep, transfer):
     app.command(module.__name__.rpartition(".")[2], cls=Verb, help=module.HELP, epilog=module.EXAMPLES)(module.verb)
 app.add_typer(calibrate.app, name="calibrate", cls=Verbs, help=calibrate.HELP, epilog=calibrate.EXAMPLES)
 app.add_typer(train_spectra.app, name="train", cls=Verbs, help=train.HELP, epilog=train.EXAMPLES)

@@ -49,9 +49,9 @@ class Source:
         return table if self.references is None else join(self.references, table)
 
 
-def batches(source: Source, targets: Sequence[str], least: int = LEAST) -> list[Batch]:
-    """Return a batch of the rows that have every target, once per target."""
-    table = source.read()
+def batches(source: Source, targets: Sequence[str], least: int = LEAST, near_to: SpectralModel | None = None) -> list[Batch]:
+    """Return a batch of the rows that have every target, once per target; of no more wavelengths than a model needs."""
+    table = source.read() if near_to is None else near(source.read(), near_to.wavelength_nm)
     known = np.all([np.isfinite(table.numbers(target)) for target in targets], axis=0)
     rows = table.rows(known) if len(targets) > 1 else table
     return [
@@ -136,11 +136,6 @@ def to_model(model: SpectralModel, path: Path, wavelength_nm: Floats, absorbance
     return np.ascontiguousarray(absorbance @ matrix_of(made, len(wavelength_nm)))
 
 
-def reach(model: SpectralModel) -> tuple[float, float]:
-    """Return the part of a table a model needs, with room to interpolate."""
-    return float(model.wavelength_nm[0]) - BEYOND_NM, float(model.wavelength_nm[-1]) + BEYOND_NM
-
-
 def kind_of(model: SpectralModel, kind: Kind | None) -> Kind | None:
     """Return what a table's signal is taken for: what the caller says, else what the model's own table was."""
     return kind if kind is not None else model.training.get("signal")
@@ -180,22 +175,23 @@ def predict_table(model_path: Path, source: Source, lane: str | None = None) -> 
     """
     model, model_id = load_bundle(model_path)
     own = replace(source, kind=kind_of(model, source.kind))
-    rows = unlabelled(_near(own.read(), model), own.id, kind=own.kind)
+    rows = unlabelled(near(own.read(), model.wavelength_nm), own.id, kind=own.kind)
     absorbance = to_model(model, rows.path, rows.wavelength_nm, rows.absorbance)
-    return Predicted(model, model_id, rows, predict_absorbance(model, absorbance, lanes_of(model, rows.columns, lane)))
+    lanes = lanes_of(rows.columns, lane) if model.lanes else None
+    return Predicted(model, model_id, rows, predict_absorbance(model, absorbance, lanes))
 
 
-def _near(table: SpectraTable, model: SpectralModel) -> SpectraTable:
-    """Cut a table to what the model needs, for elsewhere it may hold anything; a table that lacks it is told later."""
-    low, high = reach(model)
+def near(table: SpectraTable, wavelength_nm: Floats) -> SpectraTable:
+    """Cut a table to what a model needs, for elsewhere it may hold anything; a table that lacks it is told later."""
+    low, high = float(wavelength_nm[0]) - BEYOND_NM, float(wavelength_nm[-1]) + BEYOND_NM
     inside = (table.wavelength_nm >= low) & (table.wavelength_nm <= high)
     return table.between(low, high) if inside.sum() >= 4 else table
 
 
-def lanes_of(model: SpectralModel, columns: Mapping[str, Any], lane: str | None) -> list[str] | None:
-    """Return the lane of each row, None where nothing depends on it."""
+def lanes_of(columns: Mapping[str, Any], lane: str | None) -> list[str] | None:
+    """Return the lane of each row, None where no column names it."""
     name = lane if lane is not None else "lane"
-    if not model.lanes or (lane is None and name not in columns):
+    if lane is None and name not in columns:
         return None
     if name not in columns:
         raise SpectraTableError(

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from citrus_grade.spectra.bands import Band, band
-from citrus_grade.spectra.model import Domain, Gaussians, Preprocessing, SpectralModel, Target
+from citrus_grade.spectra.model import Domain, Gaussians, Preprocessing, Rows, SpectralModel, Target
 from citrus_grade.spectra.scatter import FITTED, NONE, SNV
 from citrus_grade.words import _
 
@@ -60,6 +60,16 @@ def _arrays(model: SpectralModel) -> Iterator[tuple[str, NDArray[Any]]]:
         if target.gaussians is not None:
             for name in _GAUSSIANS:
                 yield f"target{j}_gaussian_{name}", getattr(target.gaussians, name)
+    if model.rows is not None:
+        yield from _rows_arrays(model.rows)
+
+
+def _rows_arrays(rows: Rows) -> Iterator[tuple[str, NDArray[Any]]]:
+    yield "rows_nm", rows.wavelength_nm
+    yield "rows_absorbance", rows.absorbance
+    yield "rows_reference", rows.reference
+    if rows.groups is not None:
+        yield "rows_group", rows.groups
 
 
 def from_artefact(stored: Stored) -> SpectralModel:
@@ -82,13 +92,18 @@ def from_artefact(stored: Stored) -> SpectralModel:
             q_limit=float(card["domain"]["q_limit"]),
             **parts,
         )
-        return SpectralModel(made, targets, domain, tuple(card["lanes"]), arrays["corrections"], card["training"])
+        rows = _rows(arrays) if "rows_absorbance" in arrays else None
+        return SpectralModel(made, targets, domain, tuple(card["lanes"]), arrays["corrections"], card["training"], rows)
     except KeyError as error:
         raise ValueError(
             _("not a spectral model of this version: {name} is missing from its card or arrays; train it again").format(
                 name=error.args[0]
             )
         ) from error
+
+
+def _rows(arrays: Mapping[str, NDArray[Any]]) -> Rows:
+    return Rows(arrays["rows_nm"], arrays["rows_absorbance"], arrays["rows_reference"], arrays.get("rows_group"))
 
 
 def _band(arrays: Mapping[str, NDArray[Any]], name: str) -> Band:

@@ -82,6 +82,20 @@ class Domain:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """What a model was made from, or a representative part: enough to fit it anew with other fruit or for another instrument.
+
+    ``wavelength_nm`` (p,), more than the model itself needs; ``absorbance`` (n, p) float32; ``reference`` (n, n_targets);
+    ``groups`` (n,), None where nobody named any.
+    """
+
+    wavelength_nm: Floats
+    absorbance: NDArray[np.float32]
+    reference: Floats
+    groups: NDArray[np.str_] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SpectralModel:
     """Preprocessing, one or two targets, a domain, corrections of lanes, and the story of how it was made.
 
@@ -95,6 +109,7 @@ class SpectralModel:
     lanes: tuple[str, ...]
     corrections: Floats
     training: Mapping[str, Json]
+    rows: Rows | None = None
     plan: Plan = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

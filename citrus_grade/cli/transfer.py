@@ -1,0 +1,62 @@
+"""``citrus-grade transfer``: a model moved to another spectrometer."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from citrus_grade.cli import errors, out
+from citrus_grade.cli.options import Json
+from citrus_grade.cli.source import Bundle, Id, KindOption
+from citrus_grade.words import N_, _
+
+HELP = N_(
+    "Move a model to another spectrometer by samples measured on both.\n\n"
+    "Samples are told by their ids, or by their order where the tables have none in common. Every way is tried on samples it was"
+    " made without. References in either table are used if there are any; otherwise the model's own values on the master are."
+)
+EXAMPLES = "citrus-grade transfer model master.csv slave.csv --target brix --out model-lane-7"
+
+
+def verb(
+    bundle: Bundle,
+    master: Annotated[Path, typer.Argument(metavar="MASTER", help=N_("The samples' spectra on the model's own spectrometer."))],
+    slave: Annotated[Path, typer.Argument(metavar="SLAVE", help=N_("The same samples' spectra on the other one."))],
+    to: Annotated[Path, typer.Option("--out", metavar="DIR", help=N_("New folder for the model."))],
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target", metavar="COL", help=N_("Column of references, one for each target; otherwise by the targets' names.")
+        ),
+    ] = None,
+    kind: KindOption = None,
+    master_matrix: Annotated[
+        str | None, typer.Option("--master-matrix", metavar="NAME", help=N_("Of an NPZ, the master's."))
+    ] = None,
+    slave_matrix: Annotated[
+        str | None, typer.Option("--slave-matrix", metavar="NAME", help=N_("Of an NPZ, the slave's."))
+    ] = None,
+    id_column: Id = None,
+    as_json: Json = False,
+) -> int:
+    """Choose the way, tell, and write the bundle."""
+    from citrus_grade.cli.progress import counting
+    from citrus_grade.runtime.spectral import Source
+    from citrus_grade.runtime.upkeep import move_to
+
+    ours = Source(master, master_matrix, id=id_column, kind=kind)  # type: ignore[arg-type]  # parsed by choice
+    theirs = Source(slave, slave_matrix, id=id_column, kind=kind)  # type: ignore[arg-type]  # parsed by choice
+    with counting(_("moving the model")):
+        model, found, model_id = move_to(bundle, ours, theirs, target or [], to)
+    if as_json:
+        told = dict(zip(model.names, model.training["transfer"], strict=True))
+        out.as_json({"model_id": model_id, "targets": told, "written": [str(to)]})
+        return errors.DONE
+    for name, one in zip(model.names, found, strict=True):
+        rows = [[_(way), f"{rmse:.3g}", _("chosen") if way == one.method else ""] for way, rmse in one.rmse.items()]
+        n = model.training["transfer"][0]["samples"]
+        title = _("{name}: {n} samples on both spectrometers; {way}").format(name=name, n=n, way=one.option)
+        out.table(title, [_("way"), _("RMSE of samples left out"), ""], rows)
+        out.text(one.reason)
+    out.text(_("written: {path}").format(path=to))
+    return errors.DONE

@@ -1,0 +1,140 @@
+"""Bundles kept true: sample fruit in, a new bundle out; a model moved to another spectrometer."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from citrus_grade import artefacts
+from citrus_grade.artefacts import ArtefactError
+from citrus_grade.calibration.transfer import Transferred
+from citrus_grade.models.batch import Batch, Unlabelled, unlabelled
+from citrus_grade.models.transfer import Pairs, move
+from citrus_grade.models.upkeep import Kept, upkeep
+from citrus_grade.runtime.spectral import Source, batches, kind_of, lanes_of, load_bundle, near, to_model
+from citrus_grade.spectra import bundle
+from citrus_grade.spectra.model import SpectralModel
+from citrus_grade.spectra_table import SpectraTable, SpectraTableError
+from citrus_grade.words import _
+
+Floats = NDArray[np.float64]
+
+LEAST_FRUIT = 5
+
+
+def keep_up(
+    model_path: Path, source: Source, columns: Sequence[str], lane: str | None, out: Path
+) -> tuple[SpectralModel, list[Kept], list[Batch], str]:
+    """Bring a model up to date with sample fruit and write the new bundle.
+
+    Parameters
+    ----------
+    columns : of the reference of each of the model's targets. lane : column of lanes, by default ``lane`` where there is one.
+
+    Raises
+    ------
+    ArtefactError, SpectraTableError, CalibrationError : what cannot be used, with the remedy; nothing is written then.
+    """
+    free(out)
+    model, model_id = load_bundle(model_path)
+    named(model, columns, model_path)
+    found = batches(replace(source, kind=kind_of(model, source.kind)), columns, LEAST_FRUIT, near_to=model)
+    first = found[0]
+    absorbance = to_model(model, first.path, first.wavelength_nm, first.absorbance)
+    lanes = lanes_of(first.columns, lane)
+    made, done = upkeep(model, absorbance, [batch.reference for batch in found], lanes)
+    made = replace(made, training=dict(made.training) | {"kept_up_from": model_id})
+    return made, done, found, artefacts.save(out, bundle.KIND, *bundle.to_artefact(made))
+
+
+def move_to(
+    model_path: Path, master: Source, slave: Source, columns: Sequence[str], out: Path
+) -> tuple[SpectralModel, list[Transferred], str]:
+    """Move a model to another spectrometer by samples measured on both, and write the new bundle.
+
+    Samples are told by their ids where both tables name them, else by their order.
+
+    Parameters
+    ----------
+    columns : of references in either table, one per target; a target's own name where none is given; a target without one
+        takes what the model says of the master's spectrum.
+
+    Raises
+    ------
+    ArtefactError, SpectraTableError, CalibrationError : what cannot be used, with the remedy; nothing is written then.
+    """
+    free(out)
+    model, model_id = load_bundle(model_path)
+    if columns:
+        named(model, columns, model_path)
+    kind = kind_of(model, master.kind)
+    here, there = near(master.read(), model.rows.wavelength_nm if model.rows else model.wavelength_nm), slave.read()
+    ours, theirs = unlabelled(here, master.id, kind=kind), unlabelled(there, slave.id, kind=slave.kind or kind)
+    a, b = _paired(ours, theirs)
+    wanted = [columns[j] if columns else name for j, name in enumerate(model.names)]
+    reference = [_reference(name, (here, a), (there, b), given=bool(columns)) for name in wanted]
+    pairs = Pairs(ours.wavelength_nm, ours.absorbance[a], theirs.wavelength_nm, theirs.absorbance[b], reference)
+    made, found = move(model, pairs)
+    made = replace(made, training=dict(made.training) | {"moved_from": model_id, "signal": theirs.kind.kind})
+    return made, found, artefacts.save(out, bundle.KIND, *bundle.to_artefact(made))
+
+
+def free(out: Path) -> None:
+    """Refuse a folder that holds something.
+
+    Raises
+    ------
+    ArtefactError : it does.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise ArtefactError(_("{folder}: holds something already; name a new folder").format(folder=out))
+
+
+def named(model: SpectralModel, columns: Sequence[str], path: Path) -> None:
+    """Refuse another number of columns than the model has targets.
+
+    Raises
+    ------
+    SpectraTableError : it differs.
+    """
+    if len(columns) != len(model.names):
+        raise SpectraTableError(
+            _("{path}: predicts {names}; name a column of references for each with --target, in this order").format(
+                path=path, names=", ".join(model.names)
+            )
+        )
+
+
+def _paired(ours: Unlabelled, theirs: Unlabelled) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of both tables that are the same sample."""
+    at = {name: row for row, name in enumerate(theirs.ids.tolist())}
+    both = [(row, at[name]) for row, name in enumerate(ours.ids.tolist()) if name in at]
+    if len(both) >= 2:
+        a, b = np.array(both, np.int64).T
+        return a, b
+    if len(ours.ids) == len(theirs.ids):
+        return np.arange(len(ours.ids)), np.arange(len(ours.ids))
+    raise SpectraTableError(
+        _(
+            "{a} has {n} samples, {b} has {m}, and no ids in common: name their column with --id, or bring both into one order"
+        ).format(a=ours.path, b=theirs.path, n=len(ours.ids), m=len(theirs.ids))
+    )
+
+
+def _reference(
+    name: str, ours: tuple[SpectraTable, NDArray[np.int64]], theirs: tuple[SpectraTable, NDArray[np.int64]], *, given: bool
+) -> Floats | None:
+    for table, rows in (ours, theirs):
+        if name in table.columns:
+            values = table.numbers(name)[rows]
+            if np.isfinite(values).all():
+                return values
+    if given:
+        raise SpectraTableError(
+            _(
+                "{a}, {b}: no column {name!r} with a value for every sample; leave --target out to use the model's own values"
+            ).format(a=ours[0].path, b=theirs[0].path, name=name)
+        )
+    return None

@@ -1,0 +1,169 @@
+"""A bundle for one spectrometer -> a bundle for another, from samples measured on both.
+
+The ways are `calibration.transfer`'s; here the choice is made on samples left out, and folded into a bundle.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from citrus_grade.calibration import pls
+from citrus_grade.calibration.axis import overlap
+from citrus_grade.calibration.transfer import Spectra, Transferred, Values, transfer
+from citrus_grade.models import recipes, refit
+from citrus_grade.models.assemble import Fitted, assemble, domain_limits
+from citrus_grade.models.recipes import Recipe
+from citrus_grade.spectra.bands import interpolation, matrix_of
+from citrus_grade.spectra.model import Preprocessing, Rows, SpectralModel, Target
+from citrus_grade.spectra.predict import predict_absorbance
+
+Floats = NDArray[np.float64]
+
+WIDTHS: Final = (7, 13)
+FOLDS: Final = 10
+MOST_OF_IT: Final = 0.6
+"""The model's own range is kept where it is so much of what both spectrometers measure."""
+SAME: Final = 1e-5
+"""Absorbance within which a sample's master spectrum is one of the training's."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """Samples on both spectrometers: ``master`` (m, p) at ``master_nm``, ``slave`` (m, q) at ``slave_nm``, absorbance;
+    ``reference`` (m,) of each target, None where the laboratory did not measure it."""
+
+    master_nm: Floats
+    master: Floats
+    slave_nm: Floats
+    slave: Floats
+    reference: Sequence[Floats | None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Option:
+    """One preprocessing: ``spectra`` as features, ``narrow`` the same in as few numbers as there are rows, about ``centre``."""
+
+    made: Preprocessing
+    spectra: Spectra
+    narrow: Spectra
+    centre: Floats
+    turn: Floats
+
+
+def move(model: SpectralModel, pairs: Pairs) -> tuple[SpectralModel, list[Transferred]]:
+    """Return a model for the slave, and how each target was come by; all share the preprocessing the first one chooses.
+
+    Raises
+    ------
+    CalibrationError : too few samples, or spectrometers that have too little in common. RefitError : no rows in the bundle.
+    """
+    with threadpool_limits(1):
+        return _move(model, pairs)
+
+
+def _move(model: SpectralModel, pairs: Pairs) -> tuple[SpectralModel, list[Transferred]]:
+    rows = refit.rows_of(model)
+    shared = overlap(rows.wavelength_nm, pairs.slave_nm)
+    shared &= (rows.wavelength_nm >= pairs.master_nm[0]) & (rows.wavelength_nm <= pairs.master_nm[-1])
+    nm = _within(rows.wavelength_nm[shared], refit.recipe_of(model))
+    train = _on(rows.wavelength_nm, np.asarray(rows.absorbance, np.float64), nm)
+    master, slave = _on(pairs.master_nm, pairs.master, nm), _on(pairs.slave_nm, pairs.slave, nm)
+    same = _same(train, master)
+    options = {str(recipe): _prepared(recipe, nm, train, master, slave) for recipe in _ways(model, nm)}
+    found: list[Transferred] = []
+    answers = []
+    for j in range(len(model.targets)):
+        chosen = [found[0].option] if found else list(options)
+        y = _reference(model, j, pairs)
+        found.append(transfer({name: options[name].narrow for name in chosen}, Values(rows.reference[:, j], y, same)))
+        answers.append(y)
+    moved = (train - master.mean(0) + slave.mean(0)).astype(np.float32)
+    return _bundle(model, options[found[0].option], found, answers, Rows(nm, moved, rows.reference, rows.groups)), found
+
+
+def _within(nm: Floats, own: Recipe) -> Floats:
+    """The model's own range, if the slave has most of it; else all that both measure."""
+    inside = nm[(nm >= own.low_nm) & (nm <= own.high_nm)]
+    return inside if len(inside) >= MOST_OF_IT * len(nm) else nm
+
+
+def _ways(model: SpectralModel, nm: Floats) -> list[Recipe]:
+    """First derivatives, of plain and of standardised spectra, and the model's own preprocessing."""
+    own = refit.recipe_of(model)
+    low, high = float(nm[0]), float(nm[-1])
+    tried = [Recipe(low, high, kind, 1, width) for kind in ("none", "snv") for width in WIDTHS if width < len(nm)]
+    mine = Recipe(low, high, own.scatter, own.derivative, own.points)
+    return tried if mine in tried or mine.points >= len(nm) else [*tried, mine]
+
+
+def _on(have_nm: Floats, absorbance: Floats, want_nm: Floats) -> Floats:
+    return np.asarray(absorbance @ matrix_of(interpolation(have_nm, want_nm), len(have_nm)), np.float64)
+
+
+def _reference(model: SpectralModel, target: int, pairs: Pairs) -> Floats:
+    """The laboratory's values, or what the model says of the samples on the master."""
+    known = pairs.reference[target]
+    if known is not None:
+        return known
+    return np.array(predict_absorbance(model, _on(pairs.master_nm, pairs.master, model.wavelength_nm))["value"][:, target])
+
+
+def _prepared(recipe: Recipe, nm: Floats, train: Floats, master: Floats, slave: Floats) -> _Option:
+    made = recipes.preprocessing(recipe, nm, train)
+    parts = [recipes.features(made, own) for own in (train, master, slave)]
+    together = np.vstack(parts)
+    narrow, turn = pls.compress(together)
+    n, m = len(train), len(master)
+    return _Option(made, Spectra(*parts), Spectra(narrow[:n], narrow[n : n + m], narrow[n + m :]), together.mean(0), turn)
+
+
+def _same(train: Floats, master: Floats) -> NDArray[np.int64]:
+    """Which training row each sample is, -1 for none."""
+    far = np.array([np.abs(train - row).max(1) for row in master])
+    return np.where(far.min(1) < SAME, far.argmin(1), -1).astype(np.int64)
+
+
+def _bundle(
+    model: SpectralModel,
+    option: _Option,
+    found: Sequence[Transferred],
+    answers: Sequence[Floats],
+    rows: Rows,
+) -> SpectralModel:
+    """The slave's model: its values are the transfer's; in domain is what the training is, moved to where the slave sees it."""
+    made, spectra = option.made, option.spectra
+    features = np.vstack([spectra.train - spectra.master.mean(0) + spectra.slave.mean(0), spectra.slave])
+    narrow, turn = pls.compress(features)
+    y = np.r_[rows.reference[:, 0], answers[0]]
+    inner = pls.fit(narrow, y, min(found[0].n_components, narrow.shape[1]))
+    k = len(inner.answers)
+    fit = inner.turned(features.mean(0), turn)
+    limits = domain_limits(narrow, y, [np.arange(fold, len(y), FOLDS) for fold in range(FOLDS)], k)
+    fitted = [_fitted(target, fit, one, own) for target, one, own in zip(model.targets, found, answers, strict=True)]
+    story = dict(model.training) | {"transfer": [_story(one, len(own)) for one, own in zip(found, answers, strict=True)]}
+    base = assemble(made, np.zeros((0, features.shape[1])), fitted, k, limits, story, rows)
+    after = matrix_of(made.after, len(made.before.first))
+    targets = []
+    for target, one in zip(base.targets, found, strict=True):
+        coefs = option.turn @ one.coefs
+        targets.append(replace(target, coefs=after @ coefs, intercept=float(one.intercept - option.centre @ coefs)))
+    return replace(base, targets=tuple(targets))
+
+
+def _fitted(target: Target, fit: pls.Pls, found: Transferred, reference: Floats) -> Fitted:
+    residuals = refit.resized(target.residuals, reference - found.predicted[found.method])
+    return Fitted(target.name, target.unit, fit, len(fit.answers), None, float(np.sqrt(np.mean(residuals**2))), residuals)
+
+
+def _story(found: Transferred, n: int) -> dict[str, Any]:
+    return {
+        "samples": n,
+        "method": found.method,
+        "preprocessing": found.option,
+        "components": found.n_components,
+        "rmse": dict(found.rmse),
+    }

@@ -1,0 +1,158 @@
+"""Sample fruit of known sugar or acid -> the model kept true: left alone, moved, turned, or fitted anew, whichever does best.
+
+The mathematics of each correction is `calibration.correction`'s; here is the choice, and the new bundle.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from citrus_grade.calibration.correction import Line, correct
+from citrus_grade.models import refit
+from citrus_grade.spectra.model import SpectralModel
+from citrus_grade.spectra.predict import predict_absorbance
+from citrus_grade.words import N_
+
+Floats = NDArray[np.float64]
+
+REFIT: Final = N_("refit")
+WEIGHTS: Final = (3.0, 10.0)
+"""What a new fruit may count against an old one when a model is fitted anew."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """What upkeep did to one target.
+
+    ``chosen`` one of none, bias, slope, refit; ``reason``; ``before``, ``after`` (m,) predictions of the sample fruit, those
+    after by corrections made without the fruit; ``rmse`` of every candidate; ``line`` per lane; ``weight`` of the new fruit if
+    refitted; ``suspicious`` rows of references to look at.
+    """
+
+    target: str
+    chosen: str
+    reason: str
+    before: Floats
+    after: Floats
+    rmse: dict[str, float]
+    line: Line
+    weight: float
+    suspicious: tuple[int, ...]
+
+
+def upkeep(
+    model: SpectralModel, absorbance: Floats, reference: Sequence[Floats], lane: Sequence[str] | None
+) -> tuple[SpectralModel, list[Kept]]:
+    """Return the model that these sample fruit make of another, and what was done to it.
+
+    Parameters
+    ----------
+    absorbance : (m, n_in) of the sample fruit at the model's wavelengths. reference : (m,) of each target.
+    lane : (m,) where each passed, None if lanes do not matter.
+
+    Raises
+    ------
+    CalibrationError : too few fruit, or references that seem to belong to other fruit.
+    """
+    with threadpool_limits(1):
+        return _upkeep(model, absorbance, reference, lane)
+
+
+def _upkeep(
+    model: SpectralModel, absorbance: Floats, reference: Sequence[Floats], lane: Sequence[str] | None
+) -> tuple[SpectralModel, list[Kept]]:
+    names = sorted(set(lane)) if lane is not None else []
+    which = np.array([names.index(own) for own in lane] if lane is not None else np.zeros(len(absorbance)), np.int64)
+    bare = replace(model, lanes=(), corrections=np.tile([0.0, 1.0], (1, len(model.targets), 1)))
+    before = predict_absorbance(model, absorbance, lane)["value"]
+    plain = predict_absorbance(bare, absorbance)["value"]
+    done = [
+        _one(model, j, plain[:, j], before[:, j], absorbance, reference[j], which, max(len(names), 1))
+        for j in range(len(model.targets))
+    ]
+    residuals = [_residuals(model.targets[j].residuals, reference[j], kept) for j, kept in enumerate(done)]
+    story = dict(model.training) | {"upkeep": [*model.training.get("upkeep", []), _story(done, names, which)]}
+    made = _made(bare, absorbance, reference, done, residuals, story)
+    return replace(made, lanes=tuple(names), corrections=_corrections(done, len(names))), done
+
+
+def _one(
+    model: SpectralModel,
+    target: int,
+    plain: Floats,
+    before: Floats,
+    absorbance: Floats,
+    reference: Floats,
+    lane: NDArray[np.int64],
+    n_lanes: int,
+) -> Kept:
+    others: dict[str, Floats] = {}
+    best: tuple[float, Floats] | None = None
+    if model.rows is not None:
+        best = _best_refit(model, target, absorbance, reference)
+        again = correct(best[1], reference, lane, n_lanes)
+        others[REFIT] = again.loo[again.chosen]
+    found = correct(plain, reference, lane, n_lanes, others)
+    line, weight = found.line, 0.0
+    if found.chosen == REFIT and best is not None:
+        weight = best[0]
+        line = correct(best[1], reference, lane, n_lanes).line
+    return Kept(
+        model.names[target], found.chosen, found.reason, before, found.loo[found.chosen], dict(found.rmse), line, weight,
+        found.suspicious,
+    )  # fmt: skip
+
+
+def _best_refit(model: SpectralModel, target: int, absorbance: Floats, reference: Floats) -> tuple[float, Floats]:
+    """The weight of the new fruit that does best on those left out, and what it says of them."""
+    way = refit.way_of(model, target)
+    said = {w: refit.leave_one_out(refit.mixture(model, target, absorbance, reference, w), way) for w in WEIGHTS}
+    weight = min(said, key=lambda w: float(np.mean((said[w] - reference) ** 2)))
+    return weight, said[weight]
+
+
+def _residuals(old: Floats, reference: Floats, kept: Kept) -> Floats:
+    good = np.isfinite(kept.after)
+    return refit.resized(old, reference[good] - kept.after[good])
+
+
+def _made(
+    bare: SpectralModel,
+    absorbance: Floats,
+    reference: Sequence[Floats],
+    done: Sequence[Kept],
+    residuals: Sequence[Floats],
+    story: dict[str, Any],
+) -> SpectralModel:
+    """The model before its lanes' corrections: fitted anew for the targets that chose so."""
+    same = tuple(refit.with_residuals(target, own) for target, own in zip(bare.targets, residuals, strict=True))
+    if all(kept.chosen != REFIT for kept in done):
+        return replace(bare, targets=same, training=story)
+    weights = [max(kept.weight, 1e-6) for kept in done]
+    fresh = refit.refitted(bare, absorbance, reference, weights, residuals, story)
+    targets = tuple(new if kept.chosen == REFIT else old for new, old, kept in zip(fresh.targets, same, done, strict=True))
+    return replace(fresh, targets=targets)
+
+
+def _corrections(done: Sequence[Kept], n_lanes: int) -> Floats:
+    out = np.empty((1 + n_lanes, len(done), 2))
+    for j, kept in enumerate(done):
+        out[0, j] = kept.line.common, kept.line.slope
+        for lane in range(n_lanes):
+            out[1 + lane, j] = kept.line.bias[lane], kept.line.slope
+    return out
+
+
+def _story(done: Sequence[Kept], names: Sequence[str], lane: NDArray[np.int64]) -> dict[str, Any]:
+    return {
+        "fruit": len(lane),
+        "lanes": {name: int((lane == k).sum()) for k, name in enumerate(names)},
+        "targets": {
+            kept.target: {"chosen": kept.chosen, "rmse": kept.rmse, "weight": kept.weight, "suspicious": list(kept.suspicious)}
+            for kept in done
+        },
+    }
