@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from citrus_grade.calibration.pls import Fold, Pls, fit_folds
 from citrus_grade.models.score_models import ScoreModel
-from citrus_grade.spectra.bands import matrix_of
+from citrus_grade.spectra.bands import Band, matrix_of
 from citrus_grade.spectra.model import Domain, Gaussians, Preprocessing, Rows, SpectralModel, Target, no_corrections
 
 Floats = NDArray[np.float64]
@@ -20,16 +20,26 @@ DOMAIN: float = 0.999
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """A PLS on the features that ``after`` makes of the normalised spectrum; ``components`` of it count."""
+
+    after: Band
+    fit: Pls
+    components: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
-    """One target: ``fit`` its PLS on the features, of which ``components`` count; ``score_model`` on them if it is not PLS."""
+    """One target: a ``part``, with a ``score_model`` on its scores if it is not PLS; the plain PLS ``beside`` it are averaged
+    with it."""
 
     name: str
     unit: str
-    fit: Pls
-    components: int
+    part: Part
     score_model: ScoreModel | None
     sigma: float
     residuals: Floats
+    beside: Sequence[Part] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +66,8 @@ def assemble(
     removed : (d, n_out) orthonormal directions that were taken off the features before fitting (EPO), d may be 0.
     targets : the first one's scores say what is in domain. components : how many of them.
     """
-    matrix = matrix_of(made.after, made.before.taps.shape[1])
-    kept = matrix - (matrix @ removed.T) @ removed
-    first = targets[0].fit
+    kept, first = _kept(made.after, made, removed), targets[0].part.fit
+    matrix = matrix_of(made.after, len(made.before.first))
     rotations, loadings = first.rotations[:, :components] / first.sd[:components], first.loadings[:, :components]
     domain = Domain(
         n_scores=components,
@@ -69,23 +78,37 @@ def assemble(
         t2_limit=limits.t2,
         q_limit=limits.q,
     )
-    folded = tuple(_target(kept, one) for one in targets)
+    folded = tuple(_target(made, removed, one) for one in targets)
     return SpectralModel(made, folded, domain, (), no_corrections(len(targets)), training, rows)
 
 
-def _target(kept: Floats, one: Fitted) -> Target:
-    fit, k = one.fit, one.components
+def _kept(after: Band, made: Preprocessing, removed: Floats) -> Floats:
+    """The way from the normalised spectrum to features without the removed directions, as a matrix."""
+    matrix = matrix_of(after, len(made.before.first))
+    return np.asarray(matrix - (matrix @ removed.T) @ removed, np.float64)
+
+
+def _target(made: Preprocessing, removed: Floats, one: Fitted) -> Target:
+    part, model = one.part, one.score_model
+    kept, fit, k = _kept(part.after, made, removed), part.fit, part.components
     rotations = fit.rotations[:, :k] / fit.sd[:k]
-    model = one.score_model
-    linear = fit.answers[:k] * fit.sd[:k] if model is None else model.linear
-    intercept = fit.mean if model is None else model.intercept
+    coefs = rotations @ (fit.answers[:k] * fit.sd[:k] if model is None else model.linear)
+    straight = [(kept @ coefs, (fit.mean if model is None else model.intercept) - fit.centre @ coefs)]
+    for other in one.beside:
+        own = other.fit.coefs(other.components)
+        straight.append((_kept(other.after, made, removed) @ own, other.fit.mean - other.fit.centre @ own))
     gaussians = None
     if model is not None and len(model.points):
         stretched = rotations * model.stretch
         gaussians = Gaussians((kept @ stretched).T, -(fit.centre @ stretched), model.points, model.gamma, model.heights)
-    coefs = rotations @ linear
     return Target(
-        one.name, one.unit, kept @ coefs, float(intercept - fit.centre @ coefs), one.sigma, np.sort(one.residuals), gaussians
+        name=one.name,
+        unit=one.unit,
+        coefs=np.mean([weights for weights, _ in straight], axis=0),
+        intercept=float(np.mean([start for _, start in straight])),
+        sigma=one.sigma,
+        residuals=np.sort(one.residuals),
+        gaussians=gaussians,
     )
 
 

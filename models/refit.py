@@ -9,16 +9,18 @@ from numpy.typing import NDArray
 
 from citrus_grade.calibration import pls
 from citrus_grade.models import recipes
-from citrus_grade.models.assemble import Fitted, assemble, domain_limits
+from citrus_grade.models.assemble import Fitted, Part, assemble, domain_limits
 from citrus_grade.models.recipes import Recipe
+from citrus_grade.models.score_models import ScoreModel
 from citrus_grade.models.search import Dials, score_model
-from citrus_grade.spectra.bands import interpolation, matrix_of
+from citrus_grade.spectra.bands import Band, interpolation, matrix_of
 from citrus_grade.spectra.model import Rows, SpectralModel, Target
 from citrus_grade.words import Refused, _
 
 Floats = NDArray[np.float64]
 
 OLD_FRUIT: Final = 20.0
+FOLDS: Final = 10
 
 
 class RefitError(Refused):
@@ -27,11 +29,13 @@ class RefitError(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How one target of a bundle was made."""
+    """How one target of a bundle was made: its ``recipe`` with a number of components, and the recipes averaged ``beside`` it."""
 
     family: str
+    recipe: Recipe
     components: int
     dials: Dials | None
+    beside: tuple[tuple[Recipe, int], ...]
 
 
 def recipe_of(model: SpectralModel) -> Recipe:
@@ -42,7 +46,9 @@ def recipe_of(model: SpectralModel) -> Recipe:
 def way_of(model: SpectralModel, target: int) -> Way:
     """Return how a target was made."""
     told = _told(model)[target]
-    return Way(told["family"], int(told["components"]), Dials.of(told["dials"]) if told["dials"] else None)
+    beside = tuple((Recipe(**recipe), int(k)) for recipe, k in told["beside"])
+    dials = Dials.of(told["dials"]) if told["dials"] else None
+    return Way(told["family"], Recipe(**told["preparation"]), int(told["components"]), dials, beside)
 
 
 def rows_of(model: SpectralModel) -> Rows:
@@ -70,43 +76,57 @@ def own_absorbance(model: SpectralModel) -> Floats:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Mixture:
-    """A model's training rows and new fruit as features of the model's own preprocessing; the new ones come last.
+class Turned:
+    """Features (n, n_out) of one recipe, turned ``narrow``, and the band that makes them of the normalised spectrum."""
 
-    ``features`` (n + m, n_out), turned narrow with ``turn``; ``reference`` (n + m,) of one target; ``weight`` (n + m,).
-    """
-
-    features: Floats
+    after: Band
+    centre: Floats
     narrow: Floats
     turn: Floats
+    components: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mixture:
+    """A model's training rows and new fruit together, the new ones last, prepared as one target's ``way`` says.
+
+    ``parts``: features of the way's own recipe, then of those beside it; ``reference``, ``weight`` (n + n_new,).
+    """
+
+    way: Way
+    parts: tuple[Turned, ...]
     reference: Floats
     weight: Floats
     n_new: int
 
-    def keep(self, kept: NDArray[np.bool_], way: Way) -> "Refitted":
+    def fit(self, kept: NDArray[np.bool_]) -> "Refitted":
         """Fit on the rows kept."""
-        fit = pls.fit(self.narrow[kept], self.reference[kept], way.components, self.weight[kept])
-        k = min(way.components, len(fit.answers))
+        y, weight = self.reference[kept], self.weight[kept]
+        fits = [pls.fit(part.narrow[kept], y, part.components, weight) for part in self.parts]
         model = None
-        if way.dials is not None:
-            scores, weight = fit.scores(self.narrow[kept], k), self.weight[kept]
-            model = score_model(way.family, fit, scores, self.reference[kept], way.dials, weight)
-        return Refitted(fit, k, model)
+        if self.way.dials is not None:
+            scores = fits[0].scores(self.parts[0].narrow[kept], len(fits[0].answers))
+            model = score_model(self.way.family, fits[0], scores, y, self.way.dials, weight)
+        return Refitted(fits, model)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Refitted:
-    """A fit on narrow features, and what is on its scores."""
+    """Fits on narrow features, and what is on the scores of the first."""
 
-    fit: pls.Pls
-    components: int
-    score_model: Any
+    fits: Sequence[pls.Pls]
+    score_model: ScoreModel | None
 
-    def predict(self, narrow: Floats) -> Floats:
-        """Return values (n,) of narrow features (n, r)."""
-        if self.score_model is None:
-            return np.asarray(self.fit.predict_all(narrow)[self.components - 1], np.float64)
-        return np.asarray(self.score_model.predict(self.fit.scores(narrow, self.components)), np.float64)
+    def predict(self, mixed: Mixture, row: int) -> float:
+        """Return the value of one row."""
+        first, *rest = zip(self.fits, mixed.parts, strict=True)
+        narrow = first[1].narrow[row : row + 1]
+        if self.score_model is not None:
+            said = [float(self.score_model.predict(first[0].scores(narrow, len(first[0].answers)))[0])]
+        else:
+            said = [float(first[0].predict_all(narrow)[-1, 0])]
+        said += [float(fit.predict_all(part.narrow[row : row + 1])[-1, 0]) for fit, part in rest]
+        return float(np.mean(said))
 
 
 def mixture(model: SpectralModel, target: int, absorbance: Floats, reference: Floats, weight: float) -> Mixture:
@@ -116,21 +136,28 @@ def mixture(model: SpectralModel, target: int, absorbance: Floats, reference: Fl
     ----------
     absorbance : (m, n_in) of the new fruit at the model's wavelengths. reference : (m,). weight : how many old rows one is worth.
     """
-    old = own_absorbance(model)
-    features = recipes.features(model.preprocessing, np.vstack([old, absorbance]))
-    narrow, turn = pls.compress(features)
+    old, way = own_absorbance(model), way_of(model, target)
+    z = recipes.normal(model.preprocessing, np.vstack([old, absorbance]))
+    parts = tuple(_turned(z, recipe, k) for recipe, k in ((way.recipe, way.components), *way.beside))
     y = np.r_[rows_of(model).reference[:, target], reference]
-    return Mixture(features, narrow, turn, y, np.r_[np.ones(len(old)), np.full(len(reference), weight)], len(reference))
+    return Mixture(way, parts, y, np.r_[np.ones(len(old)), np.full(len(reference), weight)], len(reference))
 
 
-def leave_one_out(mixed: Mixture, way: Way) -> Floats:
+def _turned(z: Floats, recipe: Recipe, components: int) -> Turned:
+    after = recipes.savitzky_golay(z.shape[1], recipe.points, recipe.derivative)
+    features = z @ matrix_of(after, z.shape[1])
+    narrow, turn = pls.compress(features)
+    return Turned(after, features.mean(0), narrow, turn, components)
+
+
+def leave_one_out(mixed: Mixture) -> Floats:
     """Return predictions (m,) of the new fruit, each by a fit without it."""
     n = len(mixed.reference) - mixed.n_new
     said = np.empty(mixed.n_new)
     for i in range(mixed.n_new):
         kept = np.ones(len(mixed.reference), np.bool_)
         kept[n + i] = False
-        said[i] = mixed.keep(kept, way).predict(mixed.narrow[n + i : n + i + 1])[0]
+        said[i] = mixed.fit(kept).predict(mixed, n + i)
     return said
 
 
@@ -150,18 +177,19 @@ def refitted(
     residuals : (n,) of each target, what its interval is read from. training : the story.
     """
     targets: list[Fitted] = []
-    for j, target in enumerate(model.targets):
-        mixed = mixture(model, j, absorbance, reference[j], weights[j])
-        way = way_of(model, j)
-        made = mixed.keep(np.ones(len(mixed.reference), np.bool_), way)
-        fit = made.fit.turned(mixed.features.mean(0), mixed.turn)
-        sigma = float(np.sqrt(np.mean(residuals[j] ** 2)))
-        targets.append(Fitted(target.name, target.unit, fit, made.components, made.score_model, sigma, residuals[j]))
-    mixed = mixture(model, 0, absorbance, reference[0], 1.0)
-    folds = [np.arange(k, len(mixed.reference), 10) for k in range(10)]
-    k = min(model.domain.n_scores, targets[0].components)
-    limits = domain_limits(mixed.narrow, mixed.reference, folds, k)
-    nothing = np.zeros((0, mixed.features.shape[1]))
+    mixed = [mixture(model, j, absorbance, reference[j], weights[j]) for j in range(len(model.targets))]
+    for own, target, rest in zip(mixed, model.targets, residuals, strict=True):
+        made = own.fit(np.ones(len(own.reference), np.bool_))
+        first, *beside = [
+            Part(part.after, fit.turned(part.centre, part.turn), len(fit.answers))
+            for fit, part in zip(made.fits, own.parts, strict=True)
+        ]
+        sigma = float(np.sqrt(np.mean(rest**2)))
+        targets.append(Fitted(target.name, target.unit, first, made.score_model, sigma, rest, beside))
+    narrow, y = mixed[0].parts[0].narrow, mixed[0].reference
+    k = min(model.domain.n_scores, targets[0].part.components)
+    limits = domain_limits(narrow, y, [np.arange(fold, len(y), FOLDS) for fold in range(FOLDS)], k)
+    nothing = np.zeros((0, len(mixed[0].parts[0].centre)))
     return assemble(model.preprocessing, nothing, targets, k, limits, training, grown(model, absorbance, reference))
 
 

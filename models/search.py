@@ -1,7 +1,7 @@
 """Which recipe, which family, how many components: grouped cross-validation, and the simpler model within 3 %."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -32,6 +32,11 @@ MARGIN: Final = 1.03
 MAX_COMPONENTS: Final = 20
 MAX_FOLDS: Final = 12
 RANDOM_FOLDS: Final = 10
+DRAWINGS: Final = 3
+MANY: Final = 1000
+"""Rows from which on one drawing of folds is enough."""
+ALIKE: Final = 1.25
+"""Recipes within so much of the best one are averaged with it."""
 SHORTLIST: Final = 3
 """Recipes that the nonlinear families are tried on."""
 COSTS: Final = (1.0, 10.0, 100.0)
@@ -50,17 +55,24 @@ class Samples:
 
     def folds(self) -> list[Fold]:
         """Return the rows to leave out in turn: whole groups, or a tenth drawn at random where there are none."""
+        return self.rounds()[0]
+
+    def rounds(self) -> list[list[Fold]]:
+        """Return `folds`, and where they are drawn at random some more drawings: what is chosen should not hang on one."""
         n = len(self.reference)
-        if self.groups is None:
-            splits = KFold(min(RANDOM_FOLDS, n), shuffle=True, random_state=0).split(np.empty(n))
-        else:
+        if self.groups is not None:
             splits = GroupKFold(min(len(np.unique(self.groups)), MAX_FOLDS)).split(np.empty(n), groups=self.groups)
-        return [np.asarray(test, np.int64) for _, test in splits]
+            return [[np.asarray(test, np.int64) for _, test in splits]]
+        drawn = [KFold(min(RANDOM_FOLDS, n), shuffle=True, random_state=seed) for seed in range(DRAWINGS if n < MANY else 1)]
+        return [[np.asarray(test, np.int64) for _, test in one.split(np.empty(n))] for one in drawn]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tried:
-    """A recipe with a family and its number of components; ``said`` (n,) predictions of every row by fits without its fold."""
+    """A recipe with a family and its number of components; ``said`` (n,) predictions of every row by fits without its fold.
+
+    ``beside``: further recipes with their numbers of components, averaged with it; they differ in the derivative only.
+    """
 
     recipe: Recipe
     family: str
@@ -68,6 +80,7 @@ class Tried:
     said: Floats
     rmse: float
     dials: "Dials | None" = None
+    beside: tuple[tuple[Recipe, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,18 +125,57 @@ def prepare(batch: Samples, recipe: Recipe, folds: Sequence[Fold]) -> Prepared:
     return Prepared(recipe, full, narrow, max(1, min(MAX_COMPONENTS, least // 3, full.shape[1] // 2)), turn)
 
 
-def search_pls(batch: Samples, folds: Sequence[Fold], tried: Sequence[Recipe], step: Step) -> list[list[Tried]]:
-    """Try every recipe with PLS; return per target the recipes with their best number of components, in the order given."""
+def search_pls(batch: Samples, tried: Sequence[Recipe], step: Step) -> list[list[Tried]]:
+    """Try every recipe with PLS; return per target the recipes with their number of components, then averages of recipes."""
     found: list[list[Tried]] = [[] for _ in batch.reference.T]
+    rounds = batch.rounds()
     for recipe in tried:
-        ready = prepare(batch, recipe, folds)
+        ready = prepare(batch, recipe, rounds[0])
         for target, y in enumerate(batch.reference.T):
-            said = pls.validate(ready.narrow, y, folds, ready.components)
-            rmse = np.sqrt(((said - y) ** 2).mean(1))
-            k = int(np.argmax(rmse <= MARGIN * rmse.min())) + 1
-            found[target].append(Tried(recipe, "pls", k, said[k - 1], float(rmse[k - 1])))
+            found[target].append(_try_pls(ready, y, rounds))
         step(str(recipe))
-    return found
+    return [own + averages(own, y) for own, y in zip(found, batch.reference.T, strict=True)]
+
+
+def _try_pls(ready: Prepared, y: Floats, rounds: Sequence[Sequence[Fold]]) -> Tried:
+    said = np.stack([pls.validate(ready.narrow, y, folds, ready.components) for folds in rounds])
+    k = fewest(((said - y) ** 2).mean(0))
+    return Tried(ready.recipe, "pls", k + 1, said[0, k], _rmse(said[0, k], y))
+
+
+def fewest(squares: Floats) -> int:
+    """Return the first row of squared errors (k, n) that the best row beats by no more than one standard error of the difference.
+
+    The errors are of the same fruit, so their difference is sure where their size is not. Hastie, Tibshirani and Friedman, The
+    Elements of Statistical Learning, 2009, 7.10, but paired.
+    """
+    best = int(squares.mean(1).argmin())
+    for k in range(best):
+        worse = squares[k] - squares[best]
+        if worse.mean() <= worse.std(ddof=1) / np.sqrt(len(worse)):
+            return k
+    return best
+
+
+def averages(found: Sequence[Tried], y: Floats) -> list[Tried]:
+    """Return averages of recipes that differ in the derivative only: all of them fold into one line on the same spectrum."""
+    limit = ALIKE * min(one.rmse for one in found)
+    alike: dict[Any, list[Tried]] = {}
+    for one in sorted(found, key=lambda one: one.rmse):
+        if one.rmse <= limit:
+            alike.setdefault(basis_of(one.recipe), []).append(one)
+    made = []
+    for first, *rest in alike.values():
+        if rest:
+            said = np.mean([first.said, *(one.said for one in rest)], axis=0)
+            beside = tuple((one.recipe, one.components) for one in rest)
+            made.append(replace(first, said=said, rmse=_rmse(said, y), beside=beside))
+    return made
+
+
+def basis_of(recipe: Recipe) -> tuple[float, float, str]:
+    """Return what recipes must share to be folded into one model."""
+    return recipe.low_nm, recipe.high_nm, recipe.scatter
 
 
 def search_scores(ready: Prepared, y: Floats, folds: Sequence[Fold], components: int) -> list[Tried]:
@@ -163,12 +215,25 @@ def score_model(family: str, fit: Pls, scores: Floats, y: Floats, dials: Dials, 
     return mean_of([_one(each, fit, scores, y, dials.kernel, dials.cost, dials.wider, weight) for each in families])
 
 
-def choose(tried: Sequence[Tried]) -> Tried:
-    """Return the simplest that is within `MARGIN` of the best: PLS before the others, then fewer components."""
-    best = min(one.rmse for one in tried)
-    good = [one for one in tried if one.rmse <= MARGIN * best]
-    family = min(FAMILIES.index(one.family) for one in good)
-    return min((one for one in good if FAMILIES.index(one.family) == family), key=lambda one: one.rmse)
+def choose(tried: Sequence[Tried], reference: Floats) -> Tried:
+    """Return the simplest family's best, unless another is better by `MARGIN` and by more than chance.
+
+    Families with more dials are tried in more ways, and the best of many looks better than it is: beside the margin, its squared
+    errors must be lower by more than one standard error of the difference, over the same fruit.
+
+    Parameters
+    ----------
+    reference : (n,) of the rows that ``said`` is about.
+    """
+    best = {
+        name: min(own, key=lambda one: one.rmse) for name in FAMILIES if (own := [one for one in tried if one.family == name])
+    }
+    kept, *richer = best.values()
+    for one in richer:
+        gain = (kept.said - reference) ** 2 - (one.said - reference) ** 2
+        if one.rmse * MARGIN < kept.rmse and gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)):
+            kept = one
+    return kept
 
 
 def _rmse(said: Floats, y: Floats) -> float:

@@ -15,7 +15,7 @@ from citrus_grade import __version__
 from citrus_grade.calibration import pls
 from citrus_grade.calibration.pls import Fold
 from citrus_grade.models import recipes
-from citrus_grade.models.assemble import Fitted, assemble, domain_limits
+from citrus_grade.models.assemble import Fitted, Part, assemble, domain_limits
 from citrus_grade.models.recipes import Recipe
 from citrus_grade.models.score_models import MOST_POINTS, representative
 from citrus_grade.models.search import (
@@ -24,6 +24,7 @@ from citrus_grade.models.search import (
     Samples,
     Step,
     Tried,
+    basis_of,
     choose,
     prepare,
     score_model,
@@ -103,12 +104,12 @@ def _train(
     worth = recipes.recipes(batch.wavelength_nm, range_nm)
     if not worth:
         raise TrainError(f"the range {range_nm} nm holds fewer than {recipes.LEAST_POINTS} wavelengths of the table; widen it")
-    tried = search_pls(batch, folds, worth, step)
+    tried = search_pls(batch, worth, step)
     if set(families) - {"pls"}:
         tried = [found + _nonlinear(batch, folds, found, target, families, step) for target, found in enumerate(tried)]
-    chosen = _together(tried)
+    chosen = _together(tried, batch.reference)
     ready = prepare(batch, chosen[0].recipe, folds)
-    fitted = [_fit(ready, batch.reference[:, j], names[j], one) for j, one in enumerate(chosen)]
+    fitted = [_fit(batch, folds, batch.reference[:, j], names[j], one) for j, one in enumerate(chosen)]
     k = _domain_components(tried[0], chosen[0])
     limits = domain_limits(ready.narrow, batch.reference[:, 0], folds, k)
     made = recipes.preprocessing(chosen[0].recipe, batch.wavelength_nm, batch.absorbance)
@@ -174,18 +175,20 @@ def _treatment_of(recipe: Recipe) -> tuple[str, int]:
     return recipe.scatter, recipe.derivative
 
 
-def _together(tried: Sequence[Sequence[Tried]]) -> list[Tried]:
-    """Choose per target; two targets share the preprocessing that costs them least."""
+def _together(tried: Sequence[Sequence[Tried]], reference: Floats) -> list[Tried]:
+    """Choose per target; two targets share wavelengths and normalisation, those that cost them least."""
     if len(tried) == 1:
-        return [choose(tried[0])]
-    shared = set.intersection(*({one.recipe for one in found} for found in tried))
+        return [choose(tried[0], reference[:, 0])]
+    shared = set.intersection(*({basis_of(one.recipe) for one in found} for found in tried))
     least = [min(one.rmse for one in found) for found in tried]
 
-    def cost(recipe: Recipe) -> float:
-        return sum(min(one.rmse for one in found if one.recipe == recipe) / low for found, low in zip(tried, least, strict=True))
+    def cost(basis: Any) -> float:
+        best = [min(one.rmse for one in found if basis_of(one.recipe) == basis) for found in tried]
+        return sum(own / low for own, low in zip(best, least, strict=True))
 
-    best = min(sorted(shared, key=str), key=cost)
-    return [choose([one for one in found if one.recipe == best]) for found in tried]
+    best = min(sorted(shared), key=cost)
+    shared_by = [[one for one in found if basis_of(one.recipe) == best] for found in tried]
+    return [choose(own, y) for own, y in zip(shared_by, reference.T, strict=True)]
 
 
 def _domain_components(found: Sequence[Tried], chosen: Tried) -> int:
@@ -193,14 +196,21 @@ def _domain_components(found: Sequence[Tried], chosen: Tried) -> int:
     return next(one.components for one in found if one.recipe == chosen.recipe and one.family == "pls")
 
 
-def _fit(ready: Prepared, y: Floats, name: str, one: Tried) -> Fitted:
+def _fit(batch: Samples, folds: Sequence[Fold], y: Floats, name: str, one: Tried) -> Fitted:
+    ready = prepare(batch, one.recipe, folds)
     narrow = pls.fit(ready.narrow, y, one.components)
-    fit = narrow.turned(ready.features.mean(0), ready.turn)
     model = None
     if one.dials is not None:
         model = score_model(one.family, narrow, narrow.scores(ready.narrow, one.components), y, one.dials)
     unit = UNITS.get(name.rpartition("_")[2], "")
-    return Fitted(name, unit, fit, one.components, model, one.rmse, y - one.said)
+    beside = [_part(prepare(batch, recipe, folds), y, k) for recipe, k in one.beside]
+    return Fitted(name, unit, _part(ready, y, one.components), model, one.rmse, y - one.said, beside)
+
+
+def _part(ready: Prepared, y: Floats, components: int) -> Part:
+    fit = pls.fit(ready.narrow, y, components).turned(ready.features.mean(0), ready.turn)
+    recipe = ready.recipe
+    return Part(recipes.savitzky_golay(ready.features.shape[1], recipe.points, recipe.derivative), fit, len(fit.answers))
 
 
 def _suspects(errors: Floats) -> list[int]:
@@ -223,6 +233,7 @@ def _story(
             "preparation": one.recipe.to_dict(),
             "family": one.family,
             "components": one.components,
+            "beside": [[recipe.to_dict(), k] for recipe, k in one.beside],
             "dials": None if one.dials is None else one.dials.to_dict(),
             "rmsecv": one.rmse,
             "r2cv": float(1.0 - one.rmse**2 / y.var()),

@@ -15,9 +15,9 @@ from citrus_grade.calibration import pls
 from citrus_grade.calibration.axis import overlap
 from citrus_grade.calibration.transfer import Spectra, Transferred, Values, transfer
 from citrus_grade.models import recipes, refit
-from citrus_grade.models.assemble import Fitted, assemble, domain_limits
+from citrus_grade.models.assemble import Fitted, Part, assemble, domain_limits
 from citrus_grade.models.recipes import Recipe
-from citrus_grade.spectra.bands import interpolation, matrix_of
+from citrus_grade.spectra.bands import Band, interpolation, matrix_of
 from citrus_grade.spectra.model import Preprocessing, Rows, SpectralModel, Target
 from citrus_grade.spectra.predict import predict_absorbance
 
@@ -143,7 +143,7 @@ def _bundle(
     k = len(inner.answers)
     fit = inner.turned(features.mean(0), turn)
     limits = domain_limits(narrow, y, [np.arange(fold, len(y), FOLDS) for fold in range(FOLDS)], k)
-    fitted = [_fitted(target, fit, one, own) for target, one, own in zip(model.targets, found, answers, strict=True)]
+    fitted = [_fitted(target, made.after, fit, one, own) for target, one, own in zip(model.targets, found, answers, strict=True)]
     story = dict(model.training) | {"transfer": [_story(one, len(own)) for one, own in zip(found, answers, strict=True)]}
     base = assemble(made, np.zeros((0, features.shape[1])), fitted, k, limits, story, rows)
     after = matrix_of(made.after, len(made.before.first))
@@ -154,9 +154,10 @@ def _bundle(
     return replace(base, targets=tuple(targets))
 
 
-def _fitted(target: Target, fit: pls.Pls, found: Transferred, reference: Floats) -> Fitted:
+def _fitted(target: Target, after: Band, fit: pls.Pls, found: Transferred, reference: Floats) -> Fitted:
     residuals = refit.resized(target.residuals, reference - found.predicted[found.method])
-    return Fitted(target.name, target.unit, fit, len(fit.answers), None, float(np.sqrt(np.mean(residuals**2))), residuals)
+    part = Part(after, fit, len(fit.answers))
+    return Fitted(target.name, target.unit, part, None, float(np.sqrt(np.mean(residuals**2))), residuals)
 
 
 def _story(found: Transferred, n: int) -> dict[str, Any]:

@@ -109,8 +109,7 @@ def _one(
 
 def _best_refit(model: SpectralModel, target: int, absorbance: Floats, reference: Floats) -> tuple[float, Floats]:
     """The weight of the new fruit that does best on those left out, and what it says of them."""
-    way = refit.way_of(model, target)
-    said = {w: refit.leave_one_out(refit.mixture(model, target, absorbance, reference, w), way) for w in WEIGHTS}
+    said = {w: refit.leave_one_out(refit.mixture(model, target, absorbance, reference, w)) for w in WEIGHTS}
     weight = min(said, key=lambda w: float(np.mean((said[w] - reference) ** 2)))
     return weight, said[weight]
 
