@@ -1,7 +1,8 @@
 """Ways of moving a model to another spectrometer, on published sets: root mean square error of prediction on samples left out.
 
 ``python -m benchmarks.transfer [--data DIR] [--splits N] [--json]``. Every way chooses its preprocessing, its own number and its
-components on the transfer samples alone; ``alone`` is a model made of them and nothing else; ``chosen`` what `transfer` takes.
+components on the transfer samples alone; ``alone`` is a model made of them and nothing else; ``chosen`` what `transfer` takes;
+``bundle`` the same where the master's training spectra are gone and only its model is left.
 """
 
 import argparse
@@ -13,9 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import savgol_filter
+from sklearn.cross_decomposition import PLSRegression
 
 from benchmarks.machine import machine, one_core
 from citrus_grade.calibration.axis import overlap
+from citrus_grade.calibration.joint import stand_ins
+from citrus_grade.calibration.pls import fit_path
 from citrus_grade.calibration.transfer import METHODS, Spectra, Transferred, Values, transfer
 from citrus_grade.spectra.bands import interpolation, matrix_of
 
@@ -46,7 +50,27 @@ def _split(master: Mapping[str, Floats], slave: Mapping[str, Floats], y: Floats,
     errors = {method: _error(transfer(options, values, (method,)), seen, y[tests]) for method in METHODS}
     own = {name: Spectra(part.slave, part.slave, part.slave) for name, part in options.items()}
     alone = transfer(own, Values(y[samples], y[samples], np.arange(n_samples)), ("none",))
-    return errors | {"alone": _error(alone, seen, y[tests]), "chosen": _error(transfer(options, values), seen, y[tests])}
+    left = {name: _bundle(own.train, y[train]) for name, own in options.items()}
+    gone = {name: Spectra(left[name][0], own.master, own.slave) for name, own in options.items()}
+    errors |= {"alone": _error(alone, seen, y[tests]), "chosen": _error(transfer(options, values), seen, y[tests])}
+    first = min(gone, key=lambda name: transfer({name: gone[name]}, _of(left[name][1], values)).rmse["joint"])
+    return errors | {"bundle": _error(transfer({first: gone[first]}, _of(left[first][1], values)), seen, y[tests])}
+
+
+def _of(train: Floats, values: Values) -> Values:
+    return Values(train, values.samples, np.full(len(values.samples), -1))
+
+
+def _bundle(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Stand-ins of the training spectra, from a model of as many components as 10 folds say."""
+    fold = np.arange(len(y)) % 10
+    guesses = np.empty((len(y), 15))
+    for k in range(10):
+        guesses[fold == k] = fit_path(x[fold != k], y[fold != k], 15).predict(x[fold == k])
+    rmse = np.sqrt(np.square(guesses - y[:, None]).mean(0))
+    model = PLSRegression(int(np.argmax(rmse <= 1.03 * rmse.min())) + 1, scale=False).fit(x, y)
+    spans = (model.x_loadings_ * model.x_scores_.std(0)).T
+    return stand_ins(x.mean(0), float(y.mean()), model.coef_.ravel(), spans, len(y))
 
 
 def _task(master: Floats, slave: Floats, y: Floats, n_samples: int, n_tests: int, splits: int) -> dict[str, float]:

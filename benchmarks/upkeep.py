@@ -101,13 +101,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     options = parser.parse_args()
     one_core()
-    rng = np.random.default_rng(options.seed)
-    figures: dict[str, dict[str, float]] = {}
-    for name, kind in HARMONY.items():
-        figures[name] = offsets(rng, options.cases, **kind)
+    figures = {name: offsets(np.random.default_rng(options.seed), options.cases, **kind) for name, kind in HARMONY.items()}
     for lanes in (LANES, 1):
         for name, truth in CORRECTION.items():
-            figures[f"{name}; {lanes} lanes"] = corrections(rng, options.cases, *truth, lanes)
+            own = corrections(np.random.default_rng(options.seed), options.cases, *truth, lanes)
+            figures[f"{name}; lanes: {lanes}"] = own
     print("SIMULATED")
     for name, own in figures.items():
         print(name + ":", ", ".join(f"{key} {value:.3f}" for key, value in own.items()))

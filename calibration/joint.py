@@ -54,3 +54,19 @@ def fit_joint(
     rows = joint_rows(x, y, master, slave, reference, penalty)
     path = fit_path(rows.x, rows.y, n_components)
     return Path(path.coefs, rows.mean - path.coefs @ rows.centre)
+
+
+def stand_ins(centre: Floats, mean: float, coefs: Floats, spans: Floats, n: int) -> tuple[Floats, Floats]:
+    """Return spectra (2 k, n_wavelengths) and values (2 k,) that stand for the ``n`` training spectra of a model no one kept.
+
+    Sums of squares and products are those of the training spectra as far as the model's k components describe them, and a
+    regression uses nothing else of them: so a model moves with its own arrays alone.
+
+    Parameters
+    ----------
+    centre : (n_wavelengths,) mean training spectrum, preprocessed. mean : of the training references. coefs : (n_wavelengths,).
+    spans : (k, n_wavelengths) loadings times the standard deviation of their scores.
+    """
+    half = np.sqrt(n / 2) * spans
+    offsets = np.vstack([half, -half])
+    return centre + offsets, mean + offsets @ coefs

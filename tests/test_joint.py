@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from sklearn.cross_decomposition import PLSRegression
 
-from citrus_grade.calibration.joint import fit_joint, joint_rows
+from citrus_grade.calibration.joint import fit_joint, joint_rows, stand_ins
 from citrus_grade.calibration.pls import fit_path
 
 RNG = np.random.default_rng(9)
@@ -57,3 +58,34 @@ def test_an_offset_of_the_slave_alone_costs_nothing():
     other = X[:M] + RNG.normal(0, 5, CHANNELS)
     path, plain = fit_joint(X, Y, X[:M], other, Y[:M], 4), fit_joint(X, Y, X[:M], X[:M], Y[:M], 4)
     assert path.predict(other) == pytest.approx(plain.predict(X[:M]), abs=1e-9)
+
+
+def kept(k):
+    """What a bundle of k components keeps: centre, mean, coefficients, loadings times the scores' deviation."""
+    model = PLSRegression(k, scale=False).fit(X, Y)
+    spans = (model.x_loadings_ * model.x_scores_.std(0)).T
+    return X.mean(0), float(Y.mean()), model.coef_.ravel(), spans
+
+
+def test_stand_ins_give_the_model_again_for_spectra_of_its_components():
+    centre, mean, coefs, spans = kept(5)
+    x, y = stand_ins(centre, mean, coefs, spans, N)
+    seen = centre + RNG.normal(0, 1, (30, 5)) @ spans
+    assert fit_path(x, y, 5).predict(seen)[:, -1] == pytest.approx(mean + (seen - centre) @ coefs, abs=1e-9)
+
+
+def test_stand_ins_of_all_components_weigh_what_the_training_spectra_do():
+    other = slave(X[:M], RNG.normal(0, 1, M))
+    x, y = stand_ins(*kept(CHANNELS), N)
+    assert (x - x.mean(0)).T @ (x - x.mean(0)) == pytest.approx((X - X.mean(0)).T @ (X - X.mean(0)), abs=1e-6)
+    ours, full = (fit_joint(*given, X[:M], other, Y[:M], 6) for given in ((x, y), (X, Y)))
+    assert ours.coefs == pytest.approx(full.coefs, abs=1e-6)
+
+
+def test_a_model_without_its_training_spectra_loses_an_artefact_too():
+    other = slave(X[:M], RNG.normal(0, 1, M))
+    path = fit_joint(*stand_ins(*kept(7), N), X[:M], other, Y[:M], 7)
+    fresh = RNG.normal(0, 1, (200, 6))
+    seen = slave(fresh @ BANDS + 0.01 * RNG.standard_normal((200, CHANNELS)), RNG.normal(0, 1, 200))
+    error = path.predict(seen)[:, -1] - 10 - fresh[:, 0]
+    assert np.sqrt(np.mean(error**2)) < 0.15
