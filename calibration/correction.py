@@ -103,6 +103,8 @@ def _check(predicted: Floats, reference: Floats, lane: NDArray[np.int_], n_lanes
     if len(predicted) < LEAST_FRUIT:
         text = _("{n} sample fruit; at least {least} are needed, 20 in every lane are good")
         refuse([text.format(n=len(predicted), least=LEAST_FRUIT)])
+    if np.ptp(reference) == 0:
+        refuse([_("all references are {value:g}; look whether they were filled in by hand").format(value=reference[0])])
 
 
 def suspicious(predicted: Floats, reference: Floats, lane: NDArray[np.int_]) -> NDArray[np.bool_]:

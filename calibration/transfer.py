@@ -211,5 +211,7 @@ def _check(options: Mapping[str, Spectra], values: Values) -> None:
         good = good & np.isfinite(own.master).all(1) & np.isfinite(own.slave).all(1)
         fine = fine & np.isfinite(own.train).all(1)
     text = _("{table} row {row}: a spectrum or reference is no number; leave it out")
+    if np.ptp(values.samples) == 0:
+        refuse([_("all references are {value:g}; look whether they were filled in by hand").format(value=values.samples[0])])
     rows = ((_("samples"), good), (_("training"), fine))
     refuse(text.format(table=table, row=int(row)) for table, usable in rows for row in np.flatnonzero(~usable))

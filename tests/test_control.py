@@ -32,7 +32,7 @@ def test_run_lengths_are_the_published_ones(case, published):
 
 @pytest.mark.parametrize("shift", [0.5, 1.0, 2.0])
 def test_the_chart_runs_as_long_as_is_said(shift):
-    lengths = first_signals(4.0, shift, 400, 250, RNG)
+    lengths = first_signals(4.0, shift, 400, int(125 / shift), RNG)
     error = np.std(lengths) / np.sqrt(len(lengths))
     assert np.mean(lengths) == pytest.approx(run_length(0.5, 4.0, shift), abs=3.5 * error)
 

@@ -159,10 +159,12 @@ def test_bad_values_are_named(change, told):
         correct(**data, n_lanes=LANES)
 
 
-def test_too_few_fruit_and_mixed_up_references_are_refused():
+def test_too_few_fruit_and_references_that_are_none_are_refused():
     predicted, reference, lane = sample(0)
     with pytest.raises(CalibrationError, match="4 sample fruit"):
         correct(predicted[:4], reference[:4], lane[:4], LANES)
+    with pytest.raises(CalibrationError, match="all references are 11;"):
+        correct(predicted, np.full(len(lane), 11.0), lane, LANES)
     reference[::3] += np.random.default_rng(3).normal(0, 8, len(reference[::3]))
     with pytest.raises(CalibrationError, match="belong to the same fruit"):
         correct(predicted, reference, lane, LANES)

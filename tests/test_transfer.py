@@ -99,6 +99,8 @@ def test_bad_samples_are_told():
     few = Spectra(spectra.train, spectra.master[:7], spectra.slave[:7])
     with pytest.raises(CalibrationError, match="7 samples were measured on both"):
         transfer({"a": few}, Values(values.train, values.samples[:7], values.row[:7]))
+    with pytest.raises(CalibrationError, match="all references are 10;"):
+        transfer({"a": spectra}, Values(values.train, np.full(M, 10.0), values.row))
     broken = spectra.slave.copy()
     broken[4, 2] = np.nan
     with pytest.raises(CalibrationError, match="samples row 4"):
