@@ -31,9 +31,9 @@ LAB_SD = (0.15, 0.03)
 N_LANES, N_SCANS = 6, 8
 WAVELENGTH_NM = np.linspace(650.0, 1010.0, 256)
 """Of the line's template."""
-REACH_MM = 17.5
-"""The template's outermost scans lie that far from the middle of the cup: 0.56 radii of the median fruit, 0.8 of the smallest.
-Fired by the belt and not by the fruit, so that the last scans of small fruit see the lamp past them, as on a real line."""
+REACH_MM = 20.0
+"""Scans run from one end of the template's chord of 0.4 cups to the other: 0.65 radii of the median fruit either side, 0.5 of the
+largest, 0.9 of the smallest. The belt fires them, not the fruit, so the outer scans of small fruit see the lamp past them."""
 SEAT_MM = 1.5
 """Sd of the place along the belt; as `drivers.sim.belt`."""
 N_CALIBRATION, N_NEW = 300, 600
@@ -71,6 +71,16 @@ class Lot:
         return replace(self, **{name: getattr(self, name)[chosen] for name in per_fruit})
 
 
+def past_seasons(seed: int) -> tuple[int, int, int]:
+    """Return the seasons a packhouse has seen; plain practice knows the last of them."""
+    return 10 * seed + 1, 10 * seed + 2, 10 * seed + 3
+
+
+def new_season(seed: int) -> int:
+    """Return the season that is graded."""
+    return 10 * seed + 4
+
+
 @lru_cache(maxsize=4)
 def spectrometers(seed: int) -> SimSpectrometer:
     """Return the line of ``seed``: six lanes."""
@@ -93,12 +103,12 @@ def season_lot(
 
     Parameters
     ----------
-    seed : the line, see `spectrometers`; with ``season`` and ``lot`` (below 1000) also the fruit.
+    seed : the line, see `spectrometers`; with ``season`` and ``lot`` (below 1000 each) also the fruit.
     cultivar, temperature_c : see `orchard.grow`.
     film_cm : of water on every skin: 0.03 is a fruit that comes wet from the washer.
     age_h : hours since dark and white were taken.
     """
-    spectrometer, name = spectrometers(seed), 1000 * season + lot
+    spectrometer, name = spectrometers(seed), 1000 * season + lot + 1
     fruit = orchard.grow(1_000_003 * seed + name, n, season=season, cultivar=cultivar, temperature_c=temperature_c)
     fruit["film_cm"] = film_cm
     lane = np.asarray(lanes, np.int64)[np.arange(n) % len(lanes)]
@@ -135,8 +145,7 @@ def darkened(lot: Lot) -> Lot:
 
 def swapped(lot: Lot) -> Lot:
     """Return the lot as read with its wavelengths in the wrong order."""
-    counts, dark, white = (np.ascontiguousarray(part[..., ::-1]) for part in (lot.counts, lot.dark, lot.white))
-    return replace(lot, counts=counts, dark=dark, white=white)
+    return replace(lot, counts=lot.counts[..., ::-1].copy(), dark=lot.dark[:, ::-1].copy(), white=lot.white[:, ::-1].copy())
 
 
 def mean_absorbance(lot: Lot) -> tuple[Floats, NDArray[np.bool_]]:
@@ -175,7 +184,8 @@ def plain_practice(seed: int) -> dict[str, Any]:
     ``*_rmsep`` is against the laboratory, ``*_rmsep_true`` against the fruit, ``*_bias`` of all lanes, ``*_lane_spread`` the
     sd of the lanes' biases; ``without_value`` the share of fruit whose scans all clip.
     """
-    first, new = season_lot(seed, 2 * seed + 1, N_CALIBRATION, lanes=(0,)), season_lot(seed, 2 * seed + 2, N_NEW)
+    first = season_lot(seed, past_seasons(seed)[-1], N_CALIBRATION, lanes=(0,))
+    new = season_lot(seed, new_season(seed), N_NEW)
     (x, known), (x_new, known_new) = mean_absorbance(first), mean_absorbance(new)
     x, first, x_new, new = derivative(x[known]), first.rows(known), derivative(x_new[known_new]), new.rows(known_new)
     report: dict[str, Any] = {"SIMULATED": True, "seed": seed, "without_value": round(float(1 - known_new.mean()), 4)}

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from citrus_grade.drivers.sim import nir_physics as physics
 from citrus_grade.drivers.sim import orchard
 from citrus_grade.drivers.sim import spectrometer as module
+from citrus_grade.drivers.sim.nir_physics import TISSUE
 from citrus_grade.drivers.sim.spectrometer import SimSpectrometer
 
 NM = np.linspace(650.0, 1010.0, 256)
@@ -87,18 +89,104 @@ def test_truth_shows_where_physics_puts_it(name, step, band_nm, sign):
     assert sign * (slopes[1] - slopes[0]) > 0
 
 
-def _transmittance(row):
-    spectrometer = SimSpectrometer(3, 1, NM)
-    slot = spectrometer.prepare(row[None], np.array([0]))
+def _transmittance(row, lane=0):
+    spectrometer = SimSpectrometer(3, 6, NM)
+    slot = spectrometer.prepare(row[None], np.array([lane]))
     return spectrometer._spectra[slot[0], 0]
+
+
+def _changed(fruit=FRUIT[0], **fields):
+    changed = fruit.copy()
+    for name, value in fields.items():
+        changed[name] = value
+    return changed
+
+
+def at(nm):
+    return int(np.argmin(abs(NM - nm)))
+
+
+def curve(log_t, nm, width_nm):
+    """Second difference: what a band adds to absorbance above its neighbours."""
+    return log_t[at(nm - width_nm)] + log_t[at(nm + width_nm)] - 2 * log_t[at(nm)]
+
+
+def test_light_meets_a_part_of_a_fruit_that_is_not_alike_all_through():
+    spectrometer = SimSpectrometer(3, 1, NM)
+    flat = _changed(brix_rise=0.0, ta_rise_pct=0.0)
+    rising = _changed(flat, brix_rise=(0.0, 0.0, -2.0))
+    slots = spectrometer.prepare(np.array([flat, rising]), np.zeros(2, np.int64))
+    middle, along = spectrometer._spectra[slots, 0], spectrometer._spectra[slots, 2]
+    assert (along[0] == 0).all()
+    assert np.abs(along[1]).max() > 1e-4
+    assert np.abs(middle[1] - middle[0]).max() > 1e-4
+
+
+def test_what_the_light_meets_is_a_quarter_brix_beside_the_juice():
+    fruit = orchard.grow(5, 400)
+    rise = np.linalg.norm(fruit["brix_rise"], axis=1)
+    assert 0.20 < TISSUE.sight_depth * np.sqrt((rise**2).mean() / 3) < 0.30
+    assert fruit["brix_rise"][:, 2].mean() < -0.4, "the stylar end is the sweeter one"
+
+
+def test_a_fruit_lies_otherwise_in_another_lane(monkeypatch):
+    monkeypatch.setattr(physics, "LANES", physics.LaneSpread(0, 0, (9.0, 0.0), (2e-4, 0.0), 0, 0, 0))
+    rising = _changed(brix_rise=(0.0, 0.0, -2.0))
+    assert np.abs(_transmittance(rising, 0) - _transmittance(rising, 3)).max() > 1e-4
+    flat = _changed(brix_rise=0.0, ta_rise_pct=0.0)
+    np.testing.assert_allclose(_transmittance(flat, 0), _transmittance(flat, 3), atol=1e-12)
+
+
+def test_dry_flesh_scatters_more_and_shows_less_water():
+    sound, dry = _changed(dryness=0.0), _changed(dryness=0.5)
+    assert (_transmittance(dry) < _transmittance(sound))[NM < 900].all()
+    bump = [
+        curve(_transmittance(_changed(row, ssc_brix=14.0)) - _transmittance(_changed(row, ssc_brix=8.0)), 912.0, 30.0)
+        for row in (sound, dry)
+    ]
+    assert 0 < bump[1] < bump[0], "the sugar of dry flesh shows less"
+
+
+def test_a_gap_under_the_peel_dims_the_fruit_and_lets_light_round_the_flesh():
+    firm, puffed = _transmittance(_changed(air_gap_cm=0.0)), _transmittance(_changed(air_gap_cm=0.2))
+    assert puffed[at(800.0)] < firm[at(800.0)] - 0.2
+    assert puffed[at(970.0)] > firm[at(970.0)], "where the flesh lets nothing through"
+
+
+def test_a_wet_skin_pipes_light_round_the_fruit():
+    assert _transmittance(_changed(film_cm=0.1))[at(970.0)] > _transmittance(_changed(film_cm=0.0))[at(970.0)] + 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "nm", "beyond_nm"),
+    [("pigment_per_cm", 0.01, 660.0, 800.0), ("anthocyanin_per_cm", 3.0, 690.0, 760.0), ("peel_oil_pct", 1.0, 930.0, 830.0)],
+)
+def test_pigment_and_oil_darken_their_own_bands(name, step, nm, beyond_nm):
+    more = _changed(**{name: FRUIT[0][name] + step})
+    fall = _transmittance(FRUIT[0]) - _transmittance(more)
+    assert fall[at(nm)] > 3 * abs(fall[at(beyond_nm)])
+    assert fall[at(nm)] > 5e-3
+
+
+def test_cell_walls_absorb_and_take_the_place_of_water():
+    change = _transmittance(_changed(solids_pct=3.0)) - _transmittance(_changed(solids_pct=1.0))
+    assert curve(change, 918.0, 40.0) > 0
+    assert change[at(840.0)] > change[at(918.0)]
+
+
+def test_bound_water_shifts_as_warm_water_does():
+    warmer = _changed(pulp_temperature_c=FRUIT[0]["pulp_temperature_c"] + 1.0)
+    shifted = _changed(band_shift_nm=FRUIT[0]["band_shift_nm"] + TISSUE.shift_nm_per_c)
+    moved = _transmittance(shifted) - _transmittance(FRUIT[0])
+    assert np.abs(moved).max() > 1e-3
+    assert np.corrcoef(moved, _transmittance(warmer) - _transmittance(FRUIT[0]))[0, 1] > 0.95
 
 
 def test_warm_water_absorbs_at_shorter_wavelengths():
     cold, warm = FRUIT[:1].copy(), FRUIT[:1].copy()
     cold["pulp_temperature_c"], warm["pulp_temperature_c"] = 5.0, 30.0
     rise = _transmittance(cold[0]) - _transmittance(warm[0])
-    near, far = np.argmin(abs(NM - 945.0)), np.argmin(abs(NM - 984.0))
-    assert rise[near] > 0 > rise[far]
+    assert rise[at(945.0)] > 0 > rise[at(984.0)]
 
 
 def test_lanes_differ_a_little_and_white_takes_the_lamp_out():
@@ -116,6 +204,44 @@ def test_lamp_and_dark_drift_with_age():
     assert (spectrometer.dark(10.0) - spectrometer.dark()).mean() == pytest.approx(30.0, abs=0.2)
     fresh = spectrometer.scan(0, LANES, FRUIT[:6], np.zeros(6), THERE)
     assert (spectrometer.scan(0, LANES, FRUIT[:6], np.zeros(6), THERE, age_h=10.0) != fresh).any()
+
+
+def lit(spectrometer, age_h):
+    return spectrometer.white(age_h) - spectrometer.dark(age_h)
+
+
+def test_an_old_lamp_is_dimmer_and_redder(monkeypatch):
+    monkeypatch.setattr(physics, "AGEING", physics.Ageing(dust_per_h=0.0))
+    spectrometer = SimSpectrometer(3, 6, NM)
+    kept = np.median(lit(spectrometer, 100.0) / lit(spectrometer, 0.0), axis=0)
+    assert kept[at(800.0)] == pytest.approx(np.exp(-0.2), rel=0.01)
+    cooler_k = physics.LAMP_K - 33.0
+    planck = [1 / np.expm1(1.4388e7 / (at_nm * k)) for at_nm in (700.0, 900.0) for k in (cooler_k, physics.LAMP_K)]
+    assert kept[at(900.0)] / kept[at(700.0)] == pytest.approx(planck[2] / planck[3] / (planck[0] / planck[1]), rel=5e-3)
+
+
+def test_dust_settles_on_every_window_at_its_own_rate_and_throws_light_in(monkeypatch):
+    monkeypatch.setattr(physics, "AGEING", physics.Ageing(lamp_fade_per_h=0.0, lamp_k_per_h=0.0))
+    spectrometer = SimSpectrometer(3, 6, NM)
+    lost = -np.log(np.median(lit(spectrometer, 24.0) / lit(spectrometer, 0.0), axis=1))
+    assert 0.05 < np.median(lost) < 0.5
+    assert lost.max() > 1.5 * lost.min()
+    assert -np.log(np.median(lit(spectrometer, 48.0) / lit(spectrometer, 0.0), axis=1)) == pytest.approx(2 * lost, rel=0.02)
+    clean, dusty = (
+        spectrometer.scan(0, LANES, FRUIT[:6], np.zeros(6), THERE, age_h=h) - spectrometer.dark(h) for h in (0.0, 24.0)
+    )
+    share = (dusty / lit(spectrometer, 24.0)) / (clean / lit(spectrometer, 0.0))
+    assert (share[:, at(945.0)] > 1.01).all(), "the veil shows where the fruit is dark"
+
+
+def test_many_scans_of_one_call_are_those_of_many_calls():
+    one, other = SimSpectrometer(3, 6, NM), SimSpectrometer(3, 6, NM)
+    seq = np.arange(60) // 6
+    many = one.scan(seq, np.arange(60) % 6, FRUIT, np.linspace(-0.7, 0.7, 60), np.ones(60, bool))
+    for i in range(0, 60, 6):
+        rows = slice(i, i + 6)
+        few = other.scan(i // 6, LANES, FRUIT[rows], np.linspace(-0.7, 0.7, 60)[rows], THERE)
+        assert (few == many[rows]).all()
 
 
 @pytest.mark.parametrize("nm", [np.linspace(400, 800, 10), np.linspace(700, 1100, 10), np.array([700.0, 690.0])])
