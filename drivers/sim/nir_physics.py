@@ -110,8 +110,9 @@ class Spread(NamedTuple):
     Valencia oranges can differ by a quarter, satsumas are taken to differ less."""
     side_brix: float = 0.35
     """Sd of the rise to one side (sun and shade), a radius, each of two directions; estimate."""
-    stylar_ta_pct: tuple[float, float] = (-0.06, 0.03)
-    side_ta_pct: float = 0.06
+    stylar_ta_pct: tuple[float, float] = (-0.10, 0.04)
+    side_ta_pct: float = 0.12
+    """The same of acid; estimate."""
     dryness: tuple[float, float] = (0.03, 1.1)
     """Median share of dry flesh and the sd of its log: 5 % of fruit above 0.18, 1 % above 0.4."""
     air_gap_cm: tuple[float, float] = (0.02, 0.9)
