@@ -6,6 +6,7 @@ import pytest
 from citrus_grade.drivers.sim import nir_physics as physics
 from citrus_grade.drivers.sim import orchard
 from citrus_grade.drivers.sim import spectrometer as module
+from citrus_grade.drivers.sim.nir_light import absorbers
 from citrus_grade.drivers.sim.nir_physics import TISSUE
 from citrus_grade.drivers.sim.spectrometer import SimSpectrometer
 
@@ -172,6 +173,13 @@ def test_cell_walls_absorb_and_take_the_place_of_water():
     change = _transmittance(_changed(solids_pct=3.0)) - _transmittance(_changed(solids_pct=1.0))
     assert curve(change, 918.0, 40.0) > 0
     assert change[at(840.0)] > change[at(918.0)]
+
+
+def test_water_is_the_table_without_its_kinks():
+    table_nm, table = np.array(physics.WATER).T
+    assert np.abs(absorbers(table_nm)[1] / table - 1).max() < 0.10
+    bend = np.diff(np.log(absorbers(np.arange(700.0, 960.0, 2.0))[1]), 3)
+    assert np.abs(bend).max() < 5e-3, "kinks of the table itself reach ten times as much"
 
 
 def test_bound_water_shifts_as_warm_water_does():
