@@ -19,6 +19,7 @@ from citrus_grade.models.assemble import Fitted, Part, assemble, domain_limits
 from citrus_grade.models.recipes import Recipe
 from citrus_grade.models.score_models import MOST_POINTS, representative
 from citrus_grade.models.search import (
+    MARGIN,
     SHORTLIST,
     Prepared,
     Samples,
@@ -39,7 +40,7 @@ Floats = NDArray[np.float64]
 UNITS: Final = {"brix": "Brix", "pct": "%", "g": "g", "mm": "mm"}
 LEAST: Final = 20
 """Fruit below which no model is made."""
-MORE_COMPONENTS, LEAST_COMPONENTS, MOST_COMPONENTS = 4, 8, 16
+MORE_COMPONENTS, LEAST_COMPONENTS, MOST_COMPONENTS = 4, 8, 25
 """The nonlinear families take so many components more than PLS, within bounds: their lengths switch off what is noise."""
 MOST_KEPT: Final = 1_000_000
 """Absorbances of the training that a bundle keeps at most."""
@@ -110,7 +111,7 @@ def _train(
     chosen = _together(tried, batch.reference)
     ready = prepare(batch, chosen[0].recipe, folds)
     fitted = [_fit(batch, folds, batch.reference[:, j], names[j], one) for j, one in enumerate(chosen)]
-    k = _domain_components(tried[0], chosen[0])
+    k = min(_domain_components(tried[0], chosen[0]), chosen[0].components)
     limits = domain_limits(ready.narrow, batch.reference[:, 0], folds, k)
     made = recipes.preprocessing(chosen[0].recipe, batch.wavelength_nm, batch.absorbance)
     said = np.column_stack([one.said for one in chosen])
@@ -157,14 +158,23 @@ def _nonlinear(
 
 
 def _shortlist(found: Sequence[Tried]) -> list[Tried]:
-    """The best recipe of each range, then the best of the others, of different derivatives: kinds, not neighbours."""
-    best = sorted(found, key=lambda one: one.rmse)
+    """The best recipe of each range, then the best of the others, of different derivatives: kinds, not neighbours.
+
+    Of neighbours that are as good the widest filter is taken: what bends with noise suits no line.
+    """
+    best = sorted((one for one in found if not one.beside), key=lambda one: one.rmse)
     kept: list[Tried] = []
     for kind in (_range_of, _treatment_of):
         for one in best:
             if len(kept) < SHORTLIST and kind(one.recipe) not in {kind(other.recipe) for other in kept}:
-                kept.append(one)
+                kept.append(_widest(one, best))
     return kept
+
+
+def _widest(one: Tried, found: Sequence[Tried]) -> Tried:
+    same = (_range_of(one.recipe), _treatment_of(one.recipe))
+    alike = [own for own in found if (_range_of(own.recipe), _treatment_of(own.recipe)) == same and own.rmse <= MARGIN * one.rmse]
+    return max(alike, key=lambda own: own.recipe.points)
 
 
 def _range_of(recipe: Recipe) -> tuple[float, float]:
