@@ -98,13 +98,23 @@ def pass_through(taps: Floats, first: Any, run: Any, row: Floats, out: Floats) -
     """Map one spectrum: ``row`` (n_in,) -> ``out`` (n_out,)."""
     n_taps, low, high = len(taps), run[0], run[1]
     out[:] = 0.0
-    start = first[low] - low
+    start = first[low]
+    inside = out[low:high]
     for j in range(n_taps):
-        for q in range(low, high):
-            out[q] += taps[j, q] * row[q + start + j]
+        # Slices, for an index that might be negative keeps the compiler from taking many points at once.
+        weights, values = taps[j, low:high], row[start + j : start + j + high - low]
+        for q in range(len(inside)):
+            inside[q] += weights[q] * values[q]
     for q in range(low):
-        for j in range(n_taps):
-            out[q] += taps[j, q] * row[first[q] + j]
+        out[q] = _one(taps, first, row, q)
     for q in range(high, len(out)):
-        for j in range(n_taps):
-            out[q] += taps[j, q] * row[first[q] + j]
+        out[q] = _one(taps, first, row, q)
+
+
+@njit(cache=True, nogil=True)
+def _one(taps: Floats, first: Any, row: Floats, q: int) -> float:
+    values = row[first[q] : first[q] + len(taps)]
+    total = 0.0
+    for j in range(len(values)):
+        total += taps[j, q] * values[j]
+    return total

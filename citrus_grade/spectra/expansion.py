@@ -9,17 +9,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from citrus_grade.spectra.elementary import exponentials
+
 Floats = NDArray[np.float64]
 
 LANES: Final = 8
 """Partial sums, and what the number of points is rounded up to."""
-LOG2_E: Final = 1.4426950408889634
-LN2_HIGH: Final = 0.6931471803691238
-LN2_LOW: Final = 1.9082149292705877e-10
-MAGIC: Final = 6755399441055744.0
-"""1.5 * 2**52: a number of moderate size added to it is rounded to a whole one, which its lowest bits then hold."""
-LEAST: Final = -700.0
-BIAS: Final = 1023
 
 
 class Expansion(NamedTuple):
@@ -46,38 +41,6 @@ def expansion(column: int, points: Floats, gamma: Floats, weight: Floats) -> Exp
 
 
 @njit(cache=True, nogil=True)
-def _exponentials(values: Floats, scale: Floats) -> None:
-    """Put exp(value) in place of every value of at most 0 or a little more; within 1e-15 of itself.
-
-    exp(x) = 2^n * exp(r): n is rounded by an addition and shifted into the exponent bits, exp(r) is its series to r^13.
-    Written so that it compiles to the same additions and products on every processor, many at a time.
-    """
-    bits = scale.view(np.int64)
-    for i in range(len(values)):
-        scale[i] = max(values[i], LEAST) * LOG2_E + MAGIC
-    for i in range(len(values)):
-        n = scale[i] - MAGIC
-        r = (max(values[i], LEAST) - n * LN2_HIGH) - n * LN2_LOW
-        series = 1.0 + r * (1.0 / 13.0)
-        series = 1.0 + r * (1.0 / 12.0) * series
-        series = 1.0 + r * (1.0 / 11.0) * series
-        series = 1.0 + r * (1.0 / 10.0) * series
-        series = 1.0 + r * (1.0 / 9.0) * series
-        series = 1.0 + r * (1.0 / 8.0) * series
-        series = 1.0 + r * (1.0 / 7.0) * series
-        series = 1.0 + r * (1.0 / 6.0) * series
-        series = 1.0 + r * (1.0 / 5.0) * series
-        series = 1.0 + r * (1.0 / 4.0) * series
-        series = 1.0 + r * (1.0 / 3.0) * series
-        series = 1.0 + r * (1.0 / 2.0) * series
-        values[i] = 1.0 + r * series
-    for i in range(len(values)):
-        bits[i] = (bits[i] + BIAS) << 52
-    for i in range(len(values)):
-        values[i] *= scale[i]
-
-
-@njit(cache=True, nogil=True)
 def expand(made: Expansion, found: Floats, work: Floats) -> float:
     """Sum of one fruit; ``found`` holds its scores from ``made.column`` on, ``work`` (2, N or more) is written."""
     k, n = made.slope.shape
@@ -93,7 +56,7 @@ def expand(made: Expansion, found: Floats, work: Floats) -> float:
             values[i] += score * made.slope[s, i]
     for i in range(n):
         values[i] -= made.gamma[i] * square
-    _exponentials(values, scale)
+    exponentials(values, scale)
     sums: Any = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     a, b, c, d, e, f, g, h = sums
     for i in range(0, n, LANES):

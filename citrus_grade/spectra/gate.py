@@ -1,12 +1,13 @@
 """Which scans of a passage count, and the absorbance of their mean: one compiled pass, summed in a fixed order."""
 
-from math import log, sqrt
+from math import sqrt
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from citrus_grade.spectra.elementary import logarithms
 from citrus_grade.spectra.scatter import standardise
 from citrus_grade.spectra.traits import MISSING, OK, SATURATED
 
@@ -23,7 +24,8 @@ LOG10_E: Final = 0.4342944819032518
 
 
 class Scratch(NamedTuple):
-    """Room to work in, made once a call: ``good`` to ``sort`` per bin, ``light`` per pixel, the rest per block."""
+    """Room to work in, made once a call: ``good`` to ``sort`` per bin, ``light`` and ``logs`` per pixel, the rest per block;
+    ``shapes`` those of the good scans, one after the other."""
 
     good: Any
     total: Any
@@ -34,6 +36,8 @@ class Scratch(NamedTuple):
     block_dark: Floats
     block_lamp: Floats
     light: Any
+    exponent: Floats
+    logs: Floats
 
 
 @njit(cache=True, nogil=True)
@@ -43,6 +47,7 @@ def room(n_bins: int, n_window: int) -> Scratch:
     return Scratch(
         np.empty(n_bins, np.bool_), np.empty(n_bins, np.int64), np.empty(n_bins), np.empty(n_bins), np.empty((n_bins, n_blocks)),
         np.empty(n_blocks), np.empty(n_blocks), np.empty(n_blocks), np.empty(n_window, np.uint32),
+        np.empty((n_bins, n_blocks)), np.empty(n_window),
     )  # fmt: skip
 
 
@@ -57,9 +62,10 @@ def _measure(counts: Any, received: Any, start: int, stop: int, full_scale: int,
         n_received += 1
         peak: Any = 0
         bright: Any = 0
-        for p in range(start, stop):
-            bright += np.int64(counts[b, p])
-            peak = max(peak, np.int64(counts[b, p]))
+        scan = counts[b, start:stop]  # a slice: an index that might be negative is taken one at a time
+        for p in range(len(scan)):
+            bright += np.int64(scan[p])
+            peak = max(peak, np.int64(scan[p]))
         work.total[b] = bright
         work.good[b] = peak < full_scale
         n_clipped += peak >= full_scale
@@ -99,36 +105,38 @@ def _median(values: Floats, n: int) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _shape(scan: Any, start: int, dark: Floats, lamp: Floats, out: Floats) -> None:
-    """SNV of a scan's absorbance in blocks of `BLOCK` pixels; ``dark`` and ``lamp`` are the blocks' sums."""
+def _blocks(scan: Any, dark: Floats, lamp: Floats, out: Floats) -> None:
+    """Share of the lamp's light in blocks of `BLOCK` pixels; ``dark`` and ``lamp`` are the blocks' sums."""
     for k in range(len(out)):
-        first = start + k * BLOCK
+        block = scan[k * BLOCK : (k + 1) * BLOCK]
         count: Any = 0
-        for p in range(BLOCK):
-            count += np.int64(scan[first + p])
-        out[k] = -LOG10_E * log(max(count - dark[k], 0.5) / lamp[k])
-    standardise(out)
+        for p in range(len(block)):
+            count += np.int64(block[p])
+        out[k] = max(count - dark[k], 0.5) / lamp[k]
 
 
 @njit(cache=True, nogil=True)
 def _shapes(counts: Any, dark: Floats, white: Floats, start: int, work: Scratch) -> None:
-    """Shape of every good scan, and their common shape: the median, block by block."""
+    """Shape of every good scan, SNV of its absorbance in blocks, and their common shape: the median, block by block."""
     for k in range(len(work.common)):
         floor, lamp = 0.0, 0.0
         for p in range(start + k * BLOCK, start + (k + 1) * BLOCK):
             floor += dark[p]
             lamp += white[p] - dark[p]
         work.block_dark[k], work.block_lamp[k] = floor, max(lamp, 1.0)
+    n_good, n_blocks = 0, len(work.common)
     for b in range(len(work.good)):
         if work.good[b]:
-            _shape(counts[b], start, work.block_dark, work.block_lamp, work.shapes[b])
-    for k in range(len(work.common)):
-        n = 0
-        for b in range(len(work.good)):
-            if work.good[b]:
-                work.sort[n] = work.shapes[b, k]
-                n += 1
-        work.common[k] = _median(work.sort, n)
+            _blocks(counts[b, start : start + n_blocks * BLOCK], work.block_dark, work.block_lamp, work.shapes[n_good])
+            n_good += 1
+    some = work.shapes.reshape(-1)[: n_good * n_blocks]
+    logarithms(some, work.exponent.reshape(-1)[: n_good * n_blocks], -LOG10_E)
+    for i in range(n_good):
+        standardise(work.shapes[i])
+    for k in range(n_blocks):
+        for i in range(n_good):
+            work.sort[i] = work.shapes[i, k]
+        work.common[k] = _median(work.sort, n_good)
 
 
 @njit(cache=True, nogil=True)
@@ -139,7 +147,7 @@ def _drop_odd(work: Scratch) -> Any:
         if work.good[b]:
             square = 0.0
             for k in range(n_blocks):
-                square += (work.shapes[b, k] - work.common[k]) ** 2
+                square += (work.shapes[n, k] - work.common[k]) ** 2
             work.far[b] = sqrt(square / n_blocks)
             work.sort[n] = work.far[b]
             n += 1
@@ -157,17 +165,17 @@ def _drop_odd(work: Scratch) -> Any:
 @njit(cache=True, nogil=True)
 def _absorb(counts: Any, kept: int, dark: Floats, white: Floats, start: int, work: Scratch, out: Floats) -> None:
     """Absorbance of the mean of the good scans: counts are added as integers, the logarithm comes last."""
-    light = work.light
+    light, n = work.light, len(out)
     light[:] = 0
     for b in range(len(work.good)):
         if work.good[b]:
-            for p in range(len(out)):
-                light[p] += np.uint32(counts[b, start + p])
-    for p in range(len(out)):
-        floor = dark[start + p]
-        through = max(light[p] - kept * floor, 0.5 * kept)
-        lamp = max(white[start + p] - floor, 1.0) * kept
-        out[p] = -LOG10_E * log(through / lamp)
+            scan = counts[b, start : start + n]
+            for p in range(n):
+                light[p] += np.uint32(scan[p])
+    floor, lamp = dark[start : start + n], white[start : start + n]
+    for p in range(n):
+        out[p] = max(light[p] - kept * floor[p], 0.5 * kept) / (max(lamp[p] - floor[p], 1.0) * kept)
+    logarithms(out, work.logs, -LOG10_E)
 
 
 @njit(cache=True, nogil=True)
