@@ -125,7 +125,7 @@ def estimator(family: str) -> Any:
     if family == "logistic":
         return _filled(LogisticRegression(max_iter=2000))
     if family == "mlp":
-        return _filled(MLPClassifier((16,), solver="lbfgs", alpha=1.0, max_iter=500, random_state=0))
+        return _filled(MLPClassifier((16,), solver="lbfgs", alpha=1.0, max_iter=200, random_state=0))
     if family == "forest":
         return RandomForestClassifier(TREES, min_samples_leaf=3, random_state=0)
     return HistGradientBoostingClassifier(
@@ -159,7 +159,7 @@ def fit_grades(
     chosen = _simplest({name: one.log_loss for name, one in judged.items()})
     report = _report(labelled, chosen, judged)
     calibration = belief.fit(judged[chosen].calibration, judged[chosen].own_p, labelled.grade)
-    model = flatten(_fitted(chosen, labelled.x, labelled.grade), labelled.features, labelled.classes)
+    model = flatten(fitted(chosen, labelled.x, labelled.grade), labelled.features, labelled.classes)
     told = _training(labelled, report)
     return replace(model, calibration=calibration.kind, arrays=dict(model.arrays) | calibration.knots, training=told), report
 
@@ -174,7 +174,8 @@ def _folds(labelled: Labelled) -> Folds:
     return folds
 
 
-def _fitted(family: str, x: Floats, grade: NDArray[np.int64]) -> Any:
+def fitted(family: str, x: Floats, grade: NDArray[np.int64]) -> Any:
+    """Return the `estimator` of a family, fitted to features (n, n_features) and classes (n,)."""
     # One thread: as many as there are cores get in one another's way on tables of this size.
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # cross-validation judges what came of it
@@ -185,9 +186,9 @@ def _judge(family: str, labelled: Labelled, folds: Folds) -> Judged:
     k = len(labelled.classes)
     own = np.zeros((len(labelled.x), k))
     for learn, test in folds:
-        fitted = _fitted(family, labelled.x[learn], labelled.grade[learn])
-        known = tuple(labelled.classes[c] for c in fitted.classes_)
-        own[np.ix_(test, fitted.classes_)] = predict_proba(flatten(fitted, labelled.features, known), labelled.x[test])
+        learnt = fitted(family, labelled.x[learn], labelled.grade[learn])
+        known = tuple(labelled.classes[c] for c in learnt.classes_)
+        own[np.ix_(test, learnt.classes_)] = predict_proba(flatten(learnt, labelled.features, known), labelled.x[test])
     tried = {kind: _held_out(kind, own, labelled.grade, folds) for kind in belief.kinds_for(labelled.grade, k)}
     losses = {kind: log_loss(p, labelled.grade) for kind, p in tried.items()}
     chosen = _simplest(losses)
