@@ -1,7 +1,7 @@
 """Replay: the recorded messages through the same `Line.feed`, every field of every decision compared to the bit.
 
 A ``full`` run is replayed from its pixels, a ``normal`` one from the joined measurements of each fruit. With another plan,
-model or calibration the same messages answer what the lot would have been.
+model, calibration or classifier the same messages answer what the lot would have been.
 """
 
 import time
@@ -75,6 +75,7 @@ def replay(
     plan: Path | None = None,
     model: Path | None = None,
     calibration: Path | None = None,
+    classifier: Path | None = None,
     lanes: tuple[int, ...] | None = None,
     speed: float = 0.0,
     jobs: int = 1,
@@ -84,7 +85,7 @@ def replay(
 
     Parameters
     ----------
-    plan, model, calibration : artefacts to use in place of the run's own; the report then holds ``what_if``.
+    plan, model, calibration, classifier : artefacts to use in place of the run's own; the report then holds ``what_if``.
     lanes : compare only these. speed : line seconds a second, 0 as fast as the machine can. jobs : log files replayed at a time.
     progress : called with files done (fractions counted) and files in all.
 
@@ -94,7 +95,7 @@ def replay(
     """
     started = time.perf_counter()
     entered = _seam_of(run_dir)
-    loaded = reopen(run_dir, plan=plan, model=model, calibration=calibration)
+    loaded = reopen(run_dir, plan=plan, model=model, calibration=calibration, classifier=classifier)
     paths = files(run_dir)
     if wrong := [lane for lane in lanes or () if not 0 <= lane < loaded.config.line.lanes]:
         raise LogError(
@@ -102,7 +103,7 @@ def replay(
                 run=run_dir, lanes=", ".join(map(str, wrong)), last=loaded.config.line.lanes - 1
             )
         )
-    if plan or model or calibration:
+    if plan or model or calibration or classifier:
         report = _what_if(run_dir, loaded, paths, entered, lanes, progress)
     elif jobs > 1 and len(paths) > 1 and not speed:
         report = _in_parallel(run_dir, paths, entered, lanes, jobs, progress)
@@ -202,12 +203,8 @@ def _compare_file(
 
 def _restore(line: Line, snapshot: Snapshot, path: Path, adopt: Loaded | None = None) -> None:
     """Take a file's snapshot; ``adopt`` puts other artefacts in place of those it names."""
-    ids = {}
-    if adopt:
-        ids = {"plan": adopt.plan.id, "model": adopt.model_id, "calibration": adopt.calibration.id}
-        ids["classifier"] = adopt.classifier_id
     try:
-        line.restore(snapshot.state, **ids)
+        line.restore(snapshot.state, **(adopt.ids if adopt else {}))
     except KeyError as error:
         raise LogError(
             _("{path}: needs the plan, model or calibration {id} as it was; the folder does not hold it").format(

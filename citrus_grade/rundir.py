@@ -55,10 +55,15 @@ class Loaded:
         """What the spectral model predicts."""
         return self.model.names if self.model else ()
 
+    @property
+    def ids(self) -> dict[str, str]:
+        """Ids of the artefacts in use, "" where there is none."""
+        calibration = self.calibration.id
+        return {"plan": self.plan.id, "model": self.model_id, "calibration": calibration, "classifier": self.classifier_id}
+
     def line(self) -> Line:
         """Return a new line at tick 0."""
-        ids = {"plan": self.plan.id, "model": self.model_id, "calibration": self.calibration.id, "classifier": self.classifier_id}
-        return Line(self.config, self.artefacts(), **ids)
+        return Line(self.config, self.artefacts(), **self.ids)
 
     def artefacts(self) -> Artefacts:
         """Return the artefacts as the line looks them up."""
@@ -74,10 +79,12 @@ def load_line(
     plan: Path | None = None,
     model: Path | None = None,
     calibration: Path | None = None,
+    classifier: Path | None = None,
 ) -> Loaded:
     """Load ``line.toml`` and the artefacts beside it.
 
-    ``text`` takes the place of the file's own; ``plan``, ``model`` and ``calibration`` that of the artefacts it names.
+    ``text`` takes the place of the file's own; ``plan``, ``model``, ``calibration`` and ``classifier`` that of the artefacts it
+    names.
 
     Raises
     ------
@@ -89,7 +96,7 @@ def load_line(
     spectral, model_id = load_model(model_path, line) if model_path else (None, "")
     targets = spectral.names if spectral else ()
     plan_path = plan or path.parent / line.files.plan
-    classifier_path = path.parent / line.files.classifier if line.files.classifier else None
+    classifier_path = classifier or (path.parent / line.files.classifier if line.files.classifier else None)
     graded_by, classifier_id = load_classifier(classifier_path, targets) if classifier_path else (None, "")
     compiled = plans.load(plan_path, targets, line.outlet_names[:-1], graded_by)
     measured = load_calibration(calibration_path, line) if calibration_path else CalibrationSet.nominal(line)
@@ -188,8 +195,7 @@ def create(run_dir: Path, loaded: Loaded, *, seed: int | None, profile: str, con
     )
     (run_dir / "line.toml").write_text(text, encoding="utf-8")
     start = {
-        "software": __version__, "profile": profile, "seed": seed, "plan": loaded.plan.id, "model": loaded.model_id,
-        "calibration": loaded.calibration.id, "classifier": loaded.classifier_id, "targets": list(loaded.targets),
+        "software": __version__, "profile": profile, "seed": seed, **loaded.ids, "targets": list(loaded.targets),
         "classes": list(loaded.plan.classes), "grades": list(loaded.plan.grades), "outlets": list(loaded.config.outlet_names),
     }  # fmt: skip
     (run_dir / "run.json").write_text(json.dumps(start, indent=2), encoding="utf-8")
@@ -213,10 +219,17 @@ def start_of(run_dir: Path) -> dict[str, Any]:
     return start
 
 
-def reopen(run_dir: Path, *, plan: Path | None = None, model: Path | None = None, calibration: Path | None = None) -> Loaded:
+def reopen(
+    run_dir: Path,
+    *,
+    plan: Path | None = None,
+    model: Path | None = None,
+    calibration: Path | None = None,
+    classifier: Path | None = None,
+) -> Loaded:
     """Load a run's line again, with other artefacts in place of its own if given."""
     start_of(run_dir)
-    return load_line(run_dir / "line.toml", plan=plan, model=model, calibration=calibration)
+    return load_line(run_dir / "line.toml", plan=plan, model=model, calibration=calibration, classifier=classifier)
 
 
 def point_at(text: str, *, plan: str, model: str | None, calibration: str | None, classifier: str | None = None) -> str:

@@ -318,9 +318,13 @@ def test_a_run_with_a_classifier_replays_to_the_same_bits_from_its_folder_alone(
     assert (report.diff_fields, report.compared) == (0, summary.cups)
 
 
+def fruit_table(run):
+    return pq.read_table(run / "fruit.parquet").to_pylist()
+
+
 def test_the_fruit_table_tells_the_class_in_words(classified):
     run, _summary, classifier_id = classified
-    rows = pq.read_table(run / "fruit.parquet").to_pylist()
+    rows = fruit_table(run)
     graded = [row for row in rows if row["reason"] == "graded"]
     assert {row["grade_class"] for row in graded} == {"A", "B"}
     assert all((row["grade"] == "first") == (row["grade_class"] == "A") for row in graded)
@@ -335,6 +339,15 @@ def test_another_plan_for_the_same_classifier_is_answered(classified, tmp_path):
     what_if = replay(run, plan=tmp_path / "plan.toml").what_if
     before, after = what_if["packout_before"], what_if["packout_after"]
     assert (after["first"], after["rest"]) == (before["rest"], before["first"])
+
+
+def test_a_run_recorded_without_a_classifier_is_answered_with_one(classified, normal_run, tmp_path):
+    (folder,) = (classified[0] / "classifiers").iterdir()
+    (tmp_path / "plan.toml").write_text(CLASS_PLAN, encoding="utf-8")
+    what_if = replay(normal_run.folder, plan=tmp_path / "plan.toml", classifier=folder).what_if
+    small = [row["diameter_mm"] < 62 for row in fruit_table(normal_run.folder) if row["reason"] == "graded"]
+    assert what_if["packout_after"]["first"] == pytest.approx(sum(small), abs=0.15 * len(small))
+    assert what_if["packout_after"]["rest"] > 0
 
 
 def test_a_run_that_lost_its_classifier_is_refused_by_name(classified, tmp_path):

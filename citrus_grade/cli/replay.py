@@ -13,8 +13,8 @@ from citrus_grade.words import N_, _
 
 HELP = N_(
     "Feed a recorded run to the same code again and compare every field of every decision to the bit.\n\n"
-    "A full log is replayed from its pixels, a normal log from the joined measurements of each fruit. With --plan, --model or "
-    "--calibration it answers what the packout would have been instead."
+    "A full log is replayed from its pixels, a normal log from the joined measurements of each fruit. With --plan, --model, "
+    "--calibration or --classifier it answers what the packout would have been instead."
 )
 EXAMPLES = (
     "citrus-grade replay runs/monday\n"
@@ -48,6 +48,7 @@ def verb(
     plan: Annotated[Path | None, typer.Option("--plan", metavar="FILE", help=N_("Another sort plan (plan.toml)."))] = None,
     model: Annotated[Path | None, typer.Option("--model", metavar="DIR", help=N_("Another model bundle."))] = None,
     calibration: Annotated[Path | None, typer.Option("--calibration", metavar="DIR", help=N_("Another calibration set."))] = None,
+    classifier: Annotated[Path | None, typer.Option("--classifier", metavar="DIR", help=N_("Another grade classifier."))] = None,
     lanes: Annotated[
         # Any, because typer would read the tuple as several values; `lane_list` makes it.
         Any, typer.Option("--lanes", parser=lane_list, metavar="0,3", help=N_("Compare these lanes only."))
@@ -61,10 +62,9 @@ def verb(
     """Replay a run and compare."""
     from citrus_grade.replay import replay
 
+    instead = {"plan": plan, "model": model, "calibration": calibration, "classifier": classifier}
     with bar(_("replaying")) as progress:
-        report = replay(
-            run, plan=plan, model=model, calibration=calibration, lanes=lanes, speed=speed, jobs=jobs, progress=progress
-        ).to_dict()
+        report = replay(run, **instead, lanes=lanes, speed=speed, jobs=jobs, progress=progress).to_dict()
     out.as_json(report) if as_json else _show(report)
     return errors.FINDINGS if report["diff_fields"] or not report["decisions"] else errors.DONE
 
