@@ -143,6 +143,7 @@ class FilesSection(_Section):
 
     plan: str
     model: str | None = None
+    shadow: str | None = None
     calibration: str | None = None
     classifier: str | None = None
 

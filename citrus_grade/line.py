@@ -64,15 +64,24 @@ class Line:
     ----------
     config : the line. artefacts : all that commands may name. plan, calibration, model, classifier : ids in use at the start;
         ``model`` is "" on a line without spectrometers, ``classifier`` where none grades; the plan is compiled against its
-        classes, so no command changes it.
+        classes, so no command changes it. ``shadow`` is a model on trial of the same targets: what it says is kept beside
+        the live model's values, and decides nothing.
     """
 
     def __init__(
-        self, config: LineConfig, artefacts: Artefacts, *, plan: str, calibration: str, model: str = "", classifier: str = ""
+        self,
+        config: LineConfig,
+        artefacts: Artefacts,
+        *,
+        plan: str,
+        calibration: str,
+        model: str = "",
+        classifier: str = "",
+        shadow: str = "",
     ) -> None:
         self.config = config
         self.artefacts = artefacts
-        self.state = initial(config, plan, model, calibration, classifier)
+        self.state = initial(config, plan, model, calibration, classifier, shadow)
         self._ruler = Ruler.of(config.encoder.ratio)
         self._least_views = config.line.min_views or config.n_views
         self._blank = empty(DECISION, config.line.lanes)
@@ -154,6 +163,8 @@ class Line:
         self._model = self.artefacts.models[state.model_id] if state.model_id else None
         self._calibration = self.artefacts.calibrations[state.calibration_id]
         self._aligned = self._align(self._model) if self._model else None
+        self._shadow = self.artefacts.models[state.shadow_id] if state.shadow_id else None
+        self._shadow_aligned = self._align(self._shadow) if self._shadow else None
         self._rules = Rules(self._plan.low, self._plan.high, self._plan.allowed, self._plan.needs_spectrum)
         calibration = self._calibration
         self._imagers = [Imager.of(self.config, camera, calibration) for camera in self.config.camera]
@@ -165,6 +176,7 @@ class Line:
         self._classifier = bind(graded_by, self._plan.features, state.classifier_id) if graded_by else nobody()
         self._blank["classifier_id"] = int(state.classifier_id or "0", 16)
         self._blank["model_id"] = int(state.model_id or "0", 16)
+        self._blank["shadow_model_id"] = int(state.shadow_id or "0", 16)
         self._blank["plan_id"] = int(state.plan_id, 16)
         self._blank["calibration_id"] = int(state.calibration_id, 16)
 
@@ -294,7 +306,7 @@ class Line:
             self._work,
             fruit,
         )
-        traits = self._traits(slot)
+        traits = self._traits(slot, self._model, self._aligned)
         rows = fresh(self._blank)
         # A decision begins with the fields of the joined fruit: the same packed bytes.
         rows.view(np.uint8).reshape(len(rows), -1)[:, : FRUIT.itemsize] = fruit.view(np.uint8).reshape(len(rows), -1)
@@ -304,6 +316,8 @@ class Line:
             rows[name] = traits[source]
         for name in ("t2", "q", "scans_received", "scans_kept", "clipped_scans", "scan_spread"):
             rows[name] = traits[name]
+        if self._shadow is not None:
+            rows["shadow_trait"] = self._traits(slot, self._shadow, self._shadow_aligned)["value"]
         ejected = decide(
             rows,
             traits["status"],
@@ -324,14 +338,14 @@ class Line:
         state.next_cup = cup + 1
         return rows, ejected
 
-    def _traits(self, slot: int) -> NDArray[Any]:
+    def _traits(self, slot: int, model: SpectralModel | None, aligned: Aligned | None) -> NDArray[Any]:
         state, spectrometer = self.state, self.config.spectrometer
-        if self._model is None or self._aligned is None or spectrometer is None:
+        if model is None or aligned is None or spectrometer is None:
             return self._no_traits
         out = np.zeros(self.config.line.lanes, TRAITS)
         predict(
-            self._model,
-            self._aligned,
+            model,
+            aligned,
             state.counts[slot],
             state.scans_seen[slot],
             self._calibration.dark,

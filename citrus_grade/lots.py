@@ -33,6 +33,8 @@ def columns(
             named |= {f"{name}_{axis}": column[:, k] for k, axis in enumerate("xyz")}
         elif name in ("trait", "trait_sigma", "trait_low90", "trait_high90"):
             named |= {target + name.removeprefix("trait"): column[:, k] for k, target in enumerate(targets)}
+        elif name == "shadow_trait":
+            named |= {f"{target}_shadow": column[:, k] for k, target in enumerate(targets)}
         elif name.endswith("_id"):
             ids, which = np.unique(column, return_inverse=True)
             named[name] = np.array([f"{value:016x}" for value in ids.tolist()], object)[which]

@@ -49,6 +49,9 @@ class Loaded:
     classifier: GradeModel | None = None
     classifier_id: str = ""
     classifier_path: Path | None = None
+    shadow: SpectralModel | None = None
+    shadow_id: str = ""
+    shadow_path: Path | None = None
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -58,8 +61,8 @@ class Loaded:
     @property
     def ids(self) -> dict[str, str]:
         """Ids of the artefacts in use, "" where there is none."""
-        calibration = self.calibration.id
-        return {"plan": self.plan.id, "model": self.model_id, "calibration": calibration, "classifier": self.classifier_id}
+        named = {"plan": self.plan.id, "model": self.model_id, "calibration": self.calibration.id}
+        return named | {"classifier": self.classifier_id, "shadow": self.shadow_id}
 
     def line(self) -> Line:
         """Return a new line at tick 0."""
@@ -67,7 +70,8 @@ class Loaded:
 
     def artefacts(self) -> Artefacts:
         """Return the artefacts as the line looks them up."""
-        models = {self.model_id: self.model} if self.model else {}
+        both = ((self.model_id, self.model), (self.shadow_id, self.shadow))
+        models = {model_id: model for model_id, model in both if model}
         classifiers = {self.classifier_id: self.classifier} if self.classifier else {}
         return Artefacts({self.plan.id: self.plan}, models, {self.calibration.id: self.calibration}, classifiers)
 
@@ -102,7 +106,11 @@ def load_line(
     measured = load_calibration(calibration_path, line) if calibration_path else CalibrationSet.nominal(line)
     plan_text = plan_path.read_text(encoding="utf-8")
     measures = (spectral, model_id, measured, model_path, calibration_path)
-    return Loaded(line, compiled, plan_text, *measures, graded_by, classifier_id, classifier_path)
+    # What another model would have said of a run is asked without the one that was on trial then.
+    shadow_path = path.parent / line.files.shadow if line.files.shadow and model is None else None
+    shadow, shadow_id = load_shadow(shadow_path, line, targets) if shadow_path else (None, "")
+    grades = (graded_by, classifier_id, classifier_path)
+    return Loaded(line, compiled, plan_text, *measures, *grades, shadow, shadow_id, shadow_path)
 
 
 def load_model(path: Path, line: LineConfig) -> tuple[SpectralModel, str]:
@@ -122,6 +130,18 @@ def load_model(path: Path, line: LineConfig) -> tuple[SpectralModel, str]:
             )
         )
     return model, artefact.id
+
+
+def load_shadow(path: Path, line: LineConfig, targets: tuple[str, ...]) -> tuple[SpectralModel, str]:
+    """Load a model on trial and check that it can stand beside the live one; return it with its id."""
+    model, model_id = load_model(path, line)
+    if model.names != targets:
+        raise ArtefactError(
+            _("{path}: predicts {found}, the live model {wanted}; a model on trial must predict the same, in that order").format(
+                path=path, found=", ".join(model.names), wanted=", ".join(targets) or "-"
+            )
+        )
+    return model, model_id
 
 
 def load_classifier(path: Path, targets: tuple[str, ...]) -> tuple[GradeModel, str]:
@@ -181,15 +201,18 @@ def create(run_dir: Path, loaded: Loaded, *, seed: int | None, profile: str, con
     (run_dir / "plans" / f"{loaded.plan.id}.toml").write_text(loaded.plan_text, encoding="utf-8")
     for kind, artefact_id, path in (
         ("models", loaded.model_id, loaded.model_path),
+        ("models", loaded.shadow_id, loaded.shadow_path),
         ("calibrations", loaded.calibration.id, loaded.calibration_path),
         ("classifiers", loaded.classifier_id, loaded.classifier_path),
     ):
-        if path is not None:
+        # A model on trial beside itself is one folder.
+        if path is not None and not (run_dir / kind / artefact_id).exists():
             shutil.copytree(path, run_dir / kind / artefact_id)
     text = point_at(
         config_text,
         plan=f"plans/{loaded.plan.id}.toml",
         model=f"models/{loaded.model_id}" if loaded.model_path else None,
+        shadow=f"models/{loaded.shadow_id}" if loaded.shadow_path else None,
         calibration=f"calibrations/{loaded.calibration.id}" if loaded.calibration_path else None,
         classifier=f"classifiers/{loaded.classifier_id}" if loaded.classifier_path else None,
     )
@@ -232,9 +255,17 @@ def reopen(
     return load_line(run_dir / "line.toml", plan=plan, model=model, calibration=calibration, classifier=classifier)
 
 
-def point_at(text: str, *, plan: str, model: str | None, calibration: str | None, classifier: str | None = None) -> str:
+def point_at(
+    text: str,
+    *,
+    plan: str,
+    model: str | None,
+    calibration: str | None,
+    classifier: str | None = None,
+    shadow: str | None = None,
+) -> str:
     """Return a ``line.toml`` whose ``[files]`` name these artefacts."""
-    paths = {"plan": plan, "model": model, "calibration": calibration, "classifier": classifier}
+    paths = {"plan": plan, "model": model, "shadow": shadow, "calibration": calibration, "classifier": classifier}
     return with_section(text, "files", {key: path for key, path in paths.items() if path})
 
 
@@ -245,10 +276,11 @@ def with_section(text: str, name: str, values: Mapping[str, str | int]) -> str:
     return "\n".join([without, "", *lines, ""])
 
 
-def with_value(text: str, section: str, key: str, value: str) -> str:
-    """Return a TOML text with one text value of one section set, everything else kept."""
+def with_value(text: str, section: str, key: str, value: str | None) -> str:
+    """Return a TOML text with one text value of one section set, or taken out with None, everything else kept."""
     head, found, rest = text.partition(f"\n[{section}]")
     body, following = re.split(r"(?m)^(?=\[)", rest, maxsplit=1) if re.search(r"(?m)^\[", rest) else (rest, "")
     title, *lines = body.split("\n")
     kept = [line for line in lines if not re.match(rf"{key}\s*=", line)]
-    return head + found + "\n".join([title, f"{key} = {json.dumps(value, ensure_ascii=False)}", *kept]) + following
+    own = [] if value is None else [f"{key} = {json.dumps(value, ensure_ascii=False)}"]
+    return head + found + "\n".join([title, *own, *kept]) + following

@@ -23,6 +23,7 @@ class State:
 
     plan_id: str
     model_id: str
+    shadow_id: str
     calibration_id: str
     classifier_id: str
     next_cup: int
@@ -49,7 +50,7 @@ class State:
     ahead_pulses: int
 
 
-def initial(config: LineConfig, plan: str, model: str, calibration: str, classifier: str) -> State:
+def initial(config: LineConfig, plan: str, model: str, calibration: str, classifier: str, shadow: str = "") -> State:
     lanes, outlets = config.line.lanes, len(config.outlet)
     ring = 1 << (config.line.decision_station + 8).bit_length()
     spectrometer = config.spectrometer
@@ -58,6 +59,7 @@ def initial(config: LineConfig, plan: str, model: str, calibration: str, classif
     return State(
         plan_id=plan,
         model_id=model,
+        shadow_id=shadow,
         calibration_id=calibration,
         classifier_id=classifier,
         next_cup=0,

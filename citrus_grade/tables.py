@@ -123,6 +123,7 @@ DECISION = np.dtype(
         ("trait_sigma", "<f8", (N_TRAITS,)),
         ("trait_low90", "<f8", (N_TRAITS,)),
         ("trait_high90", "<f8", (N_TRAITS,)),
+        ("shadow_trait", "<f8", (N_TRAITS,)),
         ("t2", "<f8"),
         ("q", "<f8"),
         ("scans_received", "<i4"),
@@ -137,6 +138,7 @@ DECISION = np.dtype(
         ("reasons", "<u4"),
         ("fire_tick", "<i8"),
         ("model_id", "<u8"),
+        ("shadow_model_id", "<u8"),
         ("calibration_id", "<u8"),
         ("plan_id", "<u8"),
         ("classifier_id", "<u8"),
@@ -150,7 +152,8 @@ DECISION = np.dtype(
 ``reasons``
 all of them as bits, ``fire_tick`` the encoder count of the ejection (-1 at the default outlet). Ids are the first 64 bits of the
 artefact's content hash; ``trait`` holds what the model's targets name, ``trait_low90``
-and ``trait_high90`` the ends of its interval.
+and ``trait_high90`` the ends of its interval. ``shadow_trait`` is what a model on trial says, which decides nothing; without one
+it is NaN and ``shadow_model_id`` 0.
 """
 
 
