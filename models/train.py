@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from citrus_grade import __version__
 from citrus_grade.calibration import pls
 from citrus_grade.calibration.pls import Fold
-from citrus_grade.models import recipes
+from citrus_grade.models import fingerprints, recipes
 from citrus_grade.models.assemble import Fitted, Part, assemble, domain_limits
 from citrus_grade.models.recipes import Recipe
 from citrus_grade.models.score_models import MOST_POINTS, representative
@@ -117,6 +117,8 @@ def _train(
     said = np.column_stack([one.said for one in chosen])
     suspects = _suspects(batch.reference - said)
     told = _story(batch, names, tried, chosen, reference_error, suspects) | story
+    used = recipes.window(batch.wavelength_nm, chosen[0].recipe)
+    told = fingerprints.remember(told, batch.wavelength_nm[used], batch.absorbance[:, used])
     nothing = np.zeros((0, ready.features.shape[1]))
     model = assemble(made, nothing, fitted, k, limits, told, rows_of(batch, said[:, 0]))
     return Trained(model, tried, chosen, said, suspects)

@@ -11,6 +11,7 @@ from citrus_grade import artefacts
 from citrus_grade.artefacts import ArtefactError
 from citrus_grade.calibration.transfer import Transferred
 from citrus_grade.models.batch import Batch, Unlabelled, unlabelled
+from citrus_grade.models.fingerprints import remember
 from citrus_grade.models.transfer import Pairs, move
 from citrus_grade.models.upkeep import Kept, upkeep
 from citrus_grade.runtime.spectral import Source, batches, kind_of, lanes_of, load_bundle, near, to_model
@@ -45,7 +46,8 @@ def keep_up(
     absorbance = to_model(model, first.path, first.wavelength_nm, first.absorbance)
     lanes = lanes_of(first.columns, lane)
     made, done = upkeep(model, absorbance, [batch.reference for batch in found], lanes)
-    made = replace(made, training=dict(made.training) | {"kept_up_from": model_id})
+    story = remember(made.training, model.wavelength_nm, absorbance)
+    made = replace(made, training=story | {"kept_up_from": model_id})
     return made, done, found, artefacts.save(out, bundle.KIND, *bundle.to_artefact(made))
 
 
@@ -77,7 +79,11 @@ def move_to(
     reference = [_reference(name, (here, a), (there, b), given=bool(columns)) for name in wanted]
     pairs = Pairs(ours.wavelength_nm, ours.absorbance[a], theirs.wavelength_nm, theirs.absorbance[b], reference)
     made, found = move(model, pairs)
-    made = replace(made, training=dict(made.training) | {"moved_from": model_id, "signal": theirs.kind.kind})
+    story = made.training
+    for nm, spectra in ((pairs.master_nm, pairs.master), (pairs.slave_nm, pairs.slave)):
+        inside = (nm >= made.wavelength_nm[0]) & (nm <= made.wavelength_nm[-1])
+        story = remember(story, nm[inside], spectra[:, inside])
+    made = replace(made, training={**story, "moved_from": model_id, "signal": theirs.kind.kind})
     return made, found, artefacts.save(out, bundle.KIND, *bundle.to_artefact(made))
 
 
