@@ -14,6 +14,7 @@ from citrus_grade.cli import (
     init,
     log,
     measure,
+    models,
     out,
     predict,
     replay,
@@ -42,6 +43,7 @@ for module in (demo, init, simulate, run, replay, measure, predict, upkeep, tran
     app.command(module.__name__.rpartition(".")[2], cls=Verb, help=module.HELP, epilog=module.EXAMPLES)(module.verb)
 app.add_typer(calibrate.app, name="calibrate", cls=Verbs, help=calibrate.HELP, epilog=calibrate.EXAMPLES)
 app.add_typer(train_spectra.app, name="train", cls=Verbs, help=train.HELP, epilog=train.EXAMPLES)
+app.add_typer(models.app, name="models", cls=Verbs, help=models.HELP, epilog=models.EXAMPLES)
 app.add_typer(log.app, name="log", cls=Verbs, help=log.HELP, epilog=log.EXAMPLES)
 for module in (show, doctor, version):
     app.command(module.__name__.rpartition(".")[2], cls=Verb, help=module.HELP, epilog=module.EXAMPLES)(module.verb)

@@ -25,8 +25,11 @@ def verb(
     """Run a line."""
     run_dir = new_run(run, "run")
     from citrus_grade.report import page
+    from citrus_grade.runtime import registry
     from citrus_grade.runtime.session import run_line
 
+    if settled := registry.settle(line):
+        out.errors([settled])
     with bar(_("running the line")) as progress:
         ended = run_line(
             line, run_dir, profile=profile, seconds=seconds, seed=seed, data=data, progress=progress, told=alarms.tell
