@@ -1,0 +1,105 @@
+"""What an accuracy card comes to, in sentences: what is wrong, and what to do."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from citrus_grade.models.evaluate import Accuracy, Evaluation, Part
+from citrus_grade.models.verdict import LEAST_GAIN
+from citrus_grade.words import _
+
+LEAST_FRUIT: Final = 20
+"""ISO 12099 asks for so many samples to judge a bias or a slope."""
+PROMISED: Final = 0.9
+STRANGE: Final = 0.05
+"""A larger share of fruit beyond the domain is told."""
+WARMTH_C: Final = 15.0
+"""What a day or a cold store changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``code`` for programs, ``text`` for people; ``grave`` where the figures themselves must not be believed."""
+
+    code: str
+    text: str
+    grave: bool = False
+
+
+def findings(card: Evaluation, unit: str = "") -> list[Finding]:
+    """Return what is to be said of an accuracy card; an empty list is good news."""
+    return [*_belief(card), *_errors(card, unit), *_lanes(card, unit), *_honesty(card), *_warmth(card, unit)]
+
+
+def _belief(card: Evaluation) -> Iterator[Finding]:
+    n = card.overall.accuracy.n
+    if card.lots_trained_on:
+        text = _("the model was made from fruit of {lots}: errors there are too good; judge it on lots it has not seen")
+        yield Finding("training_lots", text.format(lots=", ".join(card.lots_trained_on)), grave=True)
+    if n < LEAST_FRUIT:
+        text = _("only {n} fruit: limits are wide, so little can be found; bring {least} or more")
+        yield Finding("few_fruit", text.format(n=n, least=LEAST_FRUIT))
+
+
+def _errors(card: Evaluation, unit: str) -> Iterator[Finding]:
+    one = card.overall.accuracy
+    own = {"unit": f" {unit}" if unit else ""}
+    if one.has_bias:
+        text = _(
+            "bias {bias:+.3g}{unit} is beyond its limit of {limit:.3g}: the model tells too {way}; correct it from these fruit"
+        )
+        way = _("little") if one.bias > 0 else _("much")
+        yield Finding("bias", text.format(bias=one.bias, limit=one.bias_limit, way=way, **own))
+    if one.has_slope:
+        text = _(
+            "slope {slope:.3f} differs from 1 by more than {limit:.3f}: check the range of the references before correcting it"
+        )
+        yield Finding("slope", text.format(slope=one.slope, limit=one.slope_limit))
+    if one.sep > card.sep_limit:
+        text = _(
+            "SEP {sep:.3g}{unit} is beyond its limit of {limit:.3g}: these fruit are told worse than those of training; refit"
+        )
+        yield Finding("sep", text.format(sep=one.sep, limit=card.sep_limit, **own))
+    gain = 1.0 - one.rmsep / card.sd_within_lots
+    if not math.isnan(gain) and gain < LEAST_GAIN:
+        text = _(
+            "not fit for grading single fruit here: error {rmsep:.3g}{unit} is {gain:.0%} below the spread {sd:.3g} inside lots"
+        )
+        yield Finding("unfit_for_single_fruit", text.format(rmsep=one.rmsep, gain=gain, sd=card.sd_within_lots, **own))
+
+
+def _lanes(card: Evaluation, unit: str) -> Iterator[Finding]:
+    off = {lane: part.accuracy for lane, part in card.lanes.items() if part.accuracy.has_bias}
+    if off and len(card.lanes) > 1:
+        text = _("lanes off by more than chance: {lanes}; correct each by its own fruit")
+        told = ", ".join(f"{lane} ({_signed(one, unit)})" for lane, one in off.items())
+        yield Finding("lanes", text.format(lanes=told))
+
+
+def _signed(one: Accuracy, unit: str) -> str:
+    return f"{one.bias:+.3g} {unit}".rstrip()
+
+
+def _honesty(card: Evaluation) -> Iterator[Finding]:
+    text = _("{where}: 90 of 100 intervals should hold the reference, {share:.0%} of {n} do: the intervals are too {way}")
+    for where, part in ((_("all fruit"), card.overall), *((_("lane {lane}").format(lane=k), p) for k, p in card.lanes.items())):
+        if (way := _miss(part)) is not None:
+            yield Finding("coverage", text.format(where=where, share=part.coverage.share, n=part.coverage.n, way=way))
+    if card.beyond.low > STRANGE:
+        text = _("{share:.0%} of the fruit are unlike those the model was made from: add such fruit to it, or grade them apart")
+        yield Finding("out_of_domain", text.format(share=card.beyond.share))
+
+
+def _miss(part: Part) -> str | None:
+    if part.coverage.high < PROMISED:
+        return _("narrow")
+    return _("wide") if part.coverage.low > PROMISED else None
+
+
+def _warmth(card: Evaluation, unit: str) -> Iterator[Finding]:
+    found = card.temperature
+    if found is not None and found.is_there:
+        text = _("the residual follows the fruit's temperature: {shift:+.3g}{unit} in {step:g} °C; train at mixed temperatures")
+        own = {"shift": found.slope * WARMTH_C, "step": WARMTH_C, "unit": f" {unit}" if unit else ""}
+        yield Finding("temperature", text.format(**own))

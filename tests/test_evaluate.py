@@ -1,0 +1,170 @@
+"""The accuracy card: its figures against other libraries and by hand, its page, its verb."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from citrus_grade.models.evaluate import Basis, Told, accuracy, evaluate, sep_limit, share, trend
+from citrus_grade.models.judgement import findings
+
+REFERENCE = np.array([10.0, 11.0, 12.0, 13.0, 14.0])
+PREDICTED = np.array([10.2, 10.8, 12.4, 12.6, 13.5])
+
+
+def told(n=200, seed=1, bias=0.0):
+    rng = np.random.default_rng(seed)
+    predicted = rng.normal(11.0, 1.0, n)
+    reference = predicted + 0.3 * rng.standard_normal(n) + bias
+    half = 0.3 * stats.norm.ppf(0.95)
+    return Told(reference, predicted, predicted - half, predicted + half, rng.chisquare(3, n), rng.chisquare(3, n))
+
+
+BASIS = Basis(error=0.3, n=150, components=6, t2_limit=1e9, q_limit=1e9)
+
+
+def test_five_fruit_by_hand():
+    found = accuracy(REFERENCE, PREDICTED)
+    # residuals -0.2, 0.2, -0.4, 0.4, 0.5: their sum is 0.5, of their squares 0.65
+    assert found.n == 5
+    assert (found.low, found.high, found.mean) == (10.0, 14.0, 12.0)
+    assert found.bias == pytest.approx(0.1)
+    assert found.rmsep == pytest.approx(math.sqrt(0.13))
+    assert found.sep == pytest.approx(math.sqrt((0.65 - 5 * 0.01) / 4))
+    assert found.bias_limit == pytest.approx(2.776445 * found.sep / math.sqrt(5), rel=1e-6)  # t of 4 degrees in any table
+    assert found.r2 == pytest.approx(1 - 0.65 / 10.0)
+    assert found.rpd == pytest.approx(math.sqrt(2.5) / found.sep)
+    assert not found.has_bias
+
+
+@given(st.integers(0, 1000), st.integers(5, 60), st.floats(0.5, 2.0), st.floats(-1.0, 1.0))
+def test_figures_are_those_of_scipy(seed, n, slope, offset):
+    rng = np.random.default_rng(seed)
+    predicted = rng.normal(11.0, 1.0, n)
+    reference = slope * predicted + offset + 0.3 * rng.standard_normal(n)
+    found = accuracy(reference, predicted)
+    paired = stats.ttest_1samp(reference - predicted, 0.0)
+    assert found.has_bias == (paired.pvalue < 0.05)
+    interval = paired.confidence_interval(0.95)
+    assert found.bias - found.bias_limit == pytest.approx(interval.low)
+    line = stats.linregress(predicted, reference)
+    assert (found.slope, found.intercept) == pytest.approx((line.slope, line.intercept))
+    assert found.slope_limit == pytest.approx(stats.t.ppf(0.975, n - 2) * line.stderr)
+    assert found.rmsep**2 == pytest.approx(found.bias**2 + found.sep**2 * (n - 1) / n)
+    assert found.sep_low < found.sep < found.sep_high
+
+
+def test_one_fruit_has_a_bias_and_nothing_that_takes_more():
+    found = accuracy(REFERENCE[:1], PREDICTED[:1])
+    assert found.bias == pytest.approx(-0.2)
+    assert all(math.isnan(v) for v in (found.sep, found.bias_limit, found.slope, found.r2, found.rpd))
+    assert not found.has_bias
+    assert not found.has_slope
+
+
+def test_the_sep_limit_is_a_ratio_of_variances():
+    # F(0.95; 9, 100) = 1.975 in any table
+    assert sep_limit(0.4, 100, 10) == pytest.approx(0.4 * math.sqrt(1.975), rel=1e-3)
+    assert math.isnan(sep_limit(0.4, 0, 10))
+
+
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_a_share_has_the_interval_of_scipy(k, rest):
+    if k + rest == 0:
+        assert math.isnan(share(np.zeros(0, bool)).share)
+        return
+    found = share(np.r_[np.ones(k, bool), np.zeros(rest, bool)])
+    peer = stats.binomtest(k, k + rest).proportion_ci(0.95, "exact")
+    assert (found.low, found.high) == pytest.approx((peer.low, peer.high))
+
+
+def test_coverage_counts_references_inside_their_interval():
+    assert evaluate(told(2000), BASIS).overall.coverage.share == pytest.approx(0.9, abs=0.02)
+    assert evaluate(told(2000, bias=0.5), BASIS).overall.coverage.share < 0.7
+
+
+def test_lanes_and_lots_are_judged_each_by_its_own():
+    one = told()
+    which = np.arange(200) % 2
+    fair = one.predicted + (np.bincount(which, one.residual) / 100)[which]
+    lots = np.array(["A", "B"])[np.arange(200) // 100]
+    shifted = dataclasses.replace(one, predicted=fair - which)
+    card = evaluate(shifted, dataclasses.replace(BASIS, lots=("A",)), lanes=np.array(["0", "1"])[which], lots=lots)
+    assert not card.lanes["0"].accuracy.has_bias
+    assert card.lanes["1"].accuracy.has_bias
+    assert card.lanes["1"].accuracy.bias == pytest.approx(1.0)
+    assert card.lots_trained_on == ("A",)
+    assert card.lots["A"].accuracy.n == 100
+
+
+def test_fruit_beyond_the_domain_are_counted_and_left_out_of_one_line():
+    one = told()
+    card = evaluate(one, dataclasses.replace(BASIS, t2_limit=6.0, q_limit=6.0))
+    far = (one.t2 > 6.0) | (one.q > 6.0)
+    assert card.beyond.share == pytest.approx(far.mean())
+    assert card.in_domain is not None
+    assert card.in_domain.accuracy.n == int((~far).sum())
+    assert evaluate(one, dataclasses.replace(BASIS, t2_limit=-1.0)).in_domain is None
+
+
+def test_the_laboratorys_error_is_taken_off_where_it_is_the_smaller():
+    card = evaluate(told(), dataclasses.replace(BASIS, sel=0.1))
+    assert card.sep_without_lab == pytest.approx(math.sqrt(card.overall.accuracy.sep**2 - 0.01))
+    assert evaluate(told(), dataclasses.replace(BASIS, sel=0.5)).sep_without_lab is None
+
+
+def test_warm_fruit_that_read_low_are_a_trend():
+    temperature = np.linspace(5.0, 30.0, 200)
+    temperature[:5] = np.nan
+    one = told()
+    found = trend(temperature, one.residual + np.nan_to_num(0.05 * temperature))
+    assert found is not None
+    assert found.slope == pytest.approx(0.05, abs=0.01)
+    assert found.is_there
+    assert trend(np.full(200, 20.0), one.residual) is None
+
+
+def test_the_spread_inside_lots_forgets_the_lots_means():
+    lots = np.array(["A", "A", "B", "B", "B"])
+    card = evaluate(Told(*[REFERENCE] * 2, REFERENCE - 1, REFERENCE + 1, *[np.zeros(5)] * 2), BASIS, lots=lots)
+    # A: 10, 11 about 10.5; B: 12, 13, 14 about 13; squares 0.5 + 2 over 5 - 2
+    assert card.sd_within_lots == pytest.approx(math.sqrt(2.5 / 3))
+
+
+def codes(card):
+    return [one.code for one in findings(card, "Brix")]
+
+
+def test_a_sound_model_on_new_fruit_has_nothing_found():
+    one = told(400, seed=5)
+    assert codes(evaluate(one, dataclasses.replace(BASIS, error=0.32))) == []
+
+
+@pytest.mark.parametrize(
+    ("fruit", "basis", "code"),
+    [
+        (told(bias=0.5), BASIS, "bias"),
+        (told(bias=0.5), BASIS, "coverage"),
+        (told(), dataclasses.replace(BASIS, error=0.1), "sep"),
+        (told(), dataclasses.replace(BASIS, t2_limit=1.0), "out_of_domain"),
+        (told(10), BASIS, "few_fruit"),
+    ],
+)
+def test_what_is_wrong_is_found(fruit, basis, code):
+    assert code in codes(evaluate(fruit, basis))
+
+
+def test_bias_says_which_way():
+    text = next(one.text for one in findings(evaluate(told(bias=0.5), BASIS), "Brix") if one.code == "bias")
+    assert "+0.473" in text
+    assert "too little" in text
+
+
+def test_lots_of_training_are_grave():
+    lots = np.array(["A", "B"])[np.arange(200) % 2]
+    found = findings(evaluate(told(), dataclasses.replace(BASIS, lots=("B", "C")), lots=lots))
+    assert [one.code for one in found if one.grave] == ["training_lots"]
