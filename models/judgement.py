@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from citrus_grade.models.evaluate import Accuracy, Evaluation, Part
+from citrus_grade.models.evaluate import Evaluation, Part
 from citrus_grade.models.verdict import LEAST_GAIN
 from citrus_grade.words import _
 
@@ -70,22 +70,24 @@ def _errors(card: Evaluation, unit: str) -> Iterator[Finding]:
 
 
 def _lanes(card: Evaluation, unit: str) -> Iterator[Finding]:
-    off = {lane: part.accuracy for lane, part in card.lanes.items() if part.accuracy.has_bias}
+    """Lanes that are off by something else than all fruit are."""
+    off = {
+        lane: part.accuracy.bias - card.overall.accuracy.bias
+        for lane, part in card.lanes.items()
+        if abs(part.accuracy.bias - card.overall.accuracy.bias) > part.accuracy.bias_limit
+    }
     if off and len(card.lanes) > 1:
-        text = _("lanes off by more than chance: {lanes}; correct each by its own fruit")
-        told = ", ".join(f"{lane} ({_signed(one, unit)})" for lane, one in off.items())
+        text = _("lanes that differ from all fruit by more than chance: {lanes}; correct each lane by its own fruit")
+        told = ", ".join(f"{lane} ({f'{by:+.3g} {unit}'.rstrip()})" for lane, by in off.items())
         yield Finding("lanes", text.format(lanes=told))
 
 
-def _signed(one: Accuracy, unit: str) -> str:
-    return f"{one.bias:+.3g} {unit}".rstrip()
-
-
 def _honesty(card: Evaluation) -> Iterator[Finding]:
-    text = _("{where}: 90 of 100 intervals should hold the reference, {share:.0%} of {n} do: the intervals are too {way}")
-    for where, part in ((_("all fruit"), card.overall), *((_("lane {lane}").format(lane=k), p) for k, p in card.lanes.items())):
-        if (way := _miss(part)) is not None:
-            yield Finding("coverage", text.format(where=where, share=part.coverage.share, n=part.coverage.n, way=way))
+    named = {_("all fruit"): card.overall, **{_("lane {lane}").format(lane=lane): part for lane, part in card.lanes.items()}}
+    missed = [f"{name} {part.coverage.share:.0%} ({way})" for name, part in named.items() if (way := _miss(part)) is not None]
+    if missed:
+        text = _("90 of 100 intervals should hold the reference, and do not: {parts}")
+        yield Finding("coverage", text.format(parts=", ".join(missed)))
     if card.beyond.low > STRANGE:
         text = _("{share:.0%} of the fruit are unlike those the model was made from: add such fruit to it, or grade them apart")
         yield Finding("out_of_domain", text.format(share=card.beyond.share))
@@ -93,8 +95,8 @@ def _honesty(card: Evaluation) -> Iterator[Finding]:
 
 def _miss(part: Part) -> str | None:
     if part.coverage.high < PROMISED:
-        return _("narrow")
-    return _("wide") if part.coverage.low > PROMISED else None
+        return _("too few")
+    return _("too many") if part.coverage.low > PROMISED else None
 
 
 def _warmth(card: Evaluation, unit: str) -> Iterator[Finding]:

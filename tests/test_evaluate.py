@@ -1,7 +1,10 @@
 """The accuracy card: its figures against other libraries and by hand, its page, its verb."""
 
+import csv
 import dataclasses
+import json
 import math
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -9,8 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from citrus_grade.cli import main
 from citrus_grade.models.evaluate import Basis, Told, accuracy, evaluate, sep_limit, share, trend
 from citrus_grade.models.judgement import findings
+from citrus_grade.report.accuracy import write
+from citrus_grade.runtime.evaluating import evaluate_table, facts
+from citrus_grade.runtime.spectral import Source, predict_table, train_spectra
 
 REFERENCE = np.array([10.0, 11.0, 12.0, 13.0, 14.0])
 PREDICTED = np.array([10.2, 10.8, 12.4, 12.6, 13.5])
@@ -168,3 +175,104 @@ def test_lots_of_training_are_grave():
     lots = np.array(["A", "B"])[np.arange(200) % 2]
     found = findings(evaluate(told(), dataclasses.replace(BASIS, lots=("B", "C")), lots=lots))
     assert [one.code for one in found if one.grave] == ["training_lots"]
+
+
+def test_a_lane_that_differs_from_the_others_is_named():
+    which = np.arange(200) % 2
+    one = told()
+    lanes = np.array(["0", "1"])[which]
+    card = evaluate(dataclasses.replace(one, predicted=one.predicted - which), BASIS, lanes=lanes)
+    text = next(found.text for found in findings(card, "Brix") if found.code == "lanes")
+    assert "1 (+0" in text
+    assert "0 (-0" in text
+
+
+NM = np.linspace(700.0, 1000.0, 60)
+
+
+def write_fruit(path, seed, n, lots, shift=0.0):
+    """A table of fruit whose absorbance tells sugar; lane 1 reads ``shift`` too little."""
+    rng = np.random.default_rng(seed)
+    brix = rng.normal(11.0, 1.0, n)
+    spectra = 2.0 + 0.05 * brix[:, None] * np.exp(-0.5 * ((NM - 900.0) / 30.0) ** 2) + 0.002 * rng.standard_normal((n, 60))
+    lane, lot = np.arange(n) % 2, rng.integers(0, len(lots), n)
+    temperature = rng.uniform(5, 30, n)
+    brix = brix + 0.1 * rng.standard_normal(n) + shift * (lane == 1)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["id", "lot", "lane", "fruit_temperature_c", "date", "brix", *NM])
+        for i in range(n):
+            when = f"2026-11-{1 + i * 20 // n:02d}"
+            rows.writerow([f"{path.stem}{i}", lots[lot[i]], lane[i], temperature[i], when, brix[i], *spectra[i]])
+    return path
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluate")
+    table = write_fruit(folder / "train.csv", 1, 60, ["A1", "A2", "A3"])
+    train_spectra(Source(table, group="lot"), ["brix"], folder / "model", families=("pls",))
+    return folder / "model"
+
+
+def test_the_verb_tells_figures_lanes_lots_and_writes_one_page(bundle, tmp_path, capsys):
+    table = write_fruit(tmp_path / "new.csv", 2, 80, ["B1", "B2"], shift=0.8)
+    page = tmp_path / "card.html"
+    args = ["evaluate", str(bundle), str(table), "--target", "brix", "--group", "lot", "--report", str(page), "--by", "Li <Wei>"]
+    assert main.main([*args, "--json", "--reference-error", "0.05"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["n"] == 80
+    assert said["lanes"]["1"]["bias"] - said["lanes"]["0"]["bias"] == pytest.approx(0.8, abs=0.15)
+    assert set(said["lots"]) == {"B1", "B2"}
+    assert "lanes" in {one["code"] for one in said["findings"]}
+    assert said["sep_without_lab"] < said["sep"]
+    assert said["SIMULATED"] is False
+    assert said["temperature_per_c"] is not None
+    text = page.read_text(encoding="utf-8")
+    assert "data:image/svg+xml;base64," in text
+    assert "Li &lt;Wei&gt;" in text
+    assert said["model_id"] in text
+    assert said["table_hash"] in text
+    assert "<script" not in text
+    assert "http" not in text
+    assert 'class="stamp"' not in text
+    assert main.main(args) == 0
+    assert f"{said['sep']:.3g}" in capsys.readouterr().out
+
+
+def test_the_jsons_figures_are_those_of_the_predictions(bundle, tmp_path):
+    table = write_fruit(tmp_path / "new.csv", 2, 80, ["B1", "B2"])
+    predicted = predict_table(bundle, Source(table)).columns()
+    found = facts(evaluate_table(bundle, Source(table), "brix"))
+    residual = predicted["value"] - np.genfromtxt(table, delimiter=",", skip_header=1, usecols=5)
+    assert found["rmsep"] == pytest.approx(float(np.sqrt((residual**2).mean())))
+    assert found["share_out_of_domain"] == pytest.approx(float((~predicted["in_domain"]).mean()))
+
+
+def test_lots_of_training_and_simulated_fruit_are_said_on_the_page(bundle, tmp_path):
+    table = write_fruit(tmp_path / "old.csv", 3, 40, ["A1", "A2"])
+    lines = table.read_text(encoding="utf-8").splitlines()
+    lines = [line + ("," + ("true" if k else "simulated")) for k, line in enumerate(lines)]
+    table.write_text("\n".join(lines), encoding="utf-8")
+    found = evaluate_table(bundle, Source(table, group="lot"), "brix")
+    assert found.card.lots_trained_on == ("A1", "A2")
+    write(found, tmp_path / "card.html", when=datetime(2026, 11, 28, tzinfo=UTC))
+    text = (tmp_path / "card.html").read_text(encoding="utf-8")
+    assert 'class="stamp">SIMULATED' in text
+    assert "class=grave" in text
+    assert "2026-11-28 00:00 +0000" in text
+
+
+def test_time_orders_the_control_chart_and_a_moved_lane_signals(bundle, tmp_path):
+    table = write_fruit(tmp_path / "new.csv", 4, 80, ["B1", "B2"], shift=1.5)
+    found = evaluate_table(bundle, Source(table), "brix")
+    assert found.time == "date"
+    assert not found.signals["0"]
+    assert found.signals["1"]
+    assert found.signals["1"][0].size == pytest.approx(1.5, abs=0.5)
+
+
+def test_a_column_that_is_not_there_is_named(bundle, tmp_path, capsys):
+    table = write_fruit(tmp_path / "new.csv", 2, 30, ["B1"])
+    assert main.main(["evaluate", str(bundle), str(table), "--target", "brix", "--lane", "track"]) == 2
+    assert "'track'" in capsys.readouterr().err
