@@ -57,7 +57,7 @@ def _facts(found: Evaluated, by: str, when: datetime) -> str:
     rows = [
         (_("model"), f"{found.model_id}: {made}"),
         (_("table"), f"{batch.path.name} ({found.table_hash}), {batch.target}"),
-        (_("signal"), f"{batch.kind.kind} ({batch.kind.reason})"),
+        (_("signal"), batch.kind.kind),
         (_("evaluated"), f"{when:%Y-%m-%d %H:%M %z}" + (f", {by}" if by else "")),
         (_("software"), f"citrus-grade {__version__}; " + _("model made with {version}").format(
             version=versions.get("citrus-grade", "?"))),

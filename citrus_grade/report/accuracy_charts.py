@@ -19,7 +19,7 @@ SEEN = "#8d6a9f"
 
 def accuracy_picture(found: Evaluated) -> Figure:
     """Draw three by three panels that fit a sheet of A4 beside the figures."""
-    drawn = style.figure(style.FULL_INCH, 6.1)
+    drawn = style.figure(style.FULL_INCH, 5.0)
     grid = drawn.add_gridspec(3, 3)
     _scatter(drawn.add_subplot(grid[0, 0]), found)
     _residual(drawn.add_subplot(grid[0, 1]), found)
