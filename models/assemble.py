@@ -124,10 +124,10 @@ def domain_limits(narrow: Floats, reference: Floats, folds: Sequence[Fold], comp
         scores = fit.scores(narrow[rows], components)
         rest = narrow[rows] - fit.centre - (scores * fit.sd) @ fit.loadings.T
         t2[rows], q[rows] = (scores**2).sum(1), (rest**2).sum(1)
-    return Limits(_limit(t2), _limit(q))
+    return Limits(limit_of(t2), limit_of(q))
 
 
-def _limit(distances: Floats) -> float:
+def limit_of(distances: Floats) -> float:
     """Log-normal quantile of the distances of fruit the model had not seen; a few extreme fruit do not stretch it."""
     logs = np.log(np.maximum(distances, 1e-300))
     return float(np.exp(logs.mean() + norm.ppf(DOMAIN) * logs.std(ddof=1)))

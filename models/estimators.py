@@ -118,7 +118,7 @@ class SavitzkyGolay(_RowWise):
         return np.asarray(spectra @ self.matrix_, np.float64)
 
 
-class _OnScores(TransformerMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class OnScores(TransformerMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Common to regressions on PLS scores.
 
     Attributes
@@ -163,7 +163,7 @@ class _OnScores(TransformerMixin, RegressorMixin, BaseEstimator):  # type: ignor
         raise NotImplementedError
 
 
-class PartialLeastSquares(_OnScores):
+class PartialLeastSquares(OnScores):
     """PLS1 with ``n_components``, from cross-products; X is centred, not scaled."""
 
     def __init__(self, n_components: int = 8) -> None:
@@ -173,7 +173,7 @@ class PartialLeastSquares(_OnScores):
         return straight(linear, self.pls_.mean, np.ones(self.n_scores_))
 
 
-class ScoreGaussianProcess(_OnScores):
+class ScoreGaussianProcess(OnScores):
     """A Gaussian process on ``n_components`` PLS scores, its lengths and variances the likeliest."""
 
     def __init__(self, n_components: int = 10) -> None:
@@ -183,7 +183,7 @@ class ScoreGaussianProcess(_OnScores):
         return gaussian_process(scores, reference, tune(scores, reference))
 
 
-class ScoreSupportVectors(_OnScores):
+class ScoreSupportVectors(OnScores):
     """Support vectors on ``n_components`` PLS scores, stretched as a Gaussian process finds likeliest.
 
     Parameters

@@ -242,7 +242,7 @@ def evaluate(
         lanes=_parts(told, lanes),
         lots=own_lots,
         lots_trained_on=tuple(lot for lot in own_lots if lot in basis.lots),
-        sd_within_lots=_within(told.reference, lots),
+        sd_within_lots=sd_within(told.reference, lots),
         temperature=None if temperature_c is None else trend(temperature_c, told.residual),
     )  # fmt: skip
 
@@ -260,8 +260,8 @@ def _without_lab(sep: float, sel: float | None) -> float | None:
     return math.sqrt(sep**2 - sel**2) if sel is not None and sep > sel else None
 
 
-def _within(reference: Floats, lots: Texts | None) -> float:
-    """Standard deviation of the references inside lots, NaN where no lot has two fruit."""
+def sd_within(reference: Floats, lots: Texts | None) -> float:
+    """Return the standard deviation of references (n,) inside lots (n,), NaN where no lot has two fruit or none is named."""
     if lots is None:
         return math.nan
     names, which = np.unique(lots, return_inverse=True)
