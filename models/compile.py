@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from citrus_grade.models import pls
+from citrus_grade.calibration import pls
 from citrus_grade.models.affine import Affine, probe, then, unit
 from citrus_grade.models.assemble import limit_of
 from citrus_grade.models.compiled_story import story_of

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, RegressorMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from citrus_grade.models import pls, recipes
+from citrus_grade.calibration import pls
+from citrus_grade.models import recipes
 from citrus_grade.models.score_models import ScoreModel, gaussian_process, straight, support_vectors, tune
 from citrus_grade.spectra import scatter
 from citrus_grade.spectra.bands import matrix_of

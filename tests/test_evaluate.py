@@ -16,8 +16,9 @@ from citrus_grade.cli import main
 from citrus_grade.models.evaluate import Basis, Told, accuracy, evaluate, sep_limit, share, trend
 from citrus_grade.models.judgement import findings
 from citrus_grade.report.accuracy import write
-from citrus_grade.runtime.evaluating import evaluate_table, facts
-from citrus_grade.runtime.spectral import Source, predict_table, train_spectra
+from citrus_grade.runtime.evaluating import evaluate_table, facts, target_of
+from citrus_grade.runtime.spectral import Source, load_bundle, predict_table, train_spectra
+from citrus_grade.spectra_table import SpectraTableError
 
 REFERENCE = np.array([10.0, 11.0, 12.0, 13.0, 14.0])
 PREDICTED = np.array([10.2, 10.8, 12.4, 12.6, 13.5])
@@ -276,3 +277,25 @@ def test_a_column_that_is_not_there_is_named(bundle, tmp_path, capsys):
     table = write_fruit(tmp_path / "new.csv", 2, 30, ["B1"])
     assert main.main(["evaluate", str(bundle), str(table), "--target", "brix", "--lane", "track"]) == 2
     assert "'track'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("option", "value"), [("--reference-error", "-1"), ("--report", "card.png"), ("--target", "sugar")])
+def test_what_makes_no_sense_is_refused_and_nothing_is_written(bundle, tmp_path, capsys, option, value):
+    table = write_fruit(tmp_path / "new.csv", 2, 30, ["B1"])
+    args = ["evaluate", str(bundle), str(table), "--target", "brix", "--report", str(tmp_path / "card.html"), option, value]
+    assert main.main(args) == 2
+    assert value in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["new.csv"]
+
+
+def test_a_model_of_two_targets_is_asked_by_name(bundle):
+    model, _id = load_bundle(bundle)
+    two = dataclasses.replace(
+        model,
+        targets=(model.targets[0], dataclasses.replace(model.targets[0], name="ta_pct")),
+        corrections=np.repeat(model.corrections, 2, axis=1),
+    )
+    assert target_of(two, "ta_pct") == 1
+    assert target_of(model, "whatever") == 0
+    with pytest.raises(SpectraTableError, match="brix, ta_pct"):
+        target_of(two, "whatever")

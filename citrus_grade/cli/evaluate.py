@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from citrus_grade.cli import errors, out
-from citrus_grade.cli.options import Json
+from citrus_grade.cli.options import Json, positive
 from citrus_grade.cli.source import Bundle, Group, Id, KindOption, Lane, Matrix, Table
 from citrus_grade.words import N_, _
 
@@ -24,6 +24,14 @@ EXAMPLES = (
 )
 
 
+def page(text: str) -> Path:
+    """Parse the name of a page."""
+    path = Path(text)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise typer.BadParameter(_("{value!r} is no page; end it in .html").format(value=text))
+    return path
+
+
 def verb(
     bundle: Bundle,
     table: Table,
@@ -36,10 +44,12 @@ def verb(
     ] = None,
     kind: KindOption = None,
     reference_error: Annotated[
-        float | None, typer.Option("--reference-error", metavar="SD", help=N_("Error of the laboratory's value (SEL)."))
+        float | None,
+        typer.Option("--reference-error", parser=positive, metavar="SD", help=N_("Error of the laboratory's value (SEL).")),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE.html", help=N_("Page to write, one sheet of A4."))
+        Path | None,
+        typer.Option("--report", parser=page, metavar="FILE.html", help=N_("Page to write, one sheet of A4.")),
     ] = None,
     by: Annotated[str, typer.Option("--by", metavar="NAME", help=N_("Who measured, for the page."))] = "",
     matrix: Matrix = None,
