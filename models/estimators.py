@@ -192,7 +192,7 @@ class ScoreSupportVectors(OnScores):
     cost : of an error beyond a twentieth of the references' sd. wider : times the Gaussian process's lengths.
     """
 
-    def __init__(self, n_components: int = 10, cost: float = 10.0, wider: float = 1.0) -> None:
+    def __init__(self, n_components: int = 10, cost: float = 10.0, wider: float = 3.0) -> None:
         self.n_components = n_components
         self.cost = cost
         self.wider = wider

@@ -16,6 +16,7 @@ from citrus_grade.cli import main
 from citrus_grade.models.evaluate import Basis, Told, accuracy, evaluate, sep_limit, share, trend
 from citrus_grade.models.judgement import findings
 from citrus_grade.report.accuracy import write
+from citrus_grade.runtime.columns import TIMES, WARM, called
 from citrus_grade.runtime.evaluating import evaluate_table, facts, target_of
 from citrus_grade.runtime.spectral import Source, load_bundle, predict_table, train_spectra
 from citrus_grade.spectra_table import SpectraTableError
@@ -262,6 +263,41 @@ def test_lots_of_training_and_simulated_fruit_are_said_on_the_page(bundle, tmp_p
     assert 'class="stamp">SIMULATED' in text
     assert "class=grave" in text
     assert "2026-11-28 00:00 +0000" in text
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("2026-11-05", "2026-11-28"),
+        ("2026/11/5 9:05", "2026/11/5 10:00"),
+        ("2026年9月5日", "2026年11月5日"),
+        ("2026-11-28T13:00:00+08:00", "2026-11-28T06:00:00Z"),
+        ("5", "40"),
+    ],
+)
+def test_times_are_read_as_people_write_them(earlier, later):
+    name, values = called({"lot": np.array(["a", "b", "c"]), "Date": np.array([later, earlier, ""])}, TIMES)
+    assert name == "Date"
+    assert values[1] < values[0]
+    assert math.isnan(values[2])
+
+
+@pytest.mark.parametrize("column", [["soon", "later"], ["2026-13-45", "2026-11-01"], ["3", "3"], ["", ""]])
+def test_what_is_no_time_is_not_taken_for_one(column):
+    assert called({"date": np.array(column)}, TIMES) == (None, None)
+
+
+def test_the_lamps_temperature_is_not_the_fruits():
+    warm = np.array([20.0, 25.0])
+    name, _values = called({"lamp_temperature_c": warm, "integration_time_us": warm, "pulp_temp": np.array(["5,5", "7"])}, WARM)
+    assert name == "pulp_temp"
+
+
+def test_a_model_made_from_simulated_fruit_stamps_its_card(tmp_path):
+    table = write_fruit(tmp_path / "train.csv", 1, 40, ["A1", "A2", "A3"])
+    train_spectra(Source(table, group="lot"), ["brix"], tmp_path / "model", families=("pls",), story={"SIMULATED": True})
+    found = evaluate_table(tmp_path / "model", Source(write_fruit(tmp_path / "new.csv", 2, 30, ["B1"])), "brix")
+    assert facts(found)["SIMULATED"] is True
 
 
 def test_time_orders_the_control_chart_and_a_moved_lane_signals(bundle, tmp_path):

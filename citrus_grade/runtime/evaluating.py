@@ -1,7 +1,6 @@
 """A model judged on a table of fruit with references: what an accuracy card is written from."""
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from citrus_grade.models.batch import Batch, labelled
 from citrus_grade.models.evaluate import Basis, Evaluation, Part, Told, evaluate
 from citrus_grade.models.judgement import Finding, findings
 from citrus_grade.models.verdict import verdicts
+from citrus_grade.runtime.columns import TIMES, WARM, called
 from citrus_grade.runtime.spectral import Source, kind_of, lanes_of, load_bundle, near, to_model
 from citrus_grade.spectra.model import SpectralModel
 from citrus_grade.spectra.predict import predict_absorbance
@@ -26,9 +26,6 @@ Floats = NDArray[np.float64]
 Texts = NDArray[np.str_]
 
 LEAST: Final = 3
-TIMES: Final = frozenset({"time", "date", "datetime", "timestamp", "day", "tick", "when", "时间", "日期"})
-WARM: Final = frozenset({"temperature", "temp", "温度", "果温"})
-NOT_FRUIT: Final = frozenset({"lamp", "detector", "device", "board", "ambient", "air", "room", "integration", "exposure"})
 NO: Final = frozenset({"", "0", "0.0", "false", "no", "nan", "none"})
 
 
@@ -87,8 +84,8 @@ def evaluate_table(
     lanes = lanes_of(batch.columns, lane)
     told = _told(model, j, batch, lanes)
     lots = batch.groups if source.group is not None else None
-    warm, temperature_c = _column(batch, WARM)
-    time, when = _column(batch, TIMES)
+    warm, temperature_c = called(batch.columns, WARM, but=target)
+    time, when = called(batch.columns, TIMES, but=target)
     order = np.arange(len(batch.ids)) if when is None else np.argsort(when, kind="stable")
     basis = _basis(model, j, reference_error)
     named = None if lanes is None else np.array(lanes, np.str_)
@@ -122,28 +119,6 @@ def _told(model: SpectralModel, j: int, batch: Batch, lanes: list[str] | None) -
         text = _("{path}: {place}: the model gives no value for this spectrum ({n} such rows); is it flat? leave it out")
         raise SpectraTableError(text.format(path=batch.path, place=batch.places[int(lost[0])], n=len(lost)))
     return Told(batch.reference, value, traits["low90"][:, j], traits["high90"][:, j], traits["t2"], traits["q"])
-
-
-def _column(batch: Batch, words: frozenset[str]) -> tuple[str | None, Floats | None]:
-    """Return the first column that is called by one of the words and holds numbers or dates."""
-    for name, column in batch.columns.items():
-        parts = set(re.split(r"[\W_\d]+", name.casefold()))
-        if name != batch.target and parts & words and not parts & NOT_FRUIT and (values := _values(column)) is not None:
-            return name, values
-    return None, None
-
-
-def _values(column: NDArray[Any]) -> Floats | None:
-    """Return numbers, or dates as seconds; None of a column that holds something else, or the same everywhere."""
-    try:
-        if column.dtype.kind in "fiub":
-            values = column.astype(np.float64)
-        else:
-            values = np.array(column, "datetime64[s]").astype(np.float64)
-    except ValueError:
-        return None
-    known = values[np.isfinite(values)]
-    return values if len(known) > 1 and np.ptp(known) > 0 else None
 
 
 def _basis(model: SpectralModel, j: int, reference_error: float | None) -> Basis:
