@@ -7,12 +7,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from citrus_grade.models import recipes
 from citrus_grade.models.search import FAMILIES, Samples, Step
 from citrus_grade.models.train import Trained, TrainError, train
 from citrus_grade.spectra.gate import MIN_SCANS
 from citrus_grade.spectra.predict import absorbance as gated
 from citrus_grade.spectra.predict import align
 from citrus_grade.spectra.traits import OK, empty_traits
+from citrus_grade.words import _
 
 Floats = NDArray[np.float64]
 
@@ -86,14 +88,18 @@ def train_passages(
     """
     nm = passages.lane_nm[0]
     want_nm = nm[(nm >= window_nm[0]) & (nm <= window_nm[1])]
-    if len(want_nm) < 4:
+    if len(want_nm) < recipes.LEAST_POINTS:
         raise TrainError(
-            f"the window {window_nm[0]:g}-{window_nm[1]:g} nm holds {len(want_nm)} pixels of {nm[0]:g}-{nm[-1]:g} nm"
+            _("the range holds fewer than {least} wavelengths of the table; widen it").format(least=recipes.LEAST_POINTS)
         )
     spectra, traits = absorbance(passages, want_nm)
     good = np.asarray(traits["status"] == OK)
     if 2 * good.sum() < len(good):
-        raise TrainError(f"only {good.sum()} of {len(good)} fruit have {MIN_SCANS} good scans; look at exposure and timing")
+        raise TrainError(
+            _("only {good} of {n} fruit have {least} good scans; look at exposure and timing").format(
+                good=good.sum(), n=len(good), least=MIN_SCANS
+            )
+        )
     labels = np.asarray(reference, np.float64).reshape(len(good), -1)
     batch = Samples(want_nm, spectra[good], labels[good], np.asarray(groups)[good])
     told = {"n_left_out_by_scan_gates": int((~good).sum())} | (story or {})

@@ -34,6 +34,7 @@ from citrus_grade.models.search import (
 )
 from citrus_grade.spectra.model import Rows, SpectralModel
 from citrus_grade.spectra.traits import MAX_TARGETS
+from citrus_grade.words import Refused, _
 
 Floats = NDArray[np.float64]
 
@@ -48,7 +49,7 @@ SUSPECT: Final = 4.5
 """A reference so many robust standard deviations off what the other fruit say is named in the story."""
 
 
-class TrainError(ValueError):
+class TrainError(Refused):
     """A batch that cannot make a model; the message says what is wrong and what to do."""
 
 
@@ -104,7 +105,9 @@ def _train(
     folds = batch.folds()
     worth = recipes.recipes(batch.wavelength_nm, range_nm)
     if not worth:
-        raise TrainError(f"the range {range_nm} nm holds fewer than {recipes.LEAST_POINTS} wavelengths of the table; widen it")
+        raise TrainError(
+            _("the range holds fewer than {least} wavelengths of the table; widen it").format(least=recipes.LEAST_POINTS)
+        )
     tried = search_pls(batch, worth, step)
     if set(families) - {"pls"}:
         tried = [found + _nonlinear(batch, folds, found, target, families, step) for target, found in enumerate(tried)]
@@ -135,17 +138,31 @@ def rows_of(batch: Samples, order: Floats) -> Rows:
 def _check(batch: Samples, names: Sequence[str]) -> None:
     n, n_targets = batch.reference.shape
     if n_targets != len(names) or not 1 <= n_targets <= MAX_TARGETS:
-        raise TrainError(f"{n_targets} columns of references for targets {tuple(names)}; give 1 or {MAX_TARGETS} of each")
+        raise TrainError(
+            _("{n} columns of references for {names}; give 1 or {most} of each").format(
+                n=n_targets, names=", ".join(names), most=MAX_TARGETS
+            )
+        )
     if n < LEAST:
-        raise TrainError(f"{n} fruit with a reference; bring {LEAST} or more, better 120 from several lots")
+        raise TrainError(
+            _("{n} fruit with a reference; bring {least} or more, better 120 from several lots").format(n=n, least=LEAST)
+        )
     bad = np.flatnonzero(~(np.isfinite(batch.absorbance).all(1) & np.isfinite(batch.reference).all(1)))
     if len(bad):
-        raise TrainError(f"row {bad[0] + 1}: NaN or infinity in spectrum or reference ({len(bad)} such rows); leave them out")
+        raise TrainError(
+            _("row {row}: NaN or infinity in spectrum or reference ({n} such rows); leave them out").format(
+                row=bad[0] + 1, n=len(bad)
+            )
+        )
     if batch.groups is not None and len(np.unique(batch.groups)) < 2:
-        raise TrainError("all fruit are of one lot, so no error for a new lot can be told; bring a second lot, or name no group")
+        raise TrainError(
+            _("all fruit are of one lot, so no error for a new lot can be told; bring a second lot, or name no group")
+        )
     for name, y in zip(names, batch.reference.T, strict=True):
         if y.std() <= 1e-9 * max(abs(float(y.mean())), 1.0):
-            raise TrainError(f"{name}: the reference is {y[0]:g} for every fruit; there is nothing to learn")
+            raise TrainError(
+                _("{name}: the reference is {value:g} for every fruit; there is nothing to learn").format(name=name, value=y[0])
+            )
 
 
 def _nonlinear(

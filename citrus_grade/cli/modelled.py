@@ -132,7 +132,7 @@ def show_trial(trial: "Trial") -> None:
 
 
 def _show_comparisons(comparisons: "Iterable[Comparison]", notes: Iterable[str]) -> None:
-    columns = ("", _("RMSEP"), _("bias"), _("SEP"), _("in 90 % interval"), _("out of domain"))
+    columns = ("", _("RMSEP"), _("bias"), _("SEP"), _("in the interval of 90 %"), _("out of domain"))
     for one in comparisons:
         title = _("{target} on {n} fruit that neither model was made from").format(target=one.target, n=one.n)
         out.table(title, columns, ((_("live"), *_errors(one.live)), (_("candidate"), *_errors(one.candidate))))

@@ -67,7 +67,8 @@ def _facts(found: Evaluated, by: str, when: datetime) -> str:
 
 def _findings(found: Evaluated) -> Iterable[str]:
     if not found.findings:
-        yield f"<li class=good>{_e(_('nothing found: bias, slope, SEP and intervals are within their limits'))}</li>"
+        nothing = _("nothing found: bias, slope, SEP and intervals are within their limits")
+        yield f"<li class=good>{_e(nothing)}</li>"
     for one in found.findings:
         yield f"<li class={'grave' if one.grave else 'bad'}>{_e(one.text)}</li>"
     for text in (*found.verdicts, *found.batch.notes):
@@ -77,7 +78,8 @@ def _findings(found: Evaluated) -> Iterable[str]:
 def _parts(title: str, parts: Mapping[str, Part]) -> str:
     if not parts:
         return ""
-    return f"<section><h2>{_e(title)}</h2>{_table([_(head) for head in PARTS], part_rows(parts), left=1)}</section>"
+    heads = [_(head) for head in PARTS]
+    return f"<section><h2>{_e(title)}</h2>{_table(heads, part_rows(parts), left=1)}</section>"
 
 
 def _caption() -> str:

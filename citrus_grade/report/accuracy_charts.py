@@ -113,7 +113,7 @@ def _bias(axes: Axes, found: Evaluated, parts: Mapping[str, Part], of: str) -> N
     axes.axhline(0, color=style.INK, linewidth=0.8)
     _names(axes, list(shown), of)
     axes.set_ylabel(style.say(N_("bias")) + _unit(found))
-    axes.set_title(style.say(N_("bias, 95 % interval")))
+    axes.set_title(style.say(N_("bias with its interval of 95 %")))
 
 
 def _coverage(axes: Axes, found: Evaluated, parts: Mapping[str, Part], of: str) -> None:
@@ -127,7 +127,7 @@ def _coverage(axes: Axes, found: Evaluated, parts: Mapping[str, Part], of: str) 
     axes.axhline(100 * PROMISED, color=style.SECOND, linewidth=1, linestyle="--")
     _names(axes, list(shown), of)
     axes.set_ylabel(style.say(N_("in interval, %")))
-    axes.set_title(style.say(N_("90 % intervals hold")))
+    axes.set_title(style.say(N_("intervals that hold, of 90 %")))
 
 
 def _domain(axes: Axes, found: Evaluated) -> None:

@@ -55,7 +55,7 @@ def figures(found: Evaluated) -> Iterator[tuple[str, str, str]]:
     yield _("R2, RPD"), f"{number(one.r2, '.3f')}, {number(one.rpd, '.2f')}", ""
     if not math.isnan(card.sd_within_lots):
         yield _("SD of references inside lots") + unit, number(card.sd_within_lots), ""
-    yield _("references in their 90 % interval"), percent(card.overall.coverage), _interval(card.overall.coverage)
+    yield _("references inside the interval of 90 %"), percent(card.overall.coverage), _interval(card.overall.coverage)
     yield _("beyond T2, beyond Q"), f"{percent(card.beyond_t2)}, {percent(card.beyond_q)}", ""
     if card.in_domain is not None and card.beyond.share > 0:
         yield _("RMSEP of fruit in domain") + unit, number(card.in_domain.accuracy.rmsep), f"n = {card.in_domain.accuracy.n:,}"

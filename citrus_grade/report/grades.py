@@ -40,7 +40,7 @@ def _confusion(axes: Axes, report: GradeReport) -> None:
         if value >= 0.5:
             axes.text(column, row, f"{value:.0f}", ha="center", va="center", color="white" if value > 60 else style.INK)
     text = style.say(
-        N_("classifier, % of the grader's class\nsame {same:.0f} %, adjacent {adjacent:.0f} %, farther off {skip:.0f} %")
+        N_("classifier, as shares of the grader's class\nsame {same:.0f} %, adjacent {adjacent:.0f} %, farther off {skip:.0f} %")
     )
     shares = {"same": 100 * report.same, "adjacent": 100 * report.adjacent, "skip": 100 * report.skip}
     axes.set(xlabel=text.format(**shares), ylabel=style.say(N_("grader")))

@@ -13,7 +13,7 @@ from citrus_grade.artefacts import ArtefactError
 from citrus_grade.models.batch import Batch, Unlabelled, labelled, lot_columns, need_lots, unlabelled
 from citrus_grade.models.references import join
 from citrus_grade.models.search import FAMILIES, Samples
-from citrus_grade.models.train import LEAST, Trained, train
+from citrus_grade.models.train import LEAST, Trained, TrainError, train
 from citrus_grade.spectra import bundle
 from citrus_grade.spectra.bands import interpolation, matrix_of
 from citrus_grade.spectra.model import SpectralModel
@@ -102,7 +102,7 @@ def train_spectra(
             samples_of(found), targets, range_nm=source.range_nm, families=families, reference_error=reference_error,
             story=told, step=step,
         )  # fmt: skip
-    except ValueError as error:
+    except TrainError as error:
         raise SpectraTableError(f"{source.table}: {error}") from error
     model_id = artefacts.save(out, bundle.KIND, *bundle.to_artefact(trained.model))
     return trained, found, model_id

@@ -9,6 +9,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from citrus_grade.words import _
+
 Floats = NDArray[np.float64]
 
 
@@ -74,12 +76,11 @@ def interpolation(have_nm: Floats, want_nm: Floats) -> Band:
     ValueError : an axis that does not rise, is too short, or does not reach far enough.
     """
     if len(have_nm) < 4 or not (np.diff(have_nm) > 0).all():
-        raise ValueError("a wavelength axis needs 4 points or more, each greater than the one before")
+        raise ValueError(_("a wavelength axis needs 4 points or more, each greater than the one before"))
     step = float(np.diff(have_nm).max())
     if want_nm[0] < have_nm[0] - step / 2 or want_nm[-1] > have_nm[-1] + step / 2:
-        raise ValueError(
-            f"the spectra reach from {have_nm[0]:g} to {have_nm[-1]:g} nm; needed are {want_nm[0]:g} to {want_nm[-1]:g}"
-        )
+        ends = {"first": have_nm[0], "last": have_nm[-1], "low": want_nm[0], "high": want_nm[-1]}
+        raise ValueError(_("the spectra reach from {first:g} to {last:g} nm; needed are {low:g} to {high:g}").format(**ends))
     exact = np.searchsorted(have_nm, want_nm)
     if np.array_equal(have_nm[np.minimum(exact, len(have_nm) - 1)], want_nm):
         return band(np.ones((1, len(want_nm))), exact)
