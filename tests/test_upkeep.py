@@ -1,0 +1,134 @@
+"""Sample fruit choose what becomes of a model; samples on two spectrometers move it."""
+
+import numpy as np
+import pytest
+
+from citrus_grade.artefacts import Artefact
+from citrus_grade.models import refit
+from citrus_grade.models.search import Samples
+from citrus_grade.models.train import train
+from citrus_grade.models.transfer import Pairs, move
+from citrus_grade.models.upkeep import upkeep
+from citrus_grade.spectra.bundle import KIND, from_artefact, to_artefact
+from citrus_grade.spectra.predict import predict_absorbance
+
+NM = np.linspace(700.0, 960.0, 100)
+
+
+def fruit(seed, n, extra=0.0, path=0.0):
+    """Absorbance of fruit and their sugar; ``extra`` of a substance the calibration has never seen, tied to nothing."""
+    rng = np.random.default_rng(seed)
+    brix = 11.0 + 1.2 * rng.standard_normal(n)
+    other = rng.standard_normal(n)
+    bands = [np.exp(-0.5 * ((NM - at) / width) ** 2) for at, width in ((910, 18), (840, 30), (960, 40), (780, 25))]
+    spectra = 1.5 + 0.01 * np.outer(brix, bands[0]) + 0.05 * np.outer(other, bands[1]) + bands[2]
+    spectra = spectra + np.outer(extra * rng.uniform(0.5, 1.5, n), bands[3])
+    return (1.0 + 0.05 * rng.standard_normal((n, 1)) + path) * spectra + 2e-4 * rng.standard_normal((n, 100)), brix
+
+
+@pytest.fixture(scope="module")
+def model():
+    spectra, brix = fruit(1, 240)
+    noisy = brix + 0.1 * np.random.default_rng(2).standard_normal(240)
+    return train(Samples(NM, spectra, noisy[:, None], np.arange(240) % 6), ("ssc_brix",), families=("pls",)).model
+
+
+def rmse(model, spectra, brix, lane=None):
+    return float(np.sqrt(np.mean((predict_absorbance(model, spectra, lane)["value"][:, 0] - brix) ** 2)))
+
+
+def test_a_true_model_is_left_alone(model):
+    spectra, brix = fruit(3, 40)
+    kept, (done,) = upkeep(model, spectra, [brix], ["1"] * 20 + ["2"] * 20)
+    fresh = fruit(4, 300)
+    assert rmse(kept, *fresh, ["1"] * 300) <= 1.05 * rmse(model, *fresh)
+    assert set(done.rmse) >= {"none", "bias", "refit"}
+
+
+def test_lanes_that_read_apart_are_brought_together(model):
+    spectra, brix = fruit(5, 120)
+    lane = np.arange(120) % 3
+    offset = np.array([0.6, 0.0, -0.4])
+    kept, (done,) = upkeep(model, spectra, [brix + offset[lane]], [str(k) for k in lane])
+    assert done.chosen in ("bias", "refit")
+    fresh, sugar = fruit(6, 300)
+    for k in range(3):
+        assert rmse(kept, fresh, sugar + offset[k], [str(k)] * 300) < 0.25
+    assert rmse(model, fresh, sugar + 0.6) > 0.5
+
+
+def test_what_was_never_seen_is_learnt_from_the_samples():
+    spectra, brix = fruit(1, 240)
+    model = train(Samples(NM, spectra, brix[:, None], np.arange(240) % 6), ("ssc_brix",), families=("pls",)).model
+    strange, sugar = fruit(7, 40, extra=0.05)
+    kept, (done,) = upkeep(model, strange, [sugar], None)
+    assert done.chosen == "refit"
+    fresh = fruit(8, 300, extra=0.05)
+    assert rmse(kept, *fresh) < 0.6 * rmse(model, *fresh)
+    assert kept.rows is not None
+    assert len(kept.rows.reference) == 280
+    assert kept.training["upkeep"][0]["targets"]["ssc_brix"]["chosen"] == "refit"
+
+
+def test_a_wrong_reference_takes_no_part(model):
+    spectra, brix = fruit(9, 60)
+    brix[7] += 6.0
+    _kept, (done,) = upkeep(model, spectra, [brix], None)
+    assert done.suspicious == (7,)
+
+
+def test_a_kept_model_survives_its_artefact_and_can_be_kept_again(model):
+    spectra, brix = fruit(5, 60)
+    kept, _ = upkeep(model, spectra, [brix + 0.5], ["1", "2"] * 30)
+    card, arrays = to_artefact(kept)
+    again = from_artefact(Artefact("0" * 16, KIND, card, arrays))
+    fresh, sugar = fruit(6, 50)
+    lane = ["2"] * 50
+    assert predict_absorbance(again, fresh, lane).tobytes() == predict_absorbance(kept, fresh, lane).tobytes()
+    once_more, _ = upkeep(again, fresh, [sugar + 0.5], ["1"] * 50)
+    assert len(once_more.training["upkeep"]) == 2
+
+
+def test_refitting_with_nothing_new_is_the_model_itself(model):
+    mixed = refit.mixture(model, 0, np.zeros((0, len(model.wavelength_nm))), np.zeros(0), 1.0)
+    made = mixed.fit(np.ones(len(mixed.reference), np.bool_))
+    spectra = refit.own_absorbance(model)
+    said = predict_absorbance(model, spectra)["value"][:, 0]
+    for row in (0, 17, 100):
+        assert made.predict(mixed, row) == pytest.approx(said[row], abs=1e-4)  # rows are kept as float32
+
+
+def test_a_bundle_without_rows_says_so(model):
+    from dataclasses import replace
+
+    with pytest.raises(refit.RefitError, match="train it again"):
+        refit.rows_of(replace(model, rows=None))
+
+
+def slave_of(spectra):
+    """Another instrument: shifted by 1.5 nm, tilted, on its own axis."""
+    nm = np.linspace(690.0, 970.0, 120)
+    bent = np.array([np.interp(nm - 1.5, NM, row) for row in spectra])
+    return nm, 0.97 * bent + 0.05 * (nm - 800) / 100
+
+
+def test_a_model_moves_to_another_spectrometer(model):
+    spectra, brix = fruit(11, 30)
+    nm, seen = slave_of(spectra)
+    moved, (found,) = move(model, Pairs(NM, spectra, nm, seen, [brix]))
+    fresh, sugar = fruit(12, 300)
+    inside = np.stack([np.interp(moved.wavelength_nm, nm, row) for row in slave_of(fresh)[1]])
+    unmoved = np.stack([np.interp(model.wavelength_nm, nm, row) for row in slave_of(fresh)[1]])
+    assert rmse(moved, inside, sugar) < 0.6 * rmse(model, unmoved, sugar)
+    assert (predict_absorbance(moved, inside)["status"] == 0).mean() > 0.9
+    assert found.method in found.rmse
+    assert moved.training["transfer"][0]["samples"] == 30
+
+
+def test_without_a_laboratory_the_models_own_values_serve(model):
+    spectra, _brix = fruit(11, 30)
+    nm, seen = slave_of(spectra)
+    moved, _ = move(model, Pairs(NM, spectra, nm, seen, [None]))
+    fresh, sugar = fruit(12, 300)
+    inside = np.stack([np.interp(moved.wavelength_nm, nm, row) for row in slave_of(fresh)[1]])
+    assert rmse(moved, inside, sugar) < 0.4
