@@ -37,6 +37,8 @@ def _belief(card: Evaluation) -> Iterator[Finding]:
     if card.lots_trained_on:
         text = _("the model was made from fruit of {lots}: errors there are too good; judge it on lots it has not seen")
         yield Finding("training_lots", text.format(lots=", ".join(card.lots_trained_on)), grave=True)
+    if not card.lots:
+        yield Finding("lots_unnamed", _("no lots are named (--group), so nobody can tell whether the model has seen these fruit"))
     if n < LEAST_FRUIT:
         text = _("only {n} fruit: limits are wide, so little can be found; bring {least} or more")
         yield Finding("few_fruit", text.format(n=n, least=LEAST_FRUIT))

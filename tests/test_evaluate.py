@@ -150,7 +150,9 @@ def codes(card):
 
 def test_a_sound_model_on_new_fruit_has_nothing_found():
     one = told(400, seed=5)
-    assert codes(evaluate(one, dataclasses.replace(BASIS, error=0.32))) == []
+    basis = dataclasses.replace(BASIS, error=0.32, lots=("A",))
+    assert codes(evaluate(one, basis, lots=np.array(["B", "C"])[np.arange(400) % 2])) == []
+    assert codes(evaluate(one, basis)) == ["lots_unnamed"]
 
 
 @pytest.mark.parametrize(
