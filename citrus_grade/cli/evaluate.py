@@ -88,7 +88,7 @@ def _tell(found: "Evaluated") -> None:
     title = _("{name} by model {id}, {n:,} fruit").format(
         name=found.model.names[found.j], id=found.model_id, n=found.card.overall.accuracy.n
     )
-    out.table(title, [_("figure"), _("value"), _("limit or interval")], [list(row) for row in figures(found)])
+    out.table(title, [_("what"), _("value"), _("limit or interval")], [list(row) for row in figures(found)])
     for title, parts in ((_("lanes"), found.card.lanes), (_("lots"), found.card.lots)):
         if parts:
             out.table(title, [_(head) for head in PARTS], part_rows(parts))

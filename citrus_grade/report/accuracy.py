@@ -35,7 +35,7 @@ def write(found: Evaluated, page: Path, *, by: str = "", when: datetime) -> list
         title=_e(_("Accuracy of {name}").format(name=label(found.model.names[found.j]))),
         stamp=f'<div class="stamp">{STAMP}</div>' if found.simulated else "",
         facts=_facts(found, by, when),
-        figures=_table((_("figure"), _("value"), _("limit or interval")), list(figures(found)), left=1),
+        figures=_table((_("what"), _("value"), _("limit or interval")), list(figures(found)), left=1),
         findings="".join(_findings(found)),
         picture=f'<img src="data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}" alt="{_e(_caption())}">',
         caption=_e(_caption()),
@@ -57,7 +57,7 @@ def _facts(found: Evaluated, by: str, when: datetime) -> str:
     rows = [
         (_("model"), f"{found.model_id}: {made}"),
         (_("table"), f"{batch.path.name} ({found.table_hash}), {batch.target}"),
-        (_("signal"), batch.kind.kind),
+        (_("signal"), _(batch.kind.kind)),
         (_("evaluated"), f"{when:%Y-%m-%d %H:%M %z}" + (f", {by}" if by else "")),
         (_("software"), f"citrus-grade {__version__}; " + _("model made with {version}").format(
             version=versions.get("citrus-grade", "?"))),
