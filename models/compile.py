@@ -17,6 +17,7 @@ from citrus_grade.models.affine import Affine, probe, then, unit
 from citrus_grade.models.assemble import limit_of
 from citrus_grade.models.compiled_story import story_of
 from citrus_grade.models.estimators import OnScores
+from citrus_grade.models.fingerprints import remember
 from citrus_grade.models.normalisers import Normaliser, normaliser_of, steps_of
 from citrus_grade.models.search import Samples
 from citrus_grade.models.train import UNITS
@@ -98,6 +99,7 @@ def compile_pipeline(
     values = _values(name, regression, features)
     targets = tuple(_target(names[j], values, j, lift, reference[:, j] - said[:, j]) for j in range(len(names)))
     told = story_of(pipeline, names, reference, said, groups, scores.weights.shape[1])
+    told = remember(told, made.wavelength_nm, spectra[:, window])
     model = SpectralModel(
         made, targets, _domain(scores, lift, limit_of(t2), limit_of(q)), (), no_corrections(len(names)), told
     )  # fmt: skip

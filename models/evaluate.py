@@ -202,7 +202,10 @@ class Basis:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """An accuracy card in numbers; ``in_domain`` the figures without fruit beyond T2 or Q, None where none is left."""
+    """An accuracy card in numbers; ``in_domain`` the figures without fruit beyond T2 or Q, None where none is left.
+
+    ``fruit_trained_on`` counts spectra that the model was made from, None where that cannot be told.
+    """
 
     basis: Basis
     overall: Part
@@ -215,18 +218,26 @@ class Evaluation:
     lanes: Mapping[str, Part] = field(default_factory=dict)
     lots: Mapping[str, Part] = field(default_factory=dict)
     lots_trained_on: tuple[str, ...] = ()
+    fruit_trained_on: int | None = None
     sd_within_lots: float = math.nan
     temperature: Trend | None = None
 
 
 def evaluate(
-    told: Told, basis: Basis, *, lanes: Texts | None = None, lots: Texts | None = None, temperature_c: Floats | None = None
+    told: Told,
+    basis: Basis,
+    *,
+    lanes: Texts | None = None,
+    lots: Texts | None = None,
+    temperature_c: Floats | None = None,
+    seen: Mask | None = None,
 ) -> Evaluation:
     """Return the accuracy card of what a model told.
 
     Parameters
     ----------
     told : n >= 1 fruit, all finite. lanes, lots : (n,) where each fruit comes from. temperature_c : (n,) NaN where unknown.
+    seen : (n,) whose very spectrum the model was made from, None where that cannot be told.
     """
     far_t2, far_q = told.t2 > basis.t2_limit, told.q > basis.q_limit
     inside = ~(far_t2 | far_q)
@@ -242,6 +253,7 @@ def evaluate(
         lanes=_parts(told, lanes),
         lots=own_lots,
         lots_trained_on=tuple(lot for lot in own_lots if lot in basis.lots),
+        fruit_trained_on=None if seen is None else int(seen.sum()),
         sd_within_lots=sd_within(told.reference, lots),
         temperature=None if temperature_c is None else trend(temperature_c, told.residual),
     )  # fmt: skip

@@ -37,7 +37,10 @@ def _belief(card: Evaluation) -> Iterator[Finding]:
     if card.lots_trained_on:
         text = _("the model was made from fruit of {lots}: errors there are too good; judge it on lots it has not seen")
         yield Finding("training_lots", text.format(lots=", ".join(card.lots_trained_on)), grave=True)
-    if not card.lots:
+    if card.fruit_trained_on:
+        text = _("the model was made from the very spectra of {k} of {n} fruit: the error is too good; leave them out")
+        yield Finding("training_fruit", text.format(k=card.fruit_trained_on, n=n), grave=True)
+    if not card.lots and card.fruit_trained_on is None:
         yield Finding("lots_unnamed", _("no lots are named (--group), so nobody can tell whether the model has seen these fruit"))
     if n < LEAST_FRUIT:
         text = _("only {n} fruit: limits are wide, so little can be found; bring {least} or more")

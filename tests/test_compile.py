@@ -16,6 +16,7 @@ from sklearn.svm import SVR
 
 from citrus_grade import artefacts
 from citrus_grade.models import estimators as ours
+from citrus_grade.models import fingerprints
 from citrus_grade.models.affine import probe, then, unit
 from citrus_grade.models.compile import CompileError, compile_pipeline
 from citrus_grade.spectra import bundle
@@ -200,6 +201,11 @@ def test_a_compiled_model_survives_its_bundle_and_tells_its_recipe(tmp_path):
     assert predict_absorbance(again, NEW).tobytes() == predict_absorbance(model, NEW).tobytes()
     assert again.training["targets"]["ssc_brix"]["recipe"] == "StandardNormalVariate(), SavitzkyGolay(points=9)"
     assert again.training["groups"] == {str(k): 15 for k in range(4)}
+
+
+def test_a_compiled_model_knows_the_fruit_it_was_made_from():
+    model = agrees(make_pipeline(ours.StandardNormalVariate(), PLSRegression(4)))
+    assert fingerprints.known(model.training, NM, np.vstack([SPECTRA[:3], NEW[:3]])).tolist() == [True] * 3 + [False] * 3
 
 
 @pytest.mark.parametrize(

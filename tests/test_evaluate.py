@@ -152,6 +152,7 @@ def test_a_sound_model_on_new_fruit_has_nothing_found():
     one = told(400, seed=5)
     basis = dataclasses.replace(BASIS, error=0.32, lots=("A",))
     assert codes(evaluate(one, basis, lots=np.array(["B", "C"])[np.arange(400) % 2])) == []
+    assert codes(evaluate(one, basis, seen=np.zeros(400, bool))) == []
     assert codes(evaluate(one, basis)) == ["lots_unnamed"]
 
 
@@ -265,6 +266,16 @@ def test_lots_of_training_and_simulated_fruit_are_said_on_the_page(bundle, tmp_p
     assert 'class="stamp">SIMULATED' in text
     assert "class=grave" in text
     assert "2026-11-28 00:00 +0000" in text
+
+
+def test_fruit_of_training_are_known_again_under_other_names(bundle, tmp_path):
+    old = write_fruit(tmp_path / "renamed.csv", 1, 60, ["C1", "C2", "C3"]).read_text(encoding="utf-8").splitlines()
+    new = write_fruit(tmp_path / "new.csv", 2, 40, ["B1"]).read_text(encoding="utf-8").splitlines()
+    (tmp_path / "both.csv").write_text("\n".join([*new, *old[1:11]]), encoding="utf-8")
+    found = evaluate_table(bundle, Source(tmp_path / "both.csv", group="lot"), "brix")
+    assert facts(found)["fruit_trained_on"] == 10
+    assert "10 of 50" in next(one.text for one in found.findings if one.code == "training_fruit" and one.grave)
+    assert facts(evaluate_table(bundle, Source(tmp_path / "new.csv"), "brix"))["fruit_trained_on"] == 0
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from citrus_grade.calibration import control
+from citrus_grade.models import fingerprints
 from citrus_grade.models.batch import Batch, labelled
 from citrus_grade.models.evaluate import Basis, Evaluation, Part, Told, evaluate
 from citrus_grade.models.judgement import Finding, findings
@@ -89,7 +90,9 @@ def evaluate_table(
     order = np.arange(len(batch.ids)) if when is None else np.argsort(when, kind="stable")
     basis = _basis(model, j, reference_error)
     named = None if lanes is None else np.array(lanes, np.str_)
-    card = evaluate(told, basis, lanes=named, lots=lots, temperature_c=temperature_c)
+    story = model.training
+    seen = fingerprints.known(story, batch.wavelength_nm, batch.absorbance) if fingerprints.tells(story) else None
+    card = evaluate(told, basis, lanes=named, lots=lots, temperature_c=temperature_c, seen=seen)
     return Evaluated(
         model=model, model_id=model_id, j=j, batch=batch, told=told, lanes=named, lots=lots,
         temperature=warm, temperature_c=temperature_c, time=time, order=order,
@@ -188,6 +191,7 @@ def facts(evaluated: Evaluated) -> dict[str, Any]:
         "share_beyond_t2": card.beyond_t2.share,
         "share_beyond_q": card.beyond_q.share,
         "share_out_of_domain": card.beyond.share,
+        "fruit_trained_on": card.fruit_trained_on,
         "sd_within_lots": card.sd_within_lots,
         "temperature_per_c": None if card.temperature is None else card.temperature.slope,
         "lanes": {name: _part(part) for name, part in card.lanes.items()},
