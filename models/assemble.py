@@ -112,19 +112,20 @@ def _target(made: Preprocessing, removed: Floats, one: Fitted) -> Target:
     )
 
 
-def domain_limits(narrow: Floats, reference: Floats, folds: Sequence[Fold], components: int) -> Limits:
+def domain_limits(narrow: Floats, reference: Floats, folds: Sequence[Fold], components: int, of: slice = slice(None)) -> Limits:
     """Return the T2 and Q that nearly all fruit of a lot the model has not seen stay within.
 
     Parameters
     ----------
     narrow : (n, r) features, turned narrow. reference : (n,). folds : the rows left out in turn.
+    of : rows that are of the kind to come; the limits hold for them too where they lie farther out than all.
     """
     t2, q = np.empty((2, len(reference)))
     for fit, rows in zip(fit_folds(narrow, reference, folds, components), folds, strict=True):
         scores = fit.scores(narrow[rows], components)
         rest = narrow[rows] - fit.centre - (scores * fit.sd) @ fit.loadings.T
         t2[rows], q[rows] = (scores**2).sum(1), (rest**2).sum(1)
-    return Limits(limit_of(t2), limit_of(q))
+    return Limits(max(limit_of(t2), limit_of(t2[of])), max(limit_of(q), limit_of(q[of])))
 
 
 def limit_of(distances: Floats) -> float:

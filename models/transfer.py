@@ -141,7 +141,7 @@ def _bundle(
     inner = pls.fit(narrow, y, min(found[0].n_components, narrow.shape[1]))
     k = len(inner.answers)
     fit = inner.turned(features.mean(0), turn)
-    limits = domain_limits(narrow, y, [np.arange(fold, len(y), FOLDS) for fold in range(FOLDS)], k)
+    limits = domain_limits(narrow, y, [np.arange(fold, len(y), FOLDS) for fold in range(FOLDS)], k, slice(-len(answers[0]), None))
     fitted = [_fitted(target, made.after, fit, one, own) for target, one, own in zip(model.targets, found, answers, strict=True)]
     story = dict(model.training) | {"transfer": [_story(one, len(own)) for one, own in zip(found, answers, strict=True)]}
     base = assemble(made, np.zeros((0, features.shape[1])), fitted, k, limits, story, rows)

@@ -95,7 +95,8 @@ def _one(
     if model.rows is not None:
         best = _best_refit(model, target, absorbance, reference)
         again = correct(best[1], reference, lane, n_lanes)
-        others[REFIT] = again.loo[again.chosen]
+        corrected = again.loo[again.chosen]
+        others[REFIT] = np.where(np.isfinite(corrected), corrected, best[1])  # a reference that looks wrong is not corrected by
     found = correct(plain, reference, lane, n_lanes, others)
     line, weight = found.line, 0.0
     if found.chosen == REFIT and best is not None:

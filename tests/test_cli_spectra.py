@@ -25,6 +25,11 @@ def write(path, seed, n, offset=0.0, lots=4, lanes=0, shift=0.0):
     return path
 
 
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("spectra")
@@ -51,9 +56,9 @@ def test_predictions_have_the_columns_promised(folder, tmp_path):
     out = tmp_path / "said.csv"
     table = write(tmp_path / "new.csv", 2, 50)
     assert main(["predict", str(folder / "model"), str(table), "--out", str(out)]) == 0
-    rows = list(csv.DictReader(out.open()))
+    rows = rows_of(out)
     assert list(rows[0]) == ["id", "value", "lo90", "hi90", "t2", "q", "in_domain"]
-    truth = [float(row["brix"]) for row in csv.DictReader(table.open())]
+    truth = [float(row["brix"]) for row in rows_of(table)]
     inside = [float(r["lo90"]) <= t <= float(r["hi90"]) for r, t in zip(rows, truth, strict=True)]
     assert np.mean(inside) > 0.75
     assert {row["in_domain"] for row in rows} <= {"true", "false"}
@@ -68,8 +73,8 @@ def test_upkeep_moves_the_lanes(folder, tmp_path, capsys):
     assert told["targets"]["brix"]["chosen"] in ("bias", "slope", "refit")
     said = tmp_path / "said.csv"
     assert main(["predict", str(out), str(write(tmp_path / "new.csv", 4, 80, lanes=2)), "--out", str(said)]) == 0
-    values = [float(row["value"]) for row in csv.DictReader(said.open())]
-    truth = [float(row["brix"]) for row in csv.DictReader((tmp_path / "new.csv").open())]
+    values = [float(row["value"]) for row in rows_of(said)]
+    truth = [float(row["brix"]) for row in rows_of(tmp_path / "new.csv")]
     assert np.mean(np.subtract(values, truth)) == pytest.approx(0.8, abs=0.15)
     assert (tmp_path / "kept.png").exists()
 
