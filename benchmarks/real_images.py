@@ -19,13 +19,14 @@ from benchmarks.machine import machine
 from benchmarks.real_views import RealSet, RealView, load_sets
 from benchmarks.score_views import BLEMISH, CERTAIN, Spot, Tally, score
 from benchmarks.spot_views import Looked, look
-from citrus_grade.imaging import fuse, skin_match, turn
+from citrus_grade.imaging import marks, skin_match, turn, unite
+from citrus_grade.imaging.fuse import fuse
 from citrus_grade.imaging.surface import rolled
 from citrus_grade.tables import N_SPOTS
 
 ROLLERS_DEG = 20.0
 """Turn a picture that is expected of any set, as rollers of a known ratio would give it."""
-_NAMES = {fuse.STEM: "stem", fuse.STYLAR: "stylar", fuse.BLEMISH: BLEMISH}
+_NAMES = {marks.STEM: "stem", marks.STYLAR: "stylar", marks.BLEMISH: BLEMISH}
 _KNOWN_COS = 0.5
 """An end told by other views is told for this one too where it lies this much towards the camera."""
 
@@ -46,10 +47,19 @@ class Fruit:
         for k, seen in enumerate(self.looked):
             skin_match.look(seen.row["skin"], skin, k)
         turn.measure_turns(skin, n, self.turns, self.score)
-        self.marks = fuse.marks(n)
+        self.marks = marks.marks(n)
+        self.fuse()
+
+    def fuse(self) -> None:
+        """Fuse the spots of all views, as the line does."""
+        n = len(self.looked)
         spots = np.array([seen.n for seen in self.looked])
         spot = np.stack([seen.spot for seen in self.looked])
-        self.n_marks = int(fuse.fuse(spots, spot, self.turns, n, self.marks))
+        self.n_marks = int(fuse(spots, spot, self.turns, n, self.marks))
+        if unite.start(self.marks, self.n_marks):
+            for k, seen in enumerate(self.looked):
+                unite.lay(seen.row["skin"], k, self.turns[k], self.marks)
+            unite.unite(self.marks, self.n_marks, n)
 
     def told(self, k: int) -> tuple[list[Spot], NDArray[np.uint8]]:
         """Return what the fruit's map says of one view: spots, and which pixel belongs to which."""
@@ -57,13 +67,13 @@ class Fruit:
         region = np.zeros((len(seen.label) * 2,) * 2, np.uint8)
         for s in range(seen.n):
             mark = self.marks.of[k, s + 1]
-            kind = self.marks.kind[mark] if mark >= 0 else fuse.NOTHING
-            if kind != fuse.NOTHING:
+            kind = self.marks.kind[mark] if mark >= 0 else marks.NOTHING
+            if kind != marks.NOTHING:
                 spots.append(Spot(_NAMES[int(kind)], *seen.centre_px(s)))
                 region[seen.region(s)] = len(spots)
         for mark in range(self.n_marks):
             kind = int(self.marks.kind[mark])
-            if kind in (fuse.STEM, fuse.STYLAR) and not any(spot.kind == _NAMES[kind] for spot in spots):
+            if kind in (marks.STEM, marks.STYLAR) and not any(spot.kind == _NAMES[kind] for spot in spots):
                 x, y, z = self.turns[k] @ self.marks.where[mark]
                 if z > _KNOWN_COS:
                     spots.append(Spot(_NAMES[kind], *(float(v) for v in seen.to_px(x, y))))
@@ -129,7 +139,7 @@ def counted(fruit: dict[str, Fruit]) -> tuple[list[float], list[float]]:
         if not ids:
             continue
         told = {int(mark) for k in labelled for mark in one.marks.of[k, 1 : N_SPOTS + 1] if mark >= 0}
-        n = sum(int(one.marks.kind[mark]) == fuse.BLEMISH for mark in told)
+        n = sum(int(one.marks.kind[mark]) == marks.BLEMISH for mark in told)
         ratio.append(n / len(ids))
         error.append(abs(n - len(ids)) / len(ids))
     return ratio, error

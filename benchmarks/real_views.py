@@ -18,6 +18,8 @@ from citrus_grade.drivers.sim.render_belt import lay, roll_out
 MARGIN_PX = 24
 """Belt to be seen around the largest cut-out."""
 BELT_PX_PER_MM = 2.56
+_LENGTHS = frozenset({"x", "y", "r", "rx", "ry", "x0", "x1", "y0", "y1"})
+"""What labels hold that is a length in pixels of the picture."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,24 +57,40 @@ class RealSet:
     pairs: list[tuple[str, int, int, float, float, float, float]] = field(default_factory=list)
 
 
-def load_sets(images: Path) -> list[RealSet]:
-    """Load every set of a folder laid out like ``images/*-views/obj*/im*.png``."""
-    return [load_set(folder) for folder in sorted(images.iterdir()) if folder.is_dir() and any(folder.glob("obj*/im*.png"))]
+def load_sets(images: Path, scale: float = 1.0) -> list[RealSet]:
+    """Load every set of a folder laid out like ``images/*-views/obj*/im*.png``; ``scale`` shrinks pictures and labels."""
+    folders = [folder for folder in sorted(images.iterdir()) if folder.is_dir() and any(folder.glob("obj*/im*.png"))]
+    return [load_set(folder, scale) for folder in folders]
 
 
-def load_set(folder: Path) -> RealSet:
-    """Load one set."""
+def load_set(folder: Path, scale: float = 1.0) -> RealSet:
+    """Load one set; ``scale`` shrinks its pictures and labels, not its point pairs."""
     paths = sorted(folder.glob("obj*/im*.png"))
-    pictures = {path: np.ascontiguousarray(cv2.imread(str(path), cv2.IMREAD_COLOR)[..., ::-1]) for path in paths}
+    pictures = {path: _read(path, scale) for path in paths}
     side = max(max(picture.shape[:2]) for picture in pictures.values()) + 2 * MARGIN_PX
     tile = -(-side // 64) * 64
     labels = json.loads((folder / "labels.json").read_text()) if (folder / "labels.json").is_file() else {}
     views: dict[str, dict[int, RealView]] = {}
     for path, picture in pictures.items():
         fruit, index = path.parent.name, int(path.stem[2:])
-        own = labels.get(fruit, {}).get(path.stem)
+        own = _shrunk(labels.get(fruit, {}).get(path.stem), scale)
         views.setdefault(fruit, {})[index] = _view(folder.name, fruit, index, picture, tile, own)
     return RealSet(folder.name, tile, views, _pairs(folder / "ground_truth.txt"))
+
+
+def _read(path: Path, scale: float) -> NDArray[np.uint8]:
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    assert picture is not None, path
+    if scale != 1.0:
+        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(picture[..., ::-1])
+
+
+def _shrunk(labels: Any, scale: float) -> Any:
+    """Return labels with every length scaled."""
+    if isinstance(labels, dict):
+        return {key: value * scale if key in _LENGTHS else _shrunk(value, scale) for key, value in labels.items()}
+    return [_shrunk(item, scale) for item in labels] if isinstance(labels, list) else labels
 
 
 def _pairs(path: Path) -> list[tuple[str, int, int, float, float, float, float]]:

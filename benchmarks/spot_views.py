@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from benchmarks.real_views import measure
 from citrus_grade.imaging.disc import INNER, SPOT
 from citrus_grade.imaging.fit import N_RAYS, N_SHADE
+from citrus_grade.imaging.forest import forest
 from citrus_grade.imaging.kernel import root_of
 from citrus_grade.imaging.skin import planes, shading
-from citrus_grade.imaging.spots import find_spots, forest, spot_room
+from citrus_grade.imaging.spots import find_spots, spot_room
 from citrus_grade.tables import FRUIT_SEEN, N_SPOTS, SPOT_X, SPOT_Y
 
 

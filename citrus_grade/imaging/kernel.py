@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from citrus_grade.geometry import bent, locate
 from citrus_grade.imaging.disc import INNER, N_CELLS, N_COLOUR_CELLS
 from citrus_grade.imaging.fit import N_RAYS, N_SHADE
+from citrus_grade.imaging.forest import Forest, forest
 from citrus_grade.imaging.outline import outline, take
 from citrus_grade.imaging.scene import Scene
 from citrus_grade.imaging.skin import cells, lay_colour, lay_skin, planes, shading
-from citrus_grade.imaging.spots import Forest, SpotRoom, find_spots, forest, spot_room
+from citrus_grade.imaging.spots import find_spots, spot_room
+from citrus_grade.imaging.stand_out import SpotRoom
 from citrus_grade.tables import DOUBLE, EMPTY, FRUIT_SEEN, VIEW, empty
 
 OUTLIER_SHARE = 0.30

@@ -6,7 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from citrus_grade.imaging.fuse import BLEMISH, fuse
+from citrus_grade.imaging.fuse import fuse
+from citrus_grade.imaging.marks import BLEMISH
 from citrus_grade.imaging.size import LEAST_VIEWS, ellipsoid_misfit, fill_height
 from citrus_grade.imaging.skin_match import look
 from citrus_grade.imaging.surface import Room, rolled, tilt

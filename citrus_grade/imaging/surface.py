@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from citrus_grade.config import LineConfig
 from citrus_grade.imaging.colour import GREEN_WEIGHT
 from citrus_grade.imaging.disc import INNER, LEAST_COS, SPOT
-from citrus_grade.imaging.fuse import BLEMISH, STEM, STYLAR, Marks, fuse, marks
+from citrus_grade.imaging.fuse import fuse
+from citrus_grade.imaging.marks import BLEMISH, STEM, STYLAR, Marks, marks
 from citrus_grade.imaging.skin_match import Skin, blank_skin
+from citrus_grade.imaging.unite import lay, start, unite
 from citrus_grade.tables import COLOURS, GRID, N_SPOTS, SPOT_RADIUS, VIEWS_DISAGREE
 
 N_SURFACE = 2560
@@ -154,6 +156,10 @@ def surface(views: Any, room: Room, n: int, out: Any) -> None:
         room.spots[k] = views[room.order[k]].spots
         room.spot[k] = views[room.order[k]].spot
     n_marks = fuse(room.spots, room.spot, room.turns, n, room.marks)
+    if start(room.marks, n_marks):
+        for k in range(n):
+            lay(views[room.order[k]].skin, k, room.turns[k], room.marks)
+        unite(room.marks, n_marks, n)
     room.best[:], room.weight[:], room.bad[:] = -1.0, 0.0, 0.0
     for k in range(n):
         for s in range(1, N_SPOTS + 1):

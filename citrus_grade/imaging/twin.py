@@ -12,9 +12,10 @@ from scipy.ndimage import map_coordinates
 
 from citrus_grade.geometry import locate
 from citrus_grade.imaging import disc, fit
+from citrus_grade.imaging.forest import forest
 from citrus_grade.imaging.kernel import LARGEST_ASPECT, OUTLIER_SHARE
 from citrus_grade.imaging.scene import Scene
-from citrus_grade.imaging.spots import find_spots, forest, spot_room
+from citrus_grade.imaging.spots import find_spots, spot_room
 from citrus_grade.tables import DOUBLE, EMPTY, FRUIT_SEEN, VIEW, Table, empty
 
 Floats = NDArray[np.float64]

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from citrus_grade.imaging import colour
 from citrus_grade.imaging.disc import SPOT
-from citrus_grade.imaging.fuse import BLEMISH
 from citrus_grade.imaging.join import join
 from citrus_grade.imaging.kernel import measure_frame
+from citrus_grade.imaging.marks import BLEMISH
 from citrus_grade.imaging.scene import tile_alone
 from citrus_grade.imaging.surface import Room, room
 from citrus_grade.measure.cut_out import TILE_PX, CutOut, cut_out

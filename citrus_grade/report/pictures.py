@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
-from citrus_grade.imaging.fuse import BLEMISH, STEM, STYLAR
+from citrus_grade.imaging.marks import BLEMISH, STEM, STYLAR
 from citrus_grade.lots import columns
 from citrus_grade.report import charts, style
 from citrus_grade.report.rundata import GRADED, Run, read

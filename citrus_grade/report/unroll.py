@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from citrus_grade.config import LineConfig
 from citrus_grade.imaging.disc import LEAST_COS
-from citrus_grade.imaging.fuse import NOTHING
 from citrus_grade.imaging.join import join
+from citrus_grade.imaging.marks import NOTHING
 from citrus_grade.imaging.surface import Room, room, travel_of
 from citrus_grade.report.seen import SeenView
 from citrus_grade.tables import FRUIT, VIEW, empty

@@ -1,0 +1,278 @@
+"""Where skin stands out against its own neighbourhood, quad by quad, and which of those quads are one spot.
+
+A quad stands out when it is darker or bluer than the skin around it: pale scars are bluer, not darker, and natural shades of
+green and red are as wide as the neighbourhood.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from citrus_grade.imaging.disc import BLUE, DARK, GREEN
+from citrus_grade.imaging.skin import VECTOR, part_of
+from citrus_grade.tables import N_SPOTS
+
+COARSE = 24
+"""Points a side at which the skin's own level is taken, over the square around the disc."""
+AROUND = 2
+"""Points to either side that the neighbourhood reaches, five in all: a fifth of the radius."""
+CLIP = 9 * 15
+"""A point of the neighbourhood counts as standing out no further than this."""
+_ONE_TO_FOUR = tuple(np.uint64(k) for k in (1, 2, 3, 4))
+MOST_RUNS = 512
+COUNT, X, Y, XX, YY, XY, FAR, PEAK, D, B, G, D_LEAST, B_MOST, DD, FX, FY, FF = range(17)
+"""Columns of ``stat``: the number of quads, sums of their places, how far they stand out in all and at most, sums and extremes of
+darkness, blue and green, and places weighted by the square of how far they stand out."""
+
+
+class SpotRoom(NamedTuple):
+    """Room for the spots of a view of ``n`` quads a side.
+
+    ``apart`` (n + 2, n + 2) how dark and blue each quad is, in a border of zeros; ``sums``, ``far`` (n, n) the sums of 3 x 3 of
+    them, and how far those stand out; ``column`` (coarse,), ``point``, ``known`` (coarse + 2 around, coarse), ``value``, ``seen``
+    (coarse + 2 around,), ``level`` (coarse, coarse) and ``wide`` (coarse, n): the neighbourhood at coarse points and, along rows,
+    at quads; ``place``, ``part`` (2, n): between which points; ``run``, ``parent``, ``stat``: runs of quads, the first run of
+    each one's spot, sums over spots; ``node`` (n_trees,); ``feature`` (n_spots, n_features).
+    """
+
+    apart: NDArray[np.int16]
+    sums: NDArray[np.int16]
+    far: NDArray[np.int16]
+    column: NDArray[np.int64]
+    point: NDArray[np.float32]
+    known: NDArray[np.float32]
+    value: NDArray[np.float32]
+    seen: NDArray[np.float32]
+    level: NDArray[np.float32]
+    wide: NDArray[np.float32]
+    place: NDArray[np.uint32]
+    part: NDArray[np.float32]
+    run: NDArray[np.int32]
+    parent: NDArray[np.int32]
+    stat: NDArray[np.float64]
+    node: NDArray[np.uint32]
+    feature: NDArray[np.float32]
+
+
+@njit(cache=True, nogil=True)
+def stand_out_room(n: int, n_trees: int, n_features: int) -> SpotRoom:
+    """Return room for views of ``n`` quads a side, and for what is asked of spots."""
+    return SpotRoom(
+        np.zeros((n + 2, n + 2), np.int16),
+        np.zeros((n, n), np.int16),
+        np.zeros((n, n), np.int16),
+        np.zeros(COARSE, np.int64),
+        np.zeros((COARSE + 2 * AROUND, COARSE), np.float32),
+        np.zeros((COARSE + 2 * AROUND, COARSE), np.float32),
+        np.zeros(COARSE + 2 * AROUND, np.float32),
+        np.zeros(COARSE + 2 * AROUND, np.float32),
+        np.zeros((COARSE, COARSE), np.float32),
+        np.zeros((COARSE, n), np.float32),
+        np.zeros((2, n), np.uint32),
+        np.zeros((2, n), np.float32),
+        np.zeros((MOST_RUNS, 3), np.int32),
+        np.zeros(MOST_RUNS, np.int32),
+        np.zeros((MOST_RUNS, 17)),
+        np.zeros(n_trees, np.uint32),
+        np.zeros((N_SPOTS, n_features), np.float32),
+    )
+
+
+@njit(cache=True, nogil=True)
+def _box(n: int, span: NDArray[np.int64]) -> tuple[int, int, int, int]:
+    """Return first and end of the rows and of the columns that the spans reach, the columns in whole vectors if they fit."""
+    top, bottom, left, right = n, 0, n, 0
+    for j in range(n):
+        if span[j, 0] < span[j, 1]:
+            top, bottom = min(top, j), j + 1
+            left, right = min(left, span[j, 0]), max(right, span[j, 1])
+    width = min((right - left + VECTOR - 1) // VECTOR * VECTOR, n)
+    left = max(min(left, n - width), 0)
+    return top, bottom, left, left + width
+
+
+@njit(cache=True, nogil=True)
+def _sums(box: Any, span: NDArray[np.int64], skin: NDArray[np.uint32], room: SpotRoom) -> None:
+    """Fill ``sums``: how far 3 x 3 quads together are dark and blue; what lies beyond the limb counts as sound."""
+    apart, sums, one, two = room.apart, room.sums, np.uint64(1), np.uint64(2)
+    left, right = np.uint64(box[2]), np.uint64(box[3])
+    for j in range(box[0], box[1]):
+        row, first, end = np.uint64(j), np.int32(span[j, 0]), np.int32(span[j, 1])
+        apart[row + one, left] = apart[row + one, right + one] = 0
+        for k in range(left, right):
+            word = np.int32(skin[row, k])
+            dark, blue = np.int32(np.int8(word)), np.int32(np.int8(word >> np.int32(8)))
+            value = ((blue * np.int32(5)) >> np.int32(3)) - dark
+            inside = (np.int32(k) >= first) & (np.int32(k) < end)
+            apart[row + one, k + one] = np.int16(value) if inside else np.int16(0)
+    for k in range(left, right + two):
+        apart[np.uint64(box[0]), k] = apart[np.uint64(box[1]) + one, k] = 0
+    for top in range(np.uint64(box[0]), np.uint64(box[1])):
+        for k in range(left, right):
+            above = np.int16(apart[top, k] + apart[top, k + one] + apart[top, k + two])
+            own = np.int16(apart[top + one, k] + apart[top + one, k + one] + apart[top + one, k + two])
+            below = np.int16(apart[top + two, k] + apart[top + two, k + one] + apart[top + two, k + two])
+            sums[top, k] = np.int16(above + own + below)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _levels(n: int, x: float, y: float, wide: float, tall: float, span: NDArray[np.int64], room: SpotRoom) -> None:
+    """Fill ``level``: the mean of the neighbourhood at each coarse point, from points inside only."""
+    point, known, value, seen, sums = room.point, room.known, room.value, room.seen, room.sums
+    one, two, three, four, low, high = *_ONE_TO_FOUR, np.float32(-2 * CLIP), np.float32(CLIP)
+    for p in range(COARSE):
+        room.column[p] = min(max(int(x + wide * ((2 * p + 1) / COARSE - 1) + 0.5), 0), n - 1)
+    for q in range(COARSE):
+        j = int(y + tall * ((2 * q + 1) / COARSE - 1) + 0.5)
+        first, end = (span[j, 0], span[j, 1]) if 0 <= j < n else (0, 0)
+        row, down = np.uint64(min(max(j, 0), n - 1)), np.uint64(q + AROUND)
+        for a in range(np.uint64(COARSE)):
+            i = room.column[a]
+            inside = np.float32((first <= i) & (i < end))
+            known[down, a] = inside
+            point[down, a] = inside * min(max(np.float32(sums[row, np.uint64(i)]), low), high)
+    for b in range(np.uint64(COARSE)):
+        for a in range(np.uint64(COARSE)):
+            value[a + two] = point[b, a] + point[b + one, a] + point[b + two, a] + point[b + three, a] + point[b + four, a]
+            seen[a + two] = known[b, a] + known[b + one, a] + known[b + two, a] + known[b + three, a] + known[b + four, a]
+        for a in range(np.uint64(COARSE)):
+            total = value[a] + value[a + one] + value[a + two] + value[a + three] + value[a + four]
+            among = seen[a] + seen[a + one] + seen[a + two] + seen[a + three] + seen[a + four]
+            room.level[b, a] = total / max(among, np.float32(1))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _between(first: float, step: float, place: NDArray[np.uint32], part: NDArray[np.float32]) -> None:
+    """Fill between which coarse points quads lie: ``place`` the lower, ``part`` how far from it to the next (0..1)."""
+    last = np.float32(COARSE - 1.001)
+    for i in range(len(place)):
+        at = min(max(np.float32(first + i * step), np.float32(0)), last)
+        place[i] = np.int32(at)
+        part[i] = at - np.float32(np.int32(at))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _beside(x: float, y: float, wide: float, tall: float, box: Any, room: SpotRoom) -> None:
+    """Fill ``far``: how far quads stand out beside their neighbourhood."""
+    level, along, far, sums, one = room.level, room.wide, room.far, room.sums, np.uint64(1)
+    per_x, per_y = COARSE / (2 * wide), COARSE / (2 * tall)
+    _between((wide - x) * per_x - 0.5, per_x, room.place[0], room.part[0])
+    _between((tall - y) * per_y - 0.5, per_y, room.place[1], room.part[1])
+    left, right, place, part = np.uint64(box[2]), np.uint64(box[3]), room.place, room.part
+    for b in range(np.uint64(COARSE)):
+        for k in range(left, right):
+            p = np.uint64(place[0, k])
+            along[b, k] = level[b, p] + part[0, k] * (level[b, p + one] - level[b, p])
+    for j in range(np.uint64(box[0]), np.uint64(box[1])):
+        q, down = np.uint64(place[1, j]), part[1, j]
+        for k in range(left, right):
+            own = along[q, k] + down * (along[q + one, k] - along[q, k])
+            far[j, k] = np.int16(np.float32(sums[j, k]) - own)
+
+
+@njit(cache=True, nogil=True)
+def _any(far: NDArray[np.int16], least: int) -> bool:
+    some = np.int16(0)
+    for k in range(len(far)):
+        some |= np.int16(far[k] > np.int16(least))
+    return bool(some)
+
+
+@njit(cache=True, nogil=True)
+def _runs(box: Any, span: NDArray[np.int64], least: int, room: SpotRoom) -> int:
+    """Find the runs of quads that stand out, row by row, where skin is judged."""
+    n = 0
+    for j in range(box[0], box[1]):
+        left, end, inside = span[j, 2], span[j, 3], False
+        far = room.far[j]
+        if not _any(far[left:end], least):
+            continue
+        for i in range(left, end):
+            if far[i] <= least:
+                inside = False
+                continue
+            if not inside:
+                if n == MOST_RUNS:
+                    return n
+                room.run[n, 0], room.run[n, 1] = j, i
+                n, inside = n + 1, True
+            room.run[n - 1, 2] = i + 1
+    return n
+
+
+@njit(cache=True, nogil=True)
+def first_run(parent: NDArray[np.int32], a: int) -> int:
+    """Return the first run of the spot that a run belongs to."""
+    while parent[a] != a:
+        parent[a] = parent[parent[a]]
+        a = parent[a]
+    return a
+
+
+@njit(cache=True, nogil=True)
+def _join_runs(k: int, room: SpotRoom) -> None:
+    """Unite runs that touch, corners included."""
+    run, parent, low = room.run, room.parent, 0
+    for a in range(k):
+        parent[a] = a
+        while run[low, 0] < run[a, 0] - 1:
+            low += 1
+        for b in range(low, a):
+            if run[b, 0] == run[a, 0] - 1 and run[b, 1] <= run[a, 2] and run[a, 1] <= run[b, 2]:
+                p, q = first_run(parent, a), first_run(parent, b)
+                if p != q:
+                    parent[max(p, q)] = min(p, q)
+
+
+@njit(cache=True, nogil=True)
+def _sum_up(k: int, skin: NDArray[np.uint32], room: SpotRoom) -> None:
+    """Sum over the quads of each spot, at its first run."""
+    for a in range(k):
+        first = first_run(room.parent, a)
+        s = room.stat[first]
+        if first == a:
+            s[:] = 0.0
+            s[D_LEAST], s[B_MOST] = 127.0, -127.0
+        j = room.run[a, 0]
+        for i in range(room.run[a, 1], room.run[a, 2]):
+            word = skin[j, i]
+            d, b = float(part_of(word, DARK)), float(part_of(word, BLUE))
+            far = room.far[j, i] / 9.0
+            s[COUNT] += 1
+            s[X] += i
+            s[Y] += j
+            s[XX] += i * i
+            s[YY] += j * j
+            s[XY] += i * j
+            s[FAR] += far
+            s[FX] += far * far * i
+            s[FY] += far * far * j
+            s[FF] += far * far
+            s[PEAK] = max(s[PEAK], far)
+            s[D] += d
+            s[DD] += d * d
+            s[B] += b
+            s[G] += part_of(word, GREEN)
+            s[D_LEAST] = min(s[D_LEAST], d)
+            s[B_MOST] = max(s[B_MOST], b)
+
+
+@njit(cache=True, nogil=True)
+def stand_out(
+    n: int, x: float, y: float, root: Any, span: NDArray[np.int64], skin: NDArray[np.uint32], least: int, room: SpotRoom
+) -> int:
+    """Find the quads whose 3 x 3 stand out further than ``least`` and what touches; return how many runs of them there are.
+
+    Their first runs in ``parent`` and sums over each spot in ``stat`` are filled. Other parameters as `spots.find_spots`.
+    """
+    wide, tall = np.sqrt(root[0] ** 2 + root[1] ** 2), np.sqrt(root[2] ** 2 + root[3] ** 2)
+    box = _box(n, span)
+    _sums(box, span, skin, room)
+    _levels(n, x, y, wide, tall, span, room)
+    _beside(x, y, wide, tall, box, room)
+    k = _runs(box, span, least, room)
+    _join_runs(k, room)
+    _sum_up(k, skin, room)
+    return k
