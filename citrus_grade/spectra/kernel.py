@@ -6,42 +6,17 @@ No fastmath and no BLAS: a row alone gives the same bits as the row in any batch
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numba import float64, from_dtype, int64, njit, typeof, types, uint16, void
+from numba import float64, from_dtype, int64, njit, types, uint16, void
 from numpy.typing import NDArray
 
-from citrus_grade.spectra.bands import Band, identity, pass_through
-from citrus_grade.spectra.expansion import Expansion, expand, expansion
+from citrus_grade.spectra.bands import pass_through
+from citrus_grade.spectra.expansion import expand
 from citrus_grade.spectra.gate import gate_row, room
+from citrus_grade.spectra.packed import Packed, Plan, unpack
 from citrus_grade.spectra.scatter import normalise
 from citrus_grade.spectra.traits import MAX_TARGETS, OK, OUT_OF_DOMAIN, TRAITS
 
 Floats = NDArray[np.float64]
-
-
-class Plan(NamedTuple):
-    """A model laid out for the kernel.
-
-    An absorbance row goes through ``before``, is normalised by ``scatter`` (kind), ``shapes`` and ``solver``, and gives
-    ``found = z @ weights + offsets``: `MAX_TARGETS` values, then ``n_scores`` scores of unit variance, whatever else
-    ``loadings`` take off, and the scores of ``expansions``. What ``after`` makes of z, less ``centre`` and the loadings' parts,
-    is the rest: Q.
-    ``limits`` (2,) of T2 and Q; ``sigma`` (2,); ``interval`` (2, 2) of each target, low and high, from its value.
-    """
-
-    before: Band
-    scatter: int
-    shapes: Floats
-    solver: Floats
-    weights: Floats
-    offsets: Floats
-    expansions: tuple[Expansion, Expansion]
-    after: Band
-    centre: Floats
-    n_scores: int
-    loadings: Floats
-    limits: Floats
-    sigma: Floats
-    interval: Floats
 
 
 class Lanes(NamedTuple):
@@ -162,8 +137,9 @@ def gate(counts: Any, received: Any, dark: Floats, white: Floats, start: int, st
 
 
 @njit(cache=True, nogil=True)
-def apply(absorbance: Floats, corrections: Floats, plan: Plan, out: Any) -> None:
+def apply(absorbance: Floats, corrections: Floats, model: Packed, out: Any) -> None:
     """Traits of absorbance (n, n_in) at the model's wavelengths, where ``out.status`` is `OK`; ``corrections`` (n, 2, 2)."""
+    plan = unpack(model)
     work = _work(plan, absorbance.shape[1])
     for i in range(len(absorbance)):
         if out[i].status == OK:
@@ -176,27 +152,17 @@ def _given(dtype: Any, ndim: int) -> Any:
     return types.Array(dtype, ndim, "C", readonly=True)
 
 
-def _empty_plan() -> Plan:
-    """A plan of nothing: only its type counts."""
-    none, one = expansion(MAX_TARGETS, np.zeros((0, 1)), np.zeros(0), np.zeros(0)), np.zeros((1, 1))
-    vector = np.zeros(1)
-    one.setflags(write=False)
-    vector.setflags(write=False)
-    same = identity(1)
-    return Plan(same, 0, one, one, one, vector, (none, none), same, vector, 0, one, vector, vector, one)
-
-
 _SCANS = (_given(uint16, 3), _given(types.boolean, 2), _given(float64, 2), _given(float64, 2), int64, int64, int64)
 _LANES = (_given(float64, 3), _given(int64, 2), _given(int64, 2), _given(float64, 3))
 LANES: Final = types.NamedTuple(_LANES, Lanes)  # type: ignore[no-untyped-call]  # numba has no types
-PLAN: Final = typeof(_empty_plan())  # type: ignore[no-untyped-call]  # numba has no types
+MODEL: Final = types.NamedTuple((_given(float64, 1), _given(int64, 1)), Packed)  # type: ignore[no-untyped-call]  # nor here
 
 
-@njit(void(*_SCANS, LANES, PLAN, from_dtype(TRAITS)[::1]), cache=True, nogil=True)
+@njit(void(*_SCANS, LANES, MODEL, from_dtype(TRAITS)[::1]), cache=True, nogil=True)
 def predict_counts(counts: Any, received: Any, dark: Floats, white: Floats, start: int, stop: int, full_scale: int, lanes: Lanes,
-                   plan: Plan, out: Any) -> None:  # fmt: skip
+                   model: Packed, out: Any) -> None:  # fmt: skip
     """Raw counts of a pitch -> traits: scans chosen, absorbance, the lane's wavelengths, the model."""
-    n_bins, n_row = counts.shape[1], lanes.taps.shape[2]
+    n_bins, n_row, plan = counts.shape[1], lanes.taps.shape[2], unpack(model)
     window = np.empty(stop - start)
     scratch, work = room(n_bins, len(window)), _work(plan, n_row)
     for i in range(len(counts)):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from citrus_grade.spectra.bands import Band
 from citrus_grade.spectra.expansion import Expansion, expansion
 from citrus_grade.spectra.interval import interval
-from citrus_grade.spectra.kernel import Plan
+from citrus_grade.spectra.packed import Packed, Plan, pack
 from citrus_grade.spectra.scatter import FITTED
 from citrus_grade.spectra.traits import MAX_TARGETS
 
@@ -110,11 +110,11 @@ class SpectralModel:
     corrections: Floats
     training: Mapping[str, Json]
     rows: Rows | None = None
-    plan: Plan = field(init=False, repr=False)
+    packed: Packed = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         _check(self)
-        object.__setattr__(self, "plan", _plan(self))
+        object.__setattr__(self, "packed", pack(_plan(self)))
 
     @property
     def names(self) -> tuple[str, ...]:

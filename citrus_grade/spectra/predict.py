@@ -117,7 +117,8 @@ def predict(
             f"counts {counts.shape}, received {received.shape}, dark {dark.shape}, white {white.shape}, out {out.shape} "
             f"do not fit together or do not fit the {len(aligned.lanes.taps)} lanes of {aligned.n_pixels} pixels"
         )
-    kernel.predict_counts(counts, received, dark, white, aligned.start, aligned.stop, full_scale, aligned.lanes, model.plan, out)
+    scans = (counts, received, dark, white, aligned.start, aligned.stop, full_scale)
+    kernel.predict_counts(*scans, aligned.lanes, model.packed, out)
 
 
 def predict_absorbance(model: SpectralModel, absorbance: Floats, lanes: Sequence[str] | None = None) -> NDArray[Any]:
@@ -133,5 +134,5 @@ def predict_absorbance(model: SpectralModel, absorbance: Floats, lanes: Sequence
     known = {lane: model.correction(lane) for lane in {"", *(lanes or ())}}
     corrections = np.array([known[lane] for lane in lanes or [""] * n]).reshape(n, MAX_TARGETS, 2)
     rows = np.ascontiguousarray(absorbance, np.float64)
-    kernel.apply(rows, corrections, model.plan, out)
+    kernel.apply(rows, corrections, model.packed, out)
     return out
