@@ -84,8 +84,7 @@ def train_spectra(
     ------
     SpectraTableError, TrainError, ArtefactError : what cannot be used, with the place and the remedy; nothing is written then.
     """
-    if out.exists() and any(out.iterdir()):
-        raise ArtefactError(_("{folder}: holds something already; name a new folder").format(folder=out))
+    free(out)
     found = batches(source, targets)
     if source.group is not None:
         need_lots(found[0])
@@ -106,6 +105,17 @@ def train_spectra(
         raise SpectraTableError(f"{source.table}: {error}") from error
     model_id = artefacts.save(out, bundle.KIND, *bundle.to_artefact(trained.model))
     return trained, found, model_id
+
+
+def free(out: Path) -> None:
+    """Refuse a folder that holds something.
+
+    Raises
+    ------
+    ArtefactError : it does.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise ArtefactError(_("{folder}: holds something already; name a new folder").format(folder=out))
 
 
 def load_bundle(path: Path) -> tuple[SpectralModel, str]:

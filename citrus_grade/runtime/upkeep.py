@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from citrus_grade import artefacts
-from citrus_grade.artefacts import ArtefactError
 from citrus_grade.calibration.transfer import Transferred
 from citrus_grade.models.batch import Batch, Unlabelled, unlabelled
 from citrus_grade.models.fingerprints import remember
 from citrus_grade.models.transfer import Pairs, move
 from citrus_grade.models.upkeep import Kept, upkeep
-from citrus_grade.runtime.spectral import Source, batches, kind_of, lanes_of, load_bundle, near, to_model
+from citrus_grade.runtime.spectral import Source, batches, free, kind_of, lanes_of, load_bundle, near, to_model
 from citrus_grade.spectra import bundle
 from citrus_grade.spectra.model import SpectralModel
 from citrus_grade.spectra_table import SpectraTable, SpectraTableError
@@ -85,17 +84,6 @@ def move_to(
         story = remember(story, nm[inside], spectra[:, inside])
     made = replace(made, training={**story, "moved_from": model_id, "signal": theirs.kind.kind})
     return made, found, artefacts.save(out, bundle.KIND, *bundle.to_artefact(made))
-
-
-def free(out: Path) -> None:
-    """Refuse a folder that holds something.
-
-    Raises
-    ------
-    ArtefactError : it does.
-    """
-    if out.exists() and any(out.iterdir()):
-        raise ArtefactError(_("{folder}: holds something already; name a new folder").format(folder=out))
 
 
 def named(model: SpectralModel, columns: Sequence[str], path: Path) -> None:
