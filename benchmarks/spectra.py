@@ -8,19 +8,15 @@ measure, ``_true`` beside each.
 
 import argparse
 import json
-import os
+from typing import Any
 
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(name, "1")
+import numpy as np
+from threadpoolctl import threadpool_limits
 
-from typing import Any  # noqa: E402 - the libraries read their threads when they are imported
-
-import numpy as np  # noqa: E402
-
-from benchmarks import classifier, spectra_season, spectra_speed  # noqa: E402
-from benchmarks.machine import machine, one_core  # noqa: E402
-from benchmarks.plain_spectra import WAVELENGTH_NM, past_seasons, season_lot  # noqa: E402
-from citrus_grade.models.passages import absorbance  # noqa: E402
+from benchmarks import classifier, spectra_season, spectra_speed
+from benchmarks.machine import machine, one_core
+from benchmarks.plain_spectra import WAVELENGTH_NM, past_seasons, season_lot
+from citrus_grade.models.passages import absorbance
 
 PARTS = ("speed", "train", "season", "domain", "warmth", "lanes", "classifier")
 
@@ -87,6 +83,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     options = parser.parse_args()
     one_core()
+    threadpool_limits(1)
     wanted = options.only.split(",") if options.only else PARTS
     parts: dict[str, Any] = {
         "speed": lambda: speed(options.seed),
