@@ -1,11 +1,13 @@
 """What the core asks of the world: each port is a handful of verbs."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
-from citrus_grade.messages import Ejection, Message
+from citrus_grade.messages import Ejection, Message, OutletReport
 
 
 class Source(Protocol):
@@ -41,4 +43,119 @@ class Plant(Source, Outlets, Protocol):
 
     def close(self) -> None:
         """Let go of the devices."""
+        ...
+
+
+class DeviceError(RuntimeError):
+    """A device that cannot be used as configured: says which, what is wrong with it, and what to do. Trying again is no use."""
+
+
+class DeviceGone(RuntimeError):
+    """A device that does not answer any more, or not yet: whoever drives it closes it and opens it again after a pause."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exposure:
+    """A frame as a camera hands it over.
+
+    ``count`` is the device's own number of the frame, unwrapped, so that a gap in it is a lost frame; ``device_ns`` its own
+    clock; ``t_ns`` the host's `time.monotonic_ns` at arrival. ``mosaic`` (height, width) uint8 is valid until the next
+    `Camera.grab`.
+    """
+
+    count: int
+    device_ns: int
+    t_ns: int
+    mosaic: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spectrum:
+    """An integration as a spectrometer hands it over: ``counts`` (n_pixels,) uint16; the rest as in `Exposure`."""
+
+    count: int
+    device_ns: int
+    t_ns: int
+    counts: NDArray[np.uint16]
+
+
+class Camera(Protocol):
+    """One camera, open and triggered. Opening is the driver's: `citrus_grade.cameras` names ``open(options) -> Camera``."""
+
+    identity: str
+    """Maker, model and serial number, as the device says."""
+
+    def grab(self, timeout_s: float) -> Exposure | None:
+        """Return the next frame, or None after ``timeout_s`` without one.
+
+        Raises
+        ------
+        DeviceGone : if the camera does not answer.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the camera; a second call does nothing."""
+        ...
+
+
+class Spectrometer(Protocol):
+    """One spectrometer, open and triggered."""
+
+    identity: str
+    wavelength_nm: NDArray[np.float64]
+    """(n_pixels,) from the device's own coefficients."""
+
+    def grab(self, timeout_s: float) -> Spectrum | None:
+        """Return the next integration, or None after ``timeout_s`` without one.
+
+        Raises
+        ------
+        DeviceGone : if the spectrometer does not answer.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the spectrometer; a second call does nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlcState:
+    """One look at the PLC: ``count`` is the raw encoder counter at the host's ``t_ns``; ``reports`` what outlets did since the
+    last look, with the ticks still raw; ``index_counts`` the raw counter at each flag that passed a lane's cup-index sensor."""
+
+    t_ns: int
+    count: int
+    reports: tuple[OutletReport, ...]
+    index_counts: tuple[tuple[int, int], ...]
+    running: bool
+    heartbeat_ok: bool
+
+
+class Plc(Protocol):
+    """The PLC that counts the belt and fires the outlets."""
+
+    identity: str
+
+    def poll(self) -> PlcState:
+        """Look once, and show that this side is alive.
+
+        Raises
+        ------
+        DeviceGone : if the PLC does not answer.
+        """
+        ...
+
+    def eject(self, ejections: list[Ejection]) -> int:
+        """Queue ejections; return how many of the first were taken, the rest found the queue full.
+
+        Raises
+        ------
+        DeviceGone : if the PLC does not answer; nothing is sent a second time unasked.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the PLC; what is queued in it stays queued."""
         ...
