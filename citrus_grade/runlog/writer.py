@@ -4,7 +4,9 @@ import json
 import os
 import platform
 import struct
+from collections.abc import Callable
 from dataclasses import replace
+from enum import IntEnum
 from pathlib import Path
 
 import numba
@@ -31,51 +33,100 @@ _ALARM_SCHEMA = {
 }
 
 
-class LogWriter:
-    """One file of a run. Messages go in before they are fed, outputs after; nothing is dropped, the order is kept.
+class Topic(IntEnum):
+    """What a record of a log is."""
+
+    MESSAGES = 0
+    DECISIONS = 1
+    ALARMS = 2
+    SNAPSHOT = 3
+    FRAMES = 4
+
+
+Put = Callable[[Topic, int, bytes], None]
+"""Takes a record: what it is, the line's time in ns, its bytes."""
+
+
+class LogFile:
+    """One file of a run: records in, in order.
 
     Parameters
     ----------
     path : written as ``path`` + ``.active`` until `close`.
-    config : its ``log.profile`` says what is kept.
-    snapshot : the state of the line at the file's beginning.
+    n_pixels : of a scan. profile : what of a run is kept.
     """
 
-    def __init__(self, path: Path, config: LineConfig, snapshot: bytes, profile: str) -> None:
+    def __init__(self, path: Path, n_pixels: int, profile: str) -> None:
         self.path = path
-        self.profile = profile
         self._active = path.with_name(path.name + ".active")
-        self._pixels = config.spectrometer.pixels if config.spectrometer else 1
-        self._batch = Batch(self._pixels)
-        self._t_ns = self._sequence = 0
+        self._sequence = 0
         self._file = self._active.open("wb")
         self._writer = Writer(self._file, chunk_size=CHUNK_BYTES, compression=CompressionType.NONE)
         self._writer.start(profile="", library=f"citrus_grade {__version__}")
-        self._channels()
-        self._put(self._snapshot, snapshot)
-
-    def _channels(self) -> None:
-        writer = self._writer
         versions = {
             "citrus_grade": __version__,
             "numpy": np.__version__,
             "numba": numba.__version__,
             "machine": platform.machine(),
         }
-        writer.add_metadata("run", {"profile": self.profile, "n_pixels": str(self._pixels), **versions})
+        self._writer.add_metadata("run", {"profile": profile, "n_pixels": str(n_pixels), **versions})
+        self._channel = self._channels(n_pixels)
+
+    def _channels(self, n_pixels: int) -> dict[Topic, int]:
+        writer = self._writer
         ros = {
-            "messages": ("citrus/Messages", messages_schema(self._pixels)),
-            "decisions": ("citrus/Decisions", DECISIONS_SCHEMA),
+            Topic.MESSAGES: ("citrus/Messages", messages_schema(n_pixels)),
+            Topic.DECISIONS: ("citrus/Decisions", DECISIONS_SCHEMA),
         }
         ids = {}
         for topic, (name, text) in ros.items():
             schema = writer.register_schema(name, "ros1msg", text.encode())
-            ids[topic] = writer.register_channel(f"/line/{topic}", "ros1", schema)
-        self._messages, self._decisions = ids["messages"], ids["decisions"]
+            ids[topic] = writer.register_channel(f"/line/{topic.name.lower()}", "ros1", schema)
         alarm = writer.register_schema("citrus/Alarm", "jsonschema", json.dumps(_ALARM_SCHEMA).encode())
-        self._alarms = writer.register_channel("/line/alarms", "json", alarm)
-        self._snapshot = writer.register_channel("/line/snapshot", "citrus.npz", 0)
-        self._frames = writer.register_channel("/line/frames", codec.NAME, 0)
+        ids[Topic.ALARMS] = writer.register_channel("/line/alarms", "json", alarm)
+        ids[Topic.SNAPSHOT] = writer.register_channel("/line/snapshot", "citrus.npz", 0)
+        ids[Topic.FRAMES] = writer.register_channel("/line/frames", codec.NAME, 0)
+        return ids
+
+    def put(self, topic: Topic, t_ns: int, data: bytes) -> None:
+        """Append a record."""
+        self._writer.add_message(self._channel[topic], log_time=t_ns, publish_time=t_ns, data=data, sequence=self._sequence)
+        self._sequence += 1
+
+    def sync(self) -> None:
+        """Make what was recorded so far safe against a crash of the machine: call it once a second."""
+        self._writer.flush()  # type: ignore[no-untyped-call]  # mcap
+        os.fdatasync(self._file.fileno())
+
+    def close(self) -> None:
+        """Finish the file and give it its name; on a full disk it keeps the name of an unfinished one."""
+        try:
+            self._writer.finish()  # type: ignore[no-untyped-call]  # mcap
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        finally:
+            self._file.close()
+        self._active.replace(self.path)
+
+
+class LogStream:
+    """Turns what is fed and what follows into records; nothing is dropped, the order is kept.
+
+    Parameters
+    ----------
+    n_pixels : of a scan. profile : what is kept. put : takes each record. packed : what a frame becomes on its way to ``put``.
+    """
+
+    def __init__(self, n_pixels: int, profile: str, put: Put, packed: "Callable[[Frame], bytes] | None" = None) -> None:
+        self.profile = profile
+        self._batch = Batch(n_pixels)
+        self._t_ns = 0
+        self._put = put
+        self._packed = packed or frame_record
+
+    def begin(self, snapshot: bytes) -> None:
+        """Record the state of the line: every file begins with it."""
+        self._put(Topic.SNAPSHOT, self._t_ns, snapshot)
 
     def take(self, message: Message) -> None:
         """Record a message that is about to be fed."""
@@ -83,8 +134,8 @@ class LogWriter:
             return
         if isinstance(message, Frame):
             if self.profile == "full":
-                self._flush()
-                self._frame(message)
+                self.flush()
+                self._put(Topic.FRAMES, self._t_ns, self._packed(message))
             return
         if isinstance(message, Joined):
             return
@@ -94,46 +145,61 @@ class LogWriter:
             self._t_ns = message.t_ns
         self._batch.add(message)
         if len(self._batch) >= _WAITING:
-            self._flush()
+            self.flush()
 
     def gave(self, outputs: tuple[Output, ...]) -> None:
         """Record what followed from the message taken last."""
         for output in outputs:
             if isinstance(output, Decisions):
-                self._flush()
-                self._put(self._decisions, pack_decisions(output.rows))
+                self.flush()
+                self._put(Topic.DECISIONS, self._t_ns, pack_decisions(output.rows))
             elif isinstance(output, Alarm):
                 alarm = {"tick": output.tick, "kind": output.kind, "where": output.where, "count": output.count}
-                self._put(self._alarms, json.dumps(alarm).encode())
+                self._put(Topic.ALARMS, self._t_ns, json.dumps(alarm).encode())
+
+    def flush(self) -> None:
+        """Hand over the messages that wait for a decision."""
+        if len(self._batch):
+            self._put(Topic.MESSAGES, self._t_ns, self._batch.pack())
+
+
+class LogWriter:
+    """One file of a run, written where the line is fed: `LogStream` into `LogFile`."""
+
+    def __init__(self, path: Path, config: LineConfig, snapshot: bytes, profile: str) -> None:
+        n_pixels = config.spectrometer.pixels if config.spectrometer else 1
+        self._file = LogFile(path, n_pixels, profile)
+        self._stream = LogStream(n_pixels, profile, self._file.put)
+        self.path = path
+        self._stream.begin(snapshot)
+
+    def take(self, message: Message) -> None:
+        """Record a message that is about to be fed."""
+        self._stream.take(message)
+
+    def gave(self, outputs: tuple[Output, ...]) -> None:
+        """Record what followed from the message taken last."""
+        self._stream.gave(outputs)
 
     def sync(self) -> None:
         """Make what was recorded so far safe against a crash of the machine: call it once a second."""
-        self._flush()
-        self._writer.flush()  # type: ignore[no-untyped-call]  # mcap
-        os.fdatasync(self._file.fileno())
+        self._stream.flush()
+        self._file.sync()
 
     def close(self) -> None:
-        """Finish the file and give it its name; on a full disk it keeps the name of an unfinished one."""
+        """Finish the file; see `LogFile.close`."""
         try:
-            self._flush()
-            self._writer.finish()  # type: ignore[no-untyped-call]  # mcap
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            self._stream.flush()
         finally:
             self._file.close()
-        self._active.replace(self.path)
 
-    def _flush(self) -> None:
-        if len(self._batch):
-            self._put(self._messages, self._batch.pack())
 
-    def _frame(self, frame: Frame) -> None:
-        """What is no mosaic is kept as an empty one: the line refuses either, and a replay finds it where it was."""
-        sound = codec.accepts(frame.mosaic)
-        height, width = frame.mosaic.shape[:2] if sound else (0, 0)
-        head = FRAME_HEAD.pack(frame.camera, frame.seq, frame.tick, frame.t_ns, height, width)
-        self._put(self._frames, head + (codec.encode(frame.mosaic) if sound else b""))
+def frame_record(frame: Frame) -> bytes:
+    """Return a frame as a record, its pixels compressed without loss.
 
-    def _put(self, channel: int, data: bytes) -> None:
-        self._writer.add_message(channel, log_time=self._t_ns, publish_time=self._t_ns, data=data, sequence=self._sequence)
-        self._sequence += 1
+    What is no mosaic is kept as an empty one: the line refuses either, and a replay finds it where it was.
+    """
+    sound = codec.accepts(frame.mosaic)
+    height, width = frame.mosaic.shape[:2] if sound else (0, 0)
+    head = FRAME_HEAD.pack(frame.camera, frame.seq, frame.tick, frame.t_ns, height, width)
+    return head + (codec.encode(frame.mosaic) if sound else b"")
