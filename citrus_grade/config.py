@@ -101,6 +101,7 @@ class CameraSection(_Section):
     tile_px: int = Field(default=128, ge=32, le=512, multiple_of=4)
     threshold: int = Field(default=120, ge=1, le=700)
     latency_ms: Positive = 30.0
+    device: dict[str, Any] = Field(default_factory=dict)
 
 
 class SpectrometerSection(_Section):
@@ -114,6 +115,7 @@ class SpectrometerSection(_Section):
     station: Number
     full_scale: int = Field(default=65000, ge=255, le=65535)
     latency_ms: Positive = 20.0
+    device: Annotated[tuple[dict[str, Any], ...], BeforeValidator(_from_list)] = ()
 
     @property
     def axis_nm(self) -> NDArray[np.float64]:
@@ -138,6 +140,18 @@ class LogSection(_Section):
     file_minutes: Positive = 10.0
 
 
+class LiveSection(_Section):
+    """How the processes of a live line share the machine. ``poll_ms`` is how often the PLC is looked at, ``ring_frames`` how many
+    frames of each camera lie ready, ``stall_s`` how long a camera may be silent while the belt moves before it is opened anew.
+    ``realtime`` asks for a fixed priority (SCHED_FIFO) of the core.
+    """
+
+    poll_ms: Positive = Field(default=4.0, le=50)
+    ring_frames: int = Field(default=16, ge=4, le=256)
+    stall_s: Positive = Field(default=0.5, le=60)
+    realtime: bool = False
+
+
 class FilesSection(_Section):
     """Artefacts, as paths beside ``line.toml``."""
 
@@ -160,6 +174,13 @@ class LineConfig(_Section):
     log: LogSection = LogSection()
     files: FilesSection
     source: dict[str, Any] = Field(default_factory=dict)
+    plc: dict[str, Any] = Field(default_factory=dict)
+    live: LiveSection = LiveSection()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether devices of their own drive the line: it names a PLC."""
+        return bool(self.plc)
 
     @property
     def n_views(self) -> int:
@@ -351,6 +372,28 @@ def _rising(values: tuple[float, ...]) -> bool:
     return all(a < b for a, b in pairwise(values))
 
 
+def _devices(config: LineConfig) -> list[str]:
+    """A line with a PLC has a device for every camera and every lane's spectrometer, and no ``[source]``."""
+    if not config.is_live:
+        return []
+    problems = [
+        _("camera.{index} ({name}).device: is missing; a line with [plc] needs the driver of each camera").format(
+            index=index, name=camera.name
+        )
+        for index, camera in enumerate(config.camera)
+        if not camera.device
+    ]
+    if config.spectrometer and len(config.spectrometer.device) != config.line.lanes:
+        problems.append(
+            _("spectrometer.device: {n} devices for {lanes} lanes; give one a lane, in the order of the lanes").format(
+                n=len(config.spectrometer.device), lanes=config.line.lanes
+            )
+        )
+    if config.source:
+        problems.append(_("source: a line with [plc] is driven by its devices; take [source] out, or [plc]"))
+    return problems
+
+
 def _outlets(config: LineConfig) -> list[str]:
     names = config.outlet_names
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -379,6 +422,7 @@ def parse(text: str, path: str = "line.toml") -> LineConfig:
         *_lost_views(config),
         *_stations(config),
         *_outlets(config),
+        *_devices(config),
     ]:
         raise ConfigError(path, problems)
     return config
