@@ -87,12 +87,11 @@ class SimPlant:
         last = max((o.station for o in self.config.outlet), default=self.config.line.decision_station)
         return (self._cups + last + 2) / self.config.line.cups_per_s
 
-    def messages(self) -> Iterator[Message]:
-        """Yield everything the line senses, in order of arrival."""
+    def messages(self, between: range | None = None) -> Iterator[Message]:
+        """Yield everything the line senses, in order of arrival; of a range of pitches, or of all."""
         arriving: list[tuple[int, int, Message]] = []
         serial, last = 0, {Frame: 0, Scans: 0, Pulse: 0}
-        pitches = int(self.line_s * self.config.line.cups_per_s)
-        for pitch in range(pitches):
+        for pitch in between or range(int(self.line_s * self.config.line.cups_per_s)):
             yield from self._lots(pitch)
             for arrival_ns, message in self._sense(pitch):
                 # A device's own messages never overtake one another.

@@ -1,0 +1,272 @@
+"""The core: one thread that feeds the line, sends ejections ahead and hands everything to the recorder.
+
+Nothing here waits for another process: what finds no room waits in bounded memory, and what finds none there either is shed in a
+fixed order (pixels, then messages, never a decision before the line is asked to stop), counted and told.
+"""
+
+import gc
+import json
+import select
+import socket
+import struct
+import time
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from citrus_grade.line import Line
+from citrus_grade.messages import Decisions, Ejection, Frame, Message, Output, Pulse, Scans
+from citrus_grade.rundir import reopen
+from citrus_grade.runlog.writer import LogStream, Topic
+from citrus_grade.runtime.live import wire
+from citrus_grade.runtime.live.memory import FrameRing
+from citrus_grade.runtime.live.work import RECORDER, Work, real_time
+
+OPEN, END, TABLE = 64, 65, 66
+"""What the recorder is told beside the records of a log: a new file begins, no more comes, decisions for the fruit table."""
+FRAME_AT = struct.Struct("<iqqqq")
+"""What stands for a frame on its way to the recorder: camera, number in its ring, seq, tick, t_ns."""
+WAITING_BYTES = 32 << 20
+"""Log records that may wait for the recorder."""
+PRIORITY = 50
+IDLE_S = 0.02
+_CARRIED = ("next_cup", "offset", "plan_id", "model_id", "shadow_id", "calibration_id", "classifier_id")
+_CARRIED_ARRAYS = ("outlet_open", "outlet_sound", "last_cup", "due_tick", "lane_on", "lot_from", "lot")
+
+
+class Outbox:
+    """Records on their way to the recorder.
+
+    Decisions are kept until the recorder says that they are committed, so a recorder that was killed loses none.
+    """
+
+    def __init__(self, work: Work, end: socket.socket) -> None:
+        self._work, self._end = work, end
+        self._waiting: deque[bytes] = deque()
+        self._bytes = 0
+        self._number = 0
+        self._unacknowledged: deque[tuple[int, bytes]] = deque()
+        self._recorder = work.board.station(RECORDER)
+        self._epoch = self._recorder.epoch
+        self.torn = False
+        """Whether records of the log have been shed since the last `OPEN`: what follows can't be replayed without a snapshot."""
+
+    def put(self, topic: int, t_ns: int, data: bytes) -> None:
+        """Append a record of the log, or shed it."""
+        if topic not in (OPEN, END, Topic.SNAPSHOT) and (self.torn or self._bytes + len(data) > WAITING_BYTES):
+            self.torn = True
+            self._work.station.count("shed_frames" if topic == Topic.FRAMES else "shed_messages")
+            return
+        self._append(topic, t_ns, data)
+
+    def keep(self, rows: Any) -> None:
+        """Append decisions for the fruit table."""
+        data = rows.tobytes()
+        self._unacknowledged.append((int(rows["cup"][-1]), data))
+        self._append(TABLE, 0, data)
+
+    def _append(self, topic: int, t_ns: int, data: bytes) -> None:
+        for part in wire.parts(topic, t_ns, self._number, data):
+            self._waiting.append(part)
+            self._bytes += len(part)
+        self._number += 1
+
+    def flush(self) -> None:
+        """Send what the recorder has room for."""
+        while self._waiting and wire.send(self._end, self._waiting[0]):
+            self._bytes -= len(self._waiting.popleft())
+        committed = int(self._work.board.shared["committed_cup"][0])
+        while self._unacknowledged and self._unacknowledged[0][0] < committed:
+            self._unacknowledged.popleft()
+        self._work.station.set("queue_bytes", self._bytes)
+
+    def again(self) -> bool:
+        """Say whether there is a new recorder; send it again what the one before may have taken along."""
+        if self._recorder.epoch == self._epoch:
+            return False
+        self._epoch = self._recorder.epoch
+        self._waiting.clear()
+        self._bytes = 0
+        for _, data in self._unacknowledged:
+            self._append(TABLE, 0, data)
+        return True
+
+    @property
+    def empty(self) -> bool:
+        return not self._waiting
+
+    @property
+    def has_room(self) -> bool:
+        return self._bytes < WAITING_BYTES // 4
+
+
+class Core:
+    """The line, its ends, and what waits."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self.line, self.resumed = _line(work)
+        self._rings: list[FrameRing] = [work.ring(index) for index in range(len(work.config.camera))]
+        self._plc = work.end("plc")
+        self._ends = {end.fileno(): end for end in (self._plc, *(work.end(name) for name in work.spec.fds if _is_source(name)))}
+        self._poller = select.poll()
+        for fd in self._ends:
+            self._poller.register(fd, select.POLLIN)
+        self._outbox = Outbox(work, work.end("recorder"))
+        self._stream = LogStream(work.n_pixels, work.spec.profile, self._outbox.put, self._where)
+        self._file_ns = int(work.config.log.file_minutes * 60e9)
+        self._begun_ns = work.now_ns()
+        self._number = 0
+
+    def run(self) -> None:
+        """Feed the line until it is stopped and everything that was sent has been fed."""
+        self._begin_file()
+        while self._work.going():
+            self._turn(IDLE_S)
+        until = time.monotonic() + 1.0
+        while self._turn(0.0) and time.monotonic() < until:
+            pass
+        self._stream.flush()
+        self._outbox.put(END, 0, b"")
+        until = time.monotonic() + 10.0
+        while not self._outbox.empty and time.monotonic() < until and not self._work.orphaned():
+            self._outbox.flush()
+            time.sleep(0.002)
+
+    def _turn(self, wait_s: float) -> bool:
+        """Feed what lies ready; say whether there was anything."""
+        ready = self._poller.poll(1000 * wait_s)
+        for fd, _ in ready:
+            for data in wire.receive(self._ends[fd], 64):
+                self._take(data)
+        if self._outbox.again() or (self._outbox.torn and self._outbox.has_room):
+            self._begin_file()
+        self._outbox.flush()
+        return bool(ready)
+
+    def _take(self, data: bytes) -> None:
+        if wire.is_frame(data):
+            self._frame(*wire.frame_of(data))
+            return
+        for message in wire.messages_of(data, self._work.n_pixels):
+            self._feed(message, message)
+
+    def _frame(self, camera: int, number: int, seq: int, tick: int, t_ns: int) -> None:
+        ring = self._rings[camera]
+        mosaic = ring.look(number)
+        if mosaic is None:
+            self._work.station.count("frames_torn")
+            return
+        frame = Frame(camera, seq, tick, t_ns, mosaic)
+        views = self.line.imaged(frame)
+        if not ring.holds(number):
+            self._work.station.count("frames_torn")
+            return
+        self._number = number
+        self._feed(frame, views)
+
+    def _where(self, frame: Frame) -> bytes:
+        return FRAME_AT.pack(frame.camera, self._number, frame.seq, frame.tick, frame.t_ns)
+
+    def _feed(self, message: Message, fed: Message) -> None:
+        station = self._work.station
+        if isinstance(message, Pulse):
+            station.took("wait", self._work.now_ns() - message.t_ns)
+            if message.t_ns - self._begun_ns >= self._file_ns:
+                self._begin_file()
+        self._stream.take(message if self._work.spec.profile == "full" else fed)
+        outputs = self.line.feed(fed)
+        station.count("messages")
+        if outputs:
+            self._gave(message, outputs)
+
+    def _gave(self, message: Message, outputs: tuple[Output, ...]) -> None:
+        ejections = []
+        for output in outputs:
+            if isinstance(output, Decisions):
+                self._outbox.keep(output.rows)
+                self._work.station.count("decisions", len(output.rows))
+            elif isinstance(output, Ejection):
+                ejections.append(output)
+        self._outbox.flush()
+        if ejections and not wire.send(self._plc, wire.of_ejections(_t_ns(message), ejections)):
+            self._work.station.count("ejections_refused", len(ejections))
+        if isinstance(message, Pulse):
+            self._work.board.carry(_carried(self.line))
+            self._work.station.took("decide", self._work.now_ns() - message.t_ns)
+        self._stream.gave(outputs)
+
+    def _begin_file(self) -> None:
+        """Have the recorder begin a file, with the state of the line before the next message."""
+        self._outbox.torn = False
+        self._begun_ns = self._work.now_ns()
+        self._outbox.put(OPEN, self._begun_ns, b"")
+        self._stream.begin(self.line.snapshot())
+
+
+def _t_ns(message: Message) -> int:
+    return message.t_ns if isinstance(message, Pulse) else 0
+
+
+def _is_source(name: str) -> bool:
+    return name.startswith("camera") or name == "spectra"
+
+
+def _carried(line: Line) -> bytes:
+    """Return what a core started in this one's place must know of the line."""
+    state = line.state
+    return json.dumps(
+        {name: getattr(state, name) for name in _CARRIED} | {name: getattr(state, name).tolist() for name in _CARRIED_ARRAYS}
+    ).encode()
+
+
+def _line(work: Work) -> tuple[Line, bool]:
+    """Return the line as it was when a core before this one died, or a new one; and whether it goes on."""
+    line = reopen(work.run_dir).line()
+    carried = work.board.carried()
+    if carried is None:
+        return line, False
+    values = json.loads(carried)
+    for name in _CARRIED:
+        setattr(line.state, name, values[name])
+    for name in _CARRIED_ARRAYS:
+        array = getattr(line.state, name)
+        array[...] = np.array(values[name], array.dtype)
+    line.state.next_cup = max(line.state.next_cup, int(work.board.shared["received_cup"][0]) + 1)
+    line.restore(line.snapshot())
+    return line, True
+
+
+def run(work: Work) -> None:
+    """Be the core until the line stops."""
+    core = Core(work)
+    _warm(work)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    if work.config.live.realtime and not real_time(PRIORITY):
+        work.tell("realtime")
+    work.station.ready()
+    core.run()
+
+
+def _warm(work: Work) -> None:
+    """Run a line like this one over a few empty pitches: afterwards every compiled function is loaded."""
+    line, config = reopen(work.run_dir).line(), work.config
+    lanes = np.arange(config.line.lanes, dtype=np.int32)
+    ratio = config.encoder.ratio
+    for pitch in range(config.line.decision_station + 2):
+        tick = round(pitch * ratio)
+        for index, camera in enumerate(config.camera):
+            size = (camera.height_px, camera.width_px, 3) if camera.bayer == "rgb" else (camera.height_px, camera.width_px)
+            if pitch == 0:
+                line.feed(Frame(index, pitch, tick, 0, np.zeros(size, np.uint8)))
+        if config.spectrometer:
+            counts = np.zeros((len(lanes), config.spectrometer.pixels), np.uint16)
+            scans = Scans(0, lanes, lanes * 0 + pitch, np.full(len(lanes), tick, np.int64), counts)
+            # As they come: arrays in the bytes of a datagram are of another type to the compiler than arrays of their own.
+            for data in wire.of_messages([scans], work.n_pixels):
+                for message in wire.messages_of(data, work.n_pixels):
+                    line.feed(message)
+        line.feed(Pulse(tick, tick, 0))

@@ -1,0 +1,287 @@
+"""Memory that processes share: a ring of frames, and the board on which each writes how it fares.
+
+It is anonymous (`memfd_create(2)`): it has a descriptor and no name, and is gone when the last process that holds it is gone.
+"""
+
+import mmap
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_HEAD = np.dtype([("begun", "<i8"), ("done", "<i8")])
+_LINE_BYTES = 64
+"""Writers of neighbouring fields must not share a cache line."""
+
+
+def reserve(name: str, n_bytes: int) -> int:
+    """Return the descriptor of ``n_bytes`` of shared memory, all zero."""
+    fd = os.memfd_create(name, os.MFD_CLOEXEC)
+    os.ftruncate(fd, n_bytes)
+    return fd
+
+
+def _mapped(fd: int) -> mmap.mmap:
+    return mmap.mmap(fd, os.fstat(fd).st_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A ring's size: ``slots`` frames of ``height`` x ``width`` pixels of ``channels`` bytes."""
+
+    slots: int
+    height: int
+    width: int
+    channels: int = 1
+
+    @property
+    def frame_bytes(self) -> int:
+        return self.height * self.width * self.channels
+
+    @property
+    def n_bytes(self) -> int:
+        return self.slots * (_LINE_BYTES + self.frame_bytes)
+
+
+class FrameRing:
+    """Frames from one writer to any number of readers, newest over oldest.
+
+    A slot's number is written before and after its pixels; a reader compares both before and after it looks, so a frame that was
+    written over meanwhile is told from a whole one.
+    """
+
+    def __init__(self, fd: int, shape: Shape) -> None:
+        self.shape = shape
+        self._map = _mapped(fd)
+        self._heads = [
+            np.frombuffer(self._map, _HEAD, 1, slot * (_LINE_BYTES + shape.frame_bytes)) for slot in range(shape.slots)
+        ]
+        size = (shape.height, shape.width) if shape.channels == 1 else (shape.height, shape.width, shape.channels)
+        self._pixels = [
+            np.frombuffer(self._map, np.uint8, shape.frame_bytes, slot * (_LINE_BYTES + shape.frame_bytes) + _LINE_BYTES).reshape(
+                size
+            )
+            for slot in range(shape.slots)
+        ]
+
+    def put(self, number: int, mosaic: NDArray[np.uint8]) -> None:
+        """Write frame ``number`` (1 and up, rising) over the oldest."""
+        slot = number % self.shape.slots
+        head = self._heads[slot]
+        head["begun"] = number
+        np.copyto(self._pixels[slot], mosaic)
+        head["done"] = number
+
+    def newest(self) -> int:
+        """Return the number of the newest whole frame, 0 of an empty ring."""
+        return max(int(head["done"][0]) for head in self._heads)
+
+    def look(self, number: int) -> NDArray[np.uint8] | None:
+        """Return frame ``number`` where it lies, or None if it is not whole. `holds` says whether it still was afterwards."""
+        return self._pixels[number % self.shape.slots] if self.holds(number) else None
+
+    def holds(self, number: int) -> bool:
+        """Say whether frame ``number`` lies in the ring and nobody has begun to write over it."""
+        head = self._heads[number % self.shape.slots]
+        return bool(head["done"][0] == number and head["begun"][0] == number)
+
+
+BINS = 96
+"""Bins of a histogram of times, 8 an octave from `BIN_0_US`."""
+BIN_0_US = 10.0
+COUNTERS = (
+    "messages",
+    "frames",
+    "frames_torn",
+    "frames_lost",
+    "scans",
+    "scans_lost",
+    "pulses",
+    "ejections",
+    "ejections_late",
+    "ejections_refused",
+    "decisions",
+    "shed_frames",
+    "shed_messages",
+    "shed_decisions",
+    "bad_messages",
+    "reopened",
+    "commits",
+    "queue_bytes",
+)
+STAGES = ("decide", "eject", "wait", "commit")
+STATION = np.dtype(
+    [
+        ("pid", "<i8"),
+        ("beat_ns", "<i8"),
+        ("ready", "<i8"),
+        ("epoch", "<i8"),
+        ("counter", "<i8", (len(COUNTERS),)),
+        ("times", "<i8", (len(STAGES), BINS)),
+        ("pad", "u1", (_LINE_BYTES,)),
+    ]
+)
+CLOCK = np.dtype(
+    [("begun", "<i8"), ("tick", "<i8"), ("t_ns", "<i8"), ("ticks_per_s", "<f8"), ("done", "<i8"), ("pad", "u1", (_LINE_BYTES,))]
+)
+CARRY_BYTES = 64 * 1024
+SHARED = np.dtype(
+    [
+        ("stop", "<i8"),
+        ("committed_cup", "<i8"),
+        ("received_cup", "<i8"),
+        ("origin", "<i8"),
+        ("count", "<i8"),
+        ("origin_known", "<i8"),
+        ("carries", "<i8"),
+        ("carry_bytes", "<i8", (2,)),
+        ("pad", "u1", (_LINE_BYTES,)),
+    ]
+)
+
+
+class Board:
+    """What each process writes down for the others: that it lives, what it counted, how long things took; and the belt's clock.
+
+    Each field has one writer. The board outlives any process but the supervisor, so counters go on after a restart.
+    """
+
+    def __init__(self, fd: int, roles: tuple[str, ...]) -> None:
+        self.roles = roles
+        self._map = _mapped(fd)
+        n = len(roles)
+        self.stations: NDArray[Any] = np.frombuffer(self._map, STATION, n)
+        self.clock: NDArray[Any] = np.frombuffer(self._map, CLOCK, 1, n * STATION.itemsize)
+        self.shared: NDArray[Any] = np.frombuffer(self._map, SHARED, 1, n * STATION.itemsize + CLOCK.itemsize)
+        self._carried: NDArray[np.uint8] = np.frombuffer(
+            self._map, np.uint8, 2 * CARRY_BYTES, n * STATION.itemsize + CLOCK.itemsize + SHARED.itemsize
+        ).reshape(2, CARRY_BYTES)
+
+    @staticmethod
+    def n_bytes(n_roles: int) -> int:
+        """Return the size of a board for so many processes."""
+        return n_roles * STATION.itemsize + CLOCK.itemsize + SHARED.itemsize + 2 * CARRY_BYTES
+
+    def station(self, role: str) -> "Station":
+        """Return the place of one process."""
+        return Station(self.stations[self.roles.index(role)])
+
+    def set_clock(self, tick: int, t_ns: int, ticks_per_s: float) -> None:
+        """Write where the belt is: encoder count ``tick`` at the host's ``t_ns``."""
+        clock = self.clock
+        clock["begun"] += 1
+        clock["tick"], clock["t_ns"], clock["ticks_per_s"] = tick, t_ns, ticks_per_s
+        clock["done"] = clock["begun"]
+
+    def belt(self) -> tuple[int, int, float] | None:
+        """Return what `set_clock` wrote last; None before that, or where its writer stands still half-way."""
+        for _ in range(100):
+            done = int(self.clock["done"][0])
+            read = int(self.clock["tick"][0]), int(self.clock["t_ns"][0]), float(self.clock["ticks_per_s"][0])
+            if done and int(self.clock["begun"][0]) == done == int(self.clock["done"][0]):
+                return read
+        return None
+
+    def carry(self, state: bytes) -> None:
+        """Keep what the core's successor must know.
+
+        Raises
+        ------
+        ValueError : if it is more than `CARRY_BYTES`.
+        """
+        if len(state) > CARRY_BYTES:
+            raise ValueError(f"{len(state)} bytes to carry, there is room for {CARRY_BYTES}")
+        number = int(self.shared["carries"][0]) + 1
+        self._carried[number % 2, : len(state)] = np.frombuffer(state, np.uint8)
+        self.shared["carry_bytes"][0, number % 2] = len(state)
+        self.shared["carries"] = number
+
+    def carried(self) -> bytes | None:
+        """Return what a core has kept last, None if there was none; one killed while it wrote leaves what it wrote before."""
+        number = int(self.shared["carries"][0])
+        return self._carried[number % 2, : int(self.shared["carry_bytes"][0, number % 2])].tobytes() if number else None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the line has been told to stop."""
+        return bool(self.shared["stop"][0])
+
+
+class Station:
+    """One process's own place on the board."""
+
+    def __init__(self, row: Any) -> None:
+        self._row = row
+        self._counter = row["counter"]
+        self._times = row["times"]
+
+    def begin(self) -> None:
+        """Write who does this work from now on."""
+        self._row["pid"], self._row["ready"] = os.getpid(), 0
+        self._row["epoch"] += 1
+        self.beat()
+
+    def count_start(self) -> None:
+        """Have the place waiting for a process that was just started."""
+        self._row["ready"] = 0
+        self.beat()
+
+    def beat(self) -> None:
+        """Show that the process lives."""
+        self._row["beat_ns"] = time.monotonic_ns()
+
+    def ready(self) -> None:
+        """Show that it works."""
+        self._row["ready"] = 1
+        self.beat()
+
+    @property
+    def is_ready(self) -> bool:
+        return bool(self._row["ready"])
+
+    @property
+    def epoch(self) -> int:
+        """How many processes have done this work."""
+        return int(self._row["epoch"])
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last `beat`."""
+        return (time.monotonic_ns() - int(self._row["beat_ns"])) / 1e9
+
+    def count(self, name: str, n: int = 1) -> None:
+        """Add to a counter of `COUNTERS`."""
+        self._counter[_COUNTER[name]] += n
+
+    def set(self, name: str, value: int) -> None:
+        """Set a counter that is a level."""
+        self._counter[_COUNTER[name]] = value
+
+    def counted(self) -> dict[str, int]:
+        """Return all counters."""
+        return dict(zip(COUNTERS, self._counter.tolist(), strict=True))
+
+    def took(self, stage: str, ns: int) -> None:
+        """Add a time to the histogram of a stage."""
+        octaves = np.log2(max(ns / 1000 / BIN_0_US, 1.0))
+        self._times[_STAGE[stage], min(int(8 * octaves), BINS - 1)] += 1
+
+    def times(self, stage: str) -> NDArray[np.int64]:
+        """Return the histogram of a stage, (`BINS`,)."""
+        return np.array(self._times[_STAGE[stage]])
+
+
+_COUNTER = {name: k for k, name in enumerate(COUNTERS)}
+_STAGE = {name: k for k, name in enumerate(STAGES)}
+
+
+def quantile_us(histogram: NDArray[np.int64], share: float) -> float:
+    """Return the time below which a share of a histogram lies, in us; the upper edge of its bin, NaN of an empty one."""
+    total = int(histogram.sum())
+    if not total:
+        return float("nan")
+    index = int(np.searchsorted(np.cumsum(histogram), share * total))
+    return float(BIN_0_US * 2 ** ((index + 1) / 8))

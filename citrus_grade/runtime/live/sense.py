@@ -1,0 +1,229 @@
+"""The processes beside the devices: each opens its own, stamps what comes with the belt's count, and hands it to the core.
+
+A device that goes away is opened again after a pause; the line goes on meanwhile, and what is missing is named by the core.
+"""
+
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+
+from citrus_grade.geometry import Ruler, Unwrapper
+from citrus_grade.messages import Message, OutletReport, Pulse, Reading, Scans
+from citrus_grade.ports import Camera, DeviceGone, Plc, PlcState, Spectrometer, Spectrum
+from citrus_grade.runtime.live import wire
+from citrus_grade.runtime.live.clock import SECOND_NS, BeltClock, DeviceClock, nearest_trigger, tick_at
+from citrus_grade.runtime.live.work import Work, opener
+
+CAMERAS, SPECTROMETERS, PLCS = "citrus_grade.cameras", "citrus_grade.spectrometers", "citrus_grade.plcs"
+PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+"""Before a device is opened again, longer each time it fails."""
+GRAB_S = 0.1
+FLUSH_S = 0.005
+Device = TypeVar("Device", Camera, Spectrometer, Plc)
+
+
+def opened(work: Work, open_: Callable[[], Device], going: Callable[[], bool]) -> Device | None:
+    """Open a device, however long it takes; None if the line stops before. `DeviceError` goes to the caller."""
+    failed = 0
+    while going():
+        try:
+            return open_()
+        except DeviceGone as error:
+            if failed == 0:
+                work.tell(str(error))
+            _pause(PAUSES_S[min(failed, len(PAUSES_S) - 1)], going)
+            failed += 1
+    return None
+
+
+def _pause(seconds: float, going: Callable[[], bool]) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and going():
+        time.sleep(min(0.05, seconds))
+
+
+def watch_camera(work: Work, index: int) -> None:
+    """Grab frames into the ring until the line stops."""
+    config, core, ring = work.config, work.end("core"), work.ring(index)
+    options = config.camera[index].device
+    open_ = opener(CAMERAS, options, f"camera.{index} ({config.camera[index].name}).device")
+    ratio, number = config.encoder.ratio, ring.newest() + 1
+    while (camera := opened(work, lambda: open_(config, index), work.going)) is not None:
+        clock, last_ns = DeviceClock(), time.monotonic_ns()
+        work.station.ready()
+        try:
+            while work.going():
+                exposure = camera.grab(GRAB_S)
+                belt = work.board.belt()
+                if exposure is None:
+                    moving = belt is not None and abs(belt[2]) > 0
+                    if moving and time.monotonic_ns() - last_ns > config.live.stall_s * SECOND_NS:
+                        raise DeviceGone(f"camera {index}: no frame for {config.live.stall_s:g} s")
+                    continue
+                last_ns = exposure.t_ns
+                if belt is None:
+                    continue
+                host_ns = clock.host_ns(exposure.device_ns, exposure.t_ns) - work.spec.start_ns
+                tick = nearest_trigger(tick_at(belt, host_ns), ratio)
+                ring.put(number, exposure.mosaic)
+                seq = round(tick / ratio)
+                work.station.count("frames")
+                if not wire.send(core, wire.of_frame(index, number, seq, tick, host_ns)):
+                    work.station.count("shed_frames")
+                number += 1
+        except DeviceGone as error:
+            work.tell(str(error))
+            work.station.count("reopened")
+        finally:
+            camera.close()
+
+
+def watch_spectrometers(work: Work) -> None:
+    """Hand scans of all lanes to the core until the line stops; a thread waits for each device."""
+    config, core = work.config, work.end("core")
+    arrived: queue.SimpleQueue[tuple[int, Spectrum, int]] = queue.SimpleQueue()
+    assert config.spectrometer is not None
+    threads = [
+        threading.Thread(target=_follow, args=(work, lane, arrived), daemon=True, name=f"spectrometer {lane}")
+        for lane in range(config.line.lanes)
+    ]
+    for thread in threads:
+        thread.start()
+    work.station.ready()
+    while work.going():
+        try:
+            waiting = [arrived.get(timeout=GRAB_S)]
+        except queue.Empty:
+            continue
+        time.sleep(FLUSH_S)
+        while not arrived.empty():
+            waiting.append(arrived.get())
+        belt = work.board.belt()
+        if belt is not None:
+            work.station.count("scans", len(waiting))
+            work.give(core, [_scans(waiting, belt, work.spec.start_ns)])
+    for thread in threads:
+        thread.join(2.0)
+
+
+def _scans(waiting: list[tuple[int, Spectrum, int]], belt: tuple[int, int, float], start_ns: int) -> Scans:
+    lane = np.array([lane for lane, _, _ in waiting], np.int32)
+    seq = np.array([spectrum.count & 0x7FFFFFFF for _, spectrum, _ in waiting], np.int32)
+    tick = np.array([tick_at(belt, host_ns - start_ns) for _, _, host_ns in waiting], np.int64)
+    counts = np.stack([spectrum.counts for _, spectrum, _ in waiting])
+    return Scans(waiting[0][1].t_ns - start_ns, lane, seq, tick, counts)
+
+
+def _follow(work: Work, lane: int, arrived: "queue.SimpleQueue[tuple[int, Spectrum, int]]") -> None:
+    """Wait for one spectrometer's scans until the line stops."""
+    config = work.config
+    assert config.spectrometer is not None
+    open_ = opener(SPECTROMETERS, config.spectrometer.device[lane], f"spectrometer.device.{lane}")
+
+    def going() -> bool:
+        return not work.board.stopping
+
+    while (device := opened(work, lambda: open_(config, lane), going)) is not None:
+        clock = DeviceClock()
+        try:
+            while going():
+                spectrum = device.grab(GRAB_S)
+                if spectrum is not None:
+                    arrived.put((lane, spectrum, clock.host_ns(spectrum.device_ns, spectrum.t_ns)))
+        except DeviceGone as error:
+            work.tell(str(error))
+            work.station.count("reopened")
+        finally:
+            device.close()
+
+
+class Belt:
+    """Counts of the PLC as ticks of the line, and back.
+
+    The line's own count begins at a whole pitch near where the counter stood at the start. ``last`` is where a process before
+    this one had come to.
+    """
+
+    def __init__(self, bits: int, num: int, origin: int | None = None, last: int | None = None) -> None:
+        self._num, self._mask = num, (1 << bits) - 1
+        self._unwrap = Unwrapper(bits, last)
+        self.origin = origin
+
+    def tick(self, count: int) -> int:
+        """Return a counter's reading as ticks since the start."""
+        unwrapped = self._unwrap(count)
+        if self.origin is None:
+            self.origin = unwrapped // self._num * self._num
+        return unwrapped - self.origin
+
+    def near(self, count: int) -> int:
+        """Return a reading from a little before or after the last as ticks since the start, without moving on."""
+        last = self._unwrap.last or 0
+        half = (self._mask + 1) // 2
+        return last + (count - last + half) % (self._mask + 1) - half - (self.origin or 0)
+
+    def count(self, tick: int) -> int:
+        """Return the counter's reading at a tick."""
+        return (tick + (self.origin or 0)) & self._mask
+
+
+def watch_plc(work: Work) -> None:
+    """Follow the belt, pass on what outlets report, and queue ejections, until the line stops."""
+    open_ = opener(PLCS, work.config.plc, "plc")
+    core = work.end("core")
+    shared = work.board.shared
+    ruler = Ruler.of(work.config.encoder.ratio)
+    known = bool(shared["origin_known"][0])
+    belt = Belt(work.config.encoder.bits, ruler.num, *((int(shared["origin"][0]), int(shared["count"][0])) if known else ()))
+    clock, pitch = BeltClock(), None
+    while (plc := opened(work, lambda: open_(work.config), work.going)) is not None:
+        work.station.ready()
+        due = time.monotonic()
+        try:
+            while work.going():
+                state = plc.poll()
+                tick, t_ns = belt.tick(state.count), state.t_ns - work.spec.start_ns
+                shared["origin"], shared["count"], shared["origin_known"] = belt.origin, tick + (belt.origin or 0), 1
+                clock.look(tick, t_ns)
+                work.board.set_clock(tick, t_ns, clock.ticks_per_s)
+                messages = _told(belt, state, t_ns)
+                reached = ruler.passed(tick, 0)
+                if pitch is None or reached > pitch:
+                    pitch = reached
+                    work.station.count("pulses")
+                    messages.append(Pulse(tick, tick, t_ns))
+                work.give(core, messages)
+                due = max(due + work.config.live.poll_ms / 1000, time.monotonic())
+                _eject_until(due, work, plc, core, belt)
+        except DeviceGone as error:
+            work.tell(str(error))
+            work.station.count("reopened")
+        finally:
+            plc.close()
+
+
+def _told(belt: Belt, state: PlcState, t_ns: int) -> list[Message]:
+    reports: list[Message] = [OutletReport(belt.near(r.tick), t_ns, r.lane, r.outlet, r.state, r.cup) for r in state.reports]
+    return [*reports, *(Reading(belt.near(count), t_ns, lane, "cup_index", 0.0) for lane, count in state.index_counts)]
+
+
+def _eject_until(due_s: float, work: Work, plc: Plc, core: socket.socket, belt: Belt) -> None:
+    """Queue ejections as they come until the next look at the PLC is due."""
+    while True:
+        left_s = due_s - time.monotonic()
+        if not wire.wait(core, max(left_s, 0.0)):
+            return
+        for data in wire.receive(core):
+            t_ns, ejections = wire.ejections_of(data)
+            raw = [type(e)(e.lane, e.cup, e.outlet, belt.count(e.fire_tick)) for e in ejections]
+            taken = plc.eject(raw)
+            work.station.count("ejections", taken)
+            work.station.count("ejections_refused", len(raw) - taken)
+            work.station.took("eject", work.now_ns() - t_ns)
+        if left_s <= 0:
+            return

@@ -1,0 +1,202 @@
+"""The supervisor: starts the processes of a live line, watches them, starts again what died, and stops them all.
+
+It holds both ends of every connection and all shared memory, so that whoever is started again finds what its forerunner left. It
+never touches a fruit: if it is slow nothing is late.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from citrus_grade.config import LineConfig, load
+from citrus_grade.runtime.live import memory, wire
+from citrus_grade.runtime.live.memory import Board
+from citrus_grade.runtime.live.work import CORE, PLC, RECORDER, SPECTRA, UNUSABLE, Spec, camera_role, ring_shape, roles_of
+from citrus_grade.words import _
+
+LOOK_S = 0.02
+START_S = 180.0
+"""A first start compiles; this long it may take."""
+SILENT_S = {CORE: 2.0, RECORDER: 10.0, PLC: 2.0, SPECTRA: 5.0}
+"""A process that has not moved for so long is killed and started again. A recorder may wait for its disk."""
+CAMERA_SILENT_S = 5.0
+STOP_S = 25.0
+Told = Callable[[str, str], None]
+
+
+@dataclass(slots=True)
+class Child:
+    """A process of the line: its ends, what it is given, how it fared."""
+
+    role: str
+    fds: dict[str, int]
+    process: subprocess.Popen[bytes] | None = None
+    parent: socket.socket | None = None
+    restarts: int = 0
+    ended: bool = False
+    died_at: float | None = None
+    recovery_s: list[float] = field(default_factory=list)
+    again_at: float = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        """The process's number while it runs."""
+        return self.process.pid if self.process and self.process.poll() is None else None
+
+
+class Supervisor:
+    """Runs the processes of one line.
+
+    Parameters
+    ----------
+    run_dir : a run folder as `rundir.create` lays it out. profile : of the log.
+    told : called with a process's role and what it told, in words; and when one died or came back.
+    """
+
+    def __init__(self, run_dir: Path, profile: str, told: Told | None = None) -> None:
+        self.run_dir, self._profile, self._told = run_dir, profile, told
+        self.config: LineConfig = load(run_dir / "line.toml")
+        self.roles = roles_of(self.config)
+        self.start_ns = time.monotonic_ns()
+        self._held: list[socket.socket] = []
+        self._memory: list[int] = []
+        self.board_fd = self._reserve("board", Board.n_bytes(len(self.roles)))
+        self.board = Board(self.board_fd, self.roles)
+        self.board.shared["committed_cup"] = self.board.shared["received_cup"] = -1
+        self.children = {role: Child(role, {"board": self.board_fd}) for role in self.roles}
+        self._connect()
+        self.failed: str | None = None
+
+    def _reserve(self, name: str, n_bytes: int) -> int:
+        fd = memory.reserve(f"citrus_grade {name}", n_bytes)
+        self._memory.append(fd)
+        return fd
+
+    def _connect(self) -> None:
+        rings = {
+            f"ring{index}": self._reserve(f"ring {index}", ring_shape(self.config, index).n_bytes)
+            for index in range(len(self.config.camera))
+        }
+        for role in (CORE, RECORDER):
+            self.children[role].fds |= rings
+        for index in range(len(self.config.camera)):
+            self.children[camera_role(index)].fds[f"ring{index}"] = rings[f"ring{index}"]
+        for role in self.roles:
+            if role != CORE:
+                core_end, own_end = wire.pair()
+                self._held += [core_end, own_end]
+                self.children[CORE].fds[role] = core_end.fileno()
+                self.children[role].fds["core"] = own_end.fileno()
+
+    def start(self) -> None:
+        """Start everything; the recorder and the core first, devices when those are ready.
+
+        Raises
+        ------
+        RuntimeError : if a process does not become ready.
+        """
+        self._spawn(RECORDER)
+        self._spawn(CORE)
+        self._await_ready((RECORDER, CORE))
+        for role in self.roles:
+            if role not in (CORE, RECORDER):
+                self._spawn(role)
+        self._await_ready(tuple(role for role in self.roles if role not in (CORE, RECORDER)))
+
+    def _await_ready(self, roles: tuple[str, ...]) -> None:
+        until = time.monotonic() + START_S
+        while not all(self.board.station(role).is_ready for role in roles):
+            self.watch()
+            if self.failed:
+                raise RuntimeError(self.failed)
+            if time.monotonic() > until:
+                late = ", ".join(role for role in roles if not self.board.station(role).is_ready)
+                raise RuntimeError(_("{roles}: not ready after {seconds:.0f} s").format(roles=late, seconds=START_S))
+            time.sleep(LOOK_S)
+
+    def _spawn(self, role: str) -> None:
+        child = self.children[role]
+        own, theirs = wire.pair()
+        if child.parent is not None:
+            child.parent.close()
+        child.parent = own
+        fds = child.fds | {"parent": theirs.fileno()}
+        spec = Spec(role, str(self.run_dir), self.roles, self.start_ns, self._profile, fds)
+        command = [sys.executable, "-m", "citrus_grade.runtime.live.worker", spec.to_json()]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+        child.process = subprocess.Popen(command, pass_fds=sorted(set(fds.values())), env=environment, start_new_session=True)
+        theirs.close()
+        self.board.station(role).count_start()
+
+    def watch(self) -> None:
+        """Look once at every process: hear what it tells, start again what died or stands still."""
+        for child in self.children.values():
+            self._hear(child)
+            if child.process is None or child.ended:
+                continue
+            station = self.board.station(child.role)
+            code = child.process.poll()
+            if code is None:
+                if child.died_at is not None and station.is_ready:
+                    child.recovery_s.append(time.monotonic() - child.died_at)
+                    child.died_at = None
+                    self._tell(child.role, "restarted")
+                if station.is_ready and station.silent_s > SILENT_S.get(child.role, CAMERA_SILENT_S):
+                    self._tell(child.role, "silent")
+                    child.process.kill()
+                continue
+            if self.board.stopping:
+                child.ended = True
+            elif code == UNUSABLE:
+                child.ended = True
+                self.failed = _("{role}: its device can't be used as configured").format(role=child.role)
+            elif child.died_at is None:
+                child.died_at, child.again_at = (
+                    time.monotonic(),
+                    time.monotonic() + min(0.5 * child.restarts, 5.0) * (child.restarts > 3),
+                )
+                self._tell(child.role, "died")
+                self._again(child)
+            else:
+                self._again(child)
+
+    def _again(self, child: Child) -> None:
+        if time.monotonic() >= child.again_at:
+            child.restarts += 1
+            self._spawn(child.role)
+
+    def _hear(self, child: Child) -> None:
+        if child.parent is not None:
+            for data in wire.receive(child.parent):
+                self._tell(child.role, data.decode(errors="replace"))
+
+    def _tell(self, role: str, words: str) -> None:
+        if self._told:
+            self._told(role, words)
+
+    def stop(self) -> None:
+        """Stop the devices, let core and recorder finish, and leave no process behind."""
+        self.board.shared["stop"] = 1
+        until = time.monotonic() + STOP_S
+        while any(child.pid for child in self.children.values()) and time.monotonic() < until:
+            for child in self.children.values():
+                self._hear(child)
+            time.sleep(LOOK_S)
+        for child in self.children.values():
+            if child.pid:
+                os.kill(child.pid, signal.SIGKILL)
+            if child.process:
+                child.process.wait()
+            self._hear(child)
+            if child.parent:
+                child.parent.close()
+        for end in self._held:
+            end.close()
+        for fd in self._memory:
+            os.close(fd)

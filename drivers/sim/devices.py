@@ -1,0 +1,194 @@
+"""Simulated devices of a live line: camera, spectrometers and PLC that play one `tape` by one clock, each in any process.
+
+What they agree on stands in their options: the folder of the tape, and when the belt began to move, on the host's monotonic
+clock.
+"""
+
+import heapq
+import time
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from citrus_grade.config import LineConfig, explain
+from citrus_grade.drivers.sim import tape
+from citrus_grade.geometry import Ruler
+from citrus_grade.messages import Ejection, OutletReport
+from citrus_grade.ports import DeviceError, Exposure, PlcState, Spectrum
+
+READOUT_S, TRANSFER_S = 0.010, 0.003
+"""From the middle of an exposure to the host: of a frame, of a spectrum."""
+FELL = np.dtype([("lane", "<i4"), ("outlet", "<i4"), ("cup", "<i8"), ("fire_count", "<i8")])
+"""What dropped: ``cup`` counted from where the belt began to move."""
+
+
+class TapeOptions(BaseModel):
+    """The section of a simulated device. ``t0_ns``: when the belt began to move, of `time.monotonic_ns`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    driver: str = "tape"
+    tape: str
+    t0_ns: int
+    cups_per_s: float = Field(gt=0, le=60)
+    fell: str | None = None
+
+
+def options_of(section: dict[str, Any], where: str) -> TapeOptions:
+    """Check a device's section.
+
+    Raises
+    ------
+    DeviceError : naming each bad key.
+    """
+    try:
+        return TapeOptions.model_validate(section)
+    except ValidationError as error:
+        raise DeviceError("\n".join(f"{where}.{problem}" for problem in explain(error))) from None
+
+
+class LoopClock:
+    """Where the endless belt is."""
+
+    def __init__(self, options: TapeOptions) -> None:
+        self._t0_ns, self._ns_a_cup = options.t0_ns, 1e9 / options.cups_per_s
+
+    def cups(self) -> float:
+        """Return how many pitches the belt has moved by now."""
+        return (time.monotonic_ns() - self._t0_ns) / self._ns_a_cup
+
+    def ns(self, cups: float) -> int:
+        """Return when the belt has moved so many pitches, since it began to move."""
+        return int(cups * self._ns_a_cup)
+
+    def wait(self, cups: float, late_s: float, timeout_s: float) -> bool:
+        """Wait until ``late_s`` after the belt has moved so far; False if that takes longer than ``timeout_s``."""
+        left_s = (self._t0_ns + self.ns(cups) - time.monotonic_ns()) / 1e9 + late_s
+        time.sleep(min(max(left_s, 0.0), timeout_s))
+        return left_s <= timeout_s
+
+
+class TapeCamera:
+    """Shows the frame of each whole pitch; see `ports.Camera`."""
+
+    def __init__(self, options: TapeOptions, index: int) -> None:
+        self._frames = tape.load(Path(options.tape)).frames[index]
+        self._clock = LoopClock(options)
+        self._next = int(self._clock.cups()) + 1
+        self.identity = f"simulated camera {index}"
+
+    def grab(self, timeout_s: float) -> Exposure | None:
+        pitch = max(self._next, int(self._clock.cups() - 2))
+        if not self._clock.wait(pitch, READOUT_S, timeout_s):
+            return None
+        self._next = pitch + 1
+        return Exposure(pitch, self._clock.ns(pitch), time.monotonic_ns(), self._frames[pitch % len(self._frames)])
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class TapeSpectrometer:
+    """Hands over the scans of one lane's cups; see `ports.Spectrometer`."""
+
+    def __init__(self, options: TapeOptions, config: LineConfig, lane: int) -> None:
+        spectrometer = config.spectrometer
+        assert spectrometer is not None
+        self._counts: NDArray[np.uint16] = tape.load(Path(options.tape)).counts[:, :, lane]
+        self._clock = LoopClock(options)
+        scans, chord = spectrometer.scans, spectrometer.chord_cups
+        self._places = [spectrometer.station + config.phases[lane] + chord * ((j + 0.5) / scans - 0.5) for j in range(scans)]
+        self._next = int(self._clock.cups()) * scans
+        self.identity = f"simulated spectrometer of lane {lane}"
+        self.wavelength_nm = spectrometer.axis_nm
+
+    def grab(self, timeout_s: float) -> Spectrum | None:
+        scans = len(self._places)
+        now = self._clock.cups()
+        while (at := self._at(self._next)) < now - 2:
+            self._next += scans
+        if not self._clock.wait(at, TRANSFER_S, timeout_s):
+            return None
+        cup, scan = divmod(self._next, scans)
+        self._next += 1
+        counts = self._counts[cup % len(self._counts), scan]
+        return Spectrum(cup * scans + scan, self._clock.ns(at), time.monotonic_ns(), counts)
+
+    def _at(self, number: int) -> float:
+        cup, scan = divmod(number, len(self._places))
+        return cup + self._places[scan]
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class TapePlc:
+    """Counts the loop's encoder, fires by it and says what it fired; see `ports.Plc`."""
+
+    identity = "simulated PLC"
+
+    def __init__(self, options: TapeOptions, config: LineConfig) -> None:
+        self._options = options
+        self._clock = LoopClock(options)
+        self._ratio: Fraction = config.encoder.ratio
+        self._mask = (1 << config.encoder.bits) - 1
+        self._bits = config.encoder.bits
+        self._lead = Ruler.of(self._ratio).ticks(config.line.lead_ms / 1000 * config.line.cups_per_s)
+        self._station = [[outlet.station + phase for outlet in config.outlet] for phase in config.phases]
+        self._queue: list[tuple[int, int, int, int]] = []
+        self._reports: list[OutletReport] = []
+        self._fell: list[tuple[int, int, int, int]] = []
+
+    def _count(self) -> int:
+        return int(Fraction(self._clock.cups()) * self._ratio)
+
+    def poll(self) -> PlcState:
+        count, t_ns = self._count(), time.monotonic_ns()
+        while self._queue and self._queue[0][0] <= count:
+            fire, lane, outlet, cup = heapq.heappop(self._queue)
+            dropped = round(float(fire / self._ratio) - self._station[lane][outlet])
+            self._fell.append((lane, outlet, dropped, fire))
+            self._reports.append(OutletReport(fire & self._mask, t_ns, lane, outlet, "fired", cup))
+        reports, self._reports = tuple(self._reports), []
+        if len(self._fell) >= 256:
+            self._write()
+        return PlcState(t_ns, count & self._mask, reports, (), running=True, heartbeat_ok=True)
+
+    def eject(self, ejections: list[Ejection]) -> int:
+        count = self._count()
+        for e in ejections:
+            ahead = (e.fire_tick - count + (1 << (self._bits - 1))) % (1 << self._bits) - (1 << (self._bits - 1))
+            if ahead < self._lead // 2:
+                self._reports.append(OutletReport(count & self._mask, time.monotonic_ns(), e.lane, e.outlet, "late", e.cup))
+            else:
+                heapq.heappush(self._queue, (count + ahead, e.lane, e.outlet, e.cup))
+        return len(ejections)
+
+    def _write(self) -> None:
+        if self._options.fell and self._fell:
+            with Path(self._options.fell).open("ab") as file:
+                file.write(np.array(self._fell, FELL).tobytes())
+        self._fell = []
+
+    def close(self) -> None:
+        """Write down what fell."""
+        self._write()
+
+
+def open_camera(config: LineConfig, index: int) -> TapeCamera:
+    """Open a simulated camera."""
+    return TapeCamera(options_of(config.camera[index].device, f"camera.{index}.device"), index)
+
+
+def open_spectrometer(config: LineConfig, lane: int) -> TapeSpectrometer:
+    """Open the simulated spectrometer of a lane."""
+    assert config.spectrometer is not None
+    return TapeSpectrometer(options_of(config.spectrometer.device[lane], f"spectrometer.device.{lane}"), config, lane)
+
+
+def open_plc(config: LineConfig) -> TapePlc:
+    """Open the simulated PLC."""
+    return TapePlc(options_of(config.plc, "plc"), config)
