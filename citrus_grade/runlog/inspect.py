@@ -10,8 +10,8 @@ from mcap.writer import CompressionType, Writer
 from citrus_grade.alarms import Alarms
 from citrus_grade.messages import Alarm, Decisions
 from citrus_grade.runlog.errors import LogError
-from citrus_grade.runlog.reader import DAMAGE, ENDS_EARLY, RECOVERED, Fed, LogReader, files, records
-from citrus_grade.runlog.writer import CHUNK_BYTES
+from citrus_grade.runlog.reader import DAMAGE, RECOVERED, Fed, LogReader, files, records
+from citrus_grade.runlog.writer import CHUNK_BYTES, ENDS_EARLY
 from citrus_grade.words import _
 
 

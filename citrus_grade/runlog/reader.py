@@ -17,13 +17,11 @@ from citrus_grade.messages import Alarm, Decisions, Frame, Message
 from citrus_grade.runlog import codec
 from citrus_grade.runlog.errors import LogError
 from citrus_grade.runlog.records import unpack, unpack_decisions
-from citrus_grade.runlog.writer import FRAME_HEAD
+from citrus_grade.runlog.writer import ENDS_EARLY, FRAME_HEAD
 from citrus_grade.words import _
 
 RECOVERED = ".recovered.mcap"
 """How a copy made of a damaged file ends; it is not a file of the run beside the one it was made of."""
-ENDS_EARLY = "ends_early"
-"""Metadata of a recovered file: its last message may be parted from what followed of it."""
 DAMAGE = (McapError, struct.error, EOFError, ValueError, IndexError, KeyError, MemoryError, OverflowError)
 """What reading bytes that are not what they were may raise: a length out of a flipped bit may be anything."""
 

@@ -21,6 +21,8 @@ from citrus_grade.runlog.records import DECISIONS_SCHEMA, Batch, messages_schema
 
 CHUNK_BYTES = 64 * 1024
 FRAME_HEAD = struct.Struct("<iqqqii")
+ENDS_EARLY = "ends_early"
+"""Metadata of a file that something is missing from: its last message may be parted from what followed of it."""
 _WAITING = 4096
 _ALARM_SCHEMA = {
     "type": "object",
@@ -92,6 +94,10 @@ class LogFile:
         """Append a record."""
         self._writer.add_message(self._channel[topic], log_time=t_ns, publish_time=t_ns, data=data, sequence=self._sequence)
         self._sequence += 1
+
+    def ends_early(self, why: str) -> None:
+        """Note that the last messages may be parted from what followed of them."""
+        self._writer.add_metadata(ENDS_EARLY, {"damage": why})
 
     def sync(self) -> None:
         """Make what was recorded so far safe against a crash of the machine: call it once a second."""

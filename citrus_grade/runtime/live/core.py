@@ -11,20 +11,21 @@ import socket
 import struct
 import time
 from collections import deque
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
+from citrus_grade.config import LineConfig
 from citrus_grade.line import Line
 from citrus_grade.messages import Decisions, Ejection, Frame, Message, Output, Pulse, Scans
 from citrus_grade.rundir import reopen
 from citrus_grade.runlog.writer import LogStream, Topic
 from citrus_grade.runtime.live import wire
-from citrus_grade.runtime.live.memory import FrameRing
+from citrus_grade.runtime.live.memory import Decided, FrameRing
 from citrus_grade.runtime.live.work import RECORDER, Work, real_time
 
-OPEN, END, TABLE = 64, 65, 66
-"""What the recorder is told beside the records of a log: a new file begins, no more comes, decisions for the fruit table."""
+OPEN, CLOSE, END = 64, 65, 66
+"""What the recorder is told beside the records of a log: a file begins, it ends whole, no more comes."""
 FRAME_AT = struct.Struct("<iqqqq")
 """What stands for a frame on its way to the recorder: camera, number in its ring, seq, tick, t_ns."""
 WAITING_BYTES = 32 << 20
@@ -36,17 +37,13 @@ _CARRIED_ARRAYS = ("outlet_open", "outlet_sound", "last_cup", "due_tick", "lane_
 
 
 class Outbox:
-    """Records on their way to the recorder.
-
-    Decisions are kept until the recorder says that they are committed, so a recorder that was killed loses none.
-    """
+    """Records of the log on their way to the recorder."""
 
     def __init__(self, work: Work, end: socket.socket) -> None:
         self._work, self._end = work, end
         self._waiting: deque[bytes] = deque()
         self._bytes = 0
         self._number = 0
-        self._unacknowledged: deque[tuple[int, bytes]] = deque()
         self._recorder = work.board.station(RECORDER)
         self._epoch = self._recorder.epoch
         self.torn = False
@@ -54,17 +51,11 @@ class Outbox:
 
     def put(self, topic: int, t_ns: int, data: bytes) -> None:
         """Append a record of the log, or shed it."""
-        if topic not in (OPEN, END, Topic.SNAPSHOT) and (self.torn or self._bytes + len(data) > WAITING_BYTES):
+        if topic not in (OPEN, CLOSE, END, Topic.SNAPSHOT) and (self.torn or self._bytes + len(data) > WAITING_BYTES):
             self.torn = True
             self._work.station.count("shed_frames" if topic == Topic.FRAMES else "shed_messages")
             return
         self._append(topic, t_ns, data)
-
-    def keep(self, rows: Any) -> None:
-        """Append decisions for the fruit table."""
-        data = rows.tobytes()
-        self._unacknowledged.append((int(rows["cup"][-1]), data))
-        self._append(TABLE, 0, data)
 
     def _append(self, topic: int, t_ns: int, data: bytes) -> None:
         for part in wire.parts(topic, t_ns, self._number, data):
@@ -76,20 +67,15 @@ class Outbox:
         """Send what the recorder has room for."""
         while self._waiting and wire.send(self._end, self._waiting[0]):
             self._bytes -= len(self._waiting.popleft())
-        committed = int(self._work.board.shared["committed_cup"][0])
-        while self._unacknowledged and self._unacknowledged[0][0] < committed:
-            self._unacknowledged.popleft()
         self._work.station.set("queue_bytes", self._bytes)
 
     def again(self) -> bool:
-        """Say whether there is a new recorder; send it again what the one before may have taken along."""
+        """Say whether there is a new recorder; what waited for the one before is of no use to it."""
         if self._recorder.epoch == self._epoch:
             return False
         self._epoch = self._recorder.epoch
         self._waiting.clear()
         self._bytes = 0
-        for _, data in self._unacknowledged:
-            self._append(TABLE, 0, data)
         return True
 
     @property
@@ -113,6 +99,7 @@ class Core:
         self._poller = select.poll()
         for fd in self._ends:
             self._poller.register(fd, select.POLLIN)
+        self._decided = Decided(work.spec.fds["decided"], work.config.line.lanes)
         self._outbox = Outbox(work, work.end("recorder"))
         self._stream = LogStream(work.n_pixels, work.spec.profile, self._outbox.put, self._where)
         self._file_ns = int(work.config.log.file_minutes * 60e9)
@@ -127,7 +114,7 @@ class Core:
         until = time.monotonic() + 1.0
         while self._turn(0.0) and time.monotonic() < until:
             pass
-        self._stream.flush()
+        self._end_file()
         self._outbox.put(END, 0, b"")
         until = time.monotonic() + 10.0
         while not self._outbox.empty and time.monotonic() < until and not self._work.orphaned():
@@ -174,6 +161,7 @@ class Core:
         if isinstance(message, Pulse):
             station.took("wait", self._work.now_ns() - message.t_ns)
             if message.t_ns - self._begun_ns >= self._file_ns:
+                self._end_file()
                 self._begin_file()
         self._stream.take(message if self._work.spec.profile == "full" else fed)
         outputs = self.line.feed(fed)
@@ -185,17 +173,23 @@ class Core:
         ejections = []
         for output in outputs:
             if isinstance(output, Decisions):
-                self._outbox.keep(output.rows)
+                self._decided.put(output.rows)
+                self._work.board.shared["decided_cup"] = int(output.rows["cup"][-1])
                 self._work.station.count("decisions", len(output.rows))
             elif isinstance(output, Ejection):
                 ejections.append(output)
-        self._outbox.flush()
         if ejections and not wire.send(self._plc, wire.of_ejections(_t_ns(message), ejections)):
             self._work.station.count("ejections_refused", len(ejections))
         if isinstance(message, Pulse):
             self._work.board.carry(_carried(self.line))
             self._work.station.took("decide", self._work.now_ns() - message.t_ns)
         self._stream.gave(outputs)
+
+    def _end_file(self) -> None:
+        """Have the recorder end a file whole, unless something of it was shed."""
+        self._stream.flush()
+        if not self._outbox.torn:
+            self._outbox.put(CLOSE, 0, b"")
 
     def _begin_file(self) -> None:
         """Have the recorder begin a file, with the state of the line before the next message."""
@@ -233,15 +227,15 @@ def _line(work: Work) -> tuple[Line, bool]:
     for name in _CARRIED_ARRAYS:
         array = getattr(line.state, name)
         array[...] = np.array(values[name], array.dtype)
-    line.state.next_cup = max(line.state.next_cup, int(work.board.shared["received_cup"][0]) + 1)
+    line.state.next_cup = max(line.state.next_cup, int(work.board.shared["decided_cup"][0]) + 1)
     line.restore(line.snapshot())
     return line, True
 
 
 def run(work: Work) -> None:
     """Be the core until the line stops."""
+    warm(work.config, work.run_dir)
     core = Core(work)
-    _warm(work)
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -251,22 +245,21 @@ def run(work: Work) -> None:
     core.run()
 
 
-def _warm(work: Work) -> None:
+def warm(config: LineConfig, run_dir: Path) -> None:
     """Run a line like this one over a few empty pitches: afterwards every compiled function is loaded."""
-    line, config = reopen(work.run_dir).line(), work.config
+    line = reopen(run_dir).line()
     lanes = np.arange(config.line.lanes, dtype=np.int32)
-    ratio = config.encoder.ratio
+    for index, camera in enumerate(config.camera):
+        size = (camera.height_px, camera.width_px, 3) if camera.bayer == "rgb" else (camera.height_px, camera.width_px)
+        line.feed(Frame(index, 0, 0, 0, np.zeros(size, np.uint8)))
     for pitch in range(config.line.decision_station + 2):
-        tick = round(pitch * ratio)
-        for index, camera in enumerate(config.camera):
-            size = (camera.height_px, camera.width_px, 3) if camera.bayer == "rgb" else (camera.height_px, camera.width_px)
-            if pitch == 0:
-                line.feed(Frame(index, pitch, tick, 0, np.zeros(size, np.uint8)))
+        tick = round(pitch * config.encoder.ratio)
         if config.spectrometer:
-            counts = np.zeros((len(lanes), config.spectrometer.pixels), np.uint16)
+            pixels = config.spectrometer.pixels
+            counts = np.zeros((len(lanes), pixels), np.uint16)
             scans = Scans(0, lanes, lanes * 0 + pitch, np.full(len(lanes), tick, np.int64), counts)
             # As they come: arrays in the bytes of a datagram are of another type to the compiler than arrays of their own.
-            for data in wire.of_messages([scans], work.n_pixels):
-                for message in wire.messages_of(data, work.n_pixels):
+            for data in wire.of_messages([scans], pixels):
+                for message in wire.messages_of(data, pixels):
                     line.feed(message)
         line.feed(Pulse(tick, tick, 0))

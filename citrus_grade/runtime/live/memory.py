@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from citrus_grade.tables import DECISION, Table
+
 _HEAD = np.dtype([("begun", "<i8"), ("done", "<i8")])
 _LINE_BYTES = 64
 """Writers of neighbouring fields must not share a cache line."""
@@ -89,7 +91,38 @@ class FrameRing:
         return bool(head["done"][0] == number and head["begun"][0] == number)
 
 
-BINS = 96
+DECIDED_CUPS = 4096
+"""Cups whose decisions lie ready for the recorder: more than five minutes of a line."""
+
+
+class Decided:
+    """The decisions of the last `DECIDED_CUPS` cups, where neither a killed core nor a killed recorder takes one along.
+
+    The core writes a cup's rows before it moves the board's ``decided_cup`` on to it.
+    """
+
+    def __init__(self, fd: int, lanes: int) -> None:
+        self._map = _mapped(fd)
+        self._rows: NDArray[Any] = np.frombuffer(self._map, DECISION, DECIDED_CUPS * lanes).reshape(DECIDED_CUPS, lanes)
+
+    @staticmethod
+    def n_bytes(lanes: int) -> int:
+        """Return the size for so many lanes."""
+        return DECIDED_CUPS * lanes * DECISION.itemsize
+
+    def put(self, rows: Table) -> None:
+        """Write the decisions of one cup or of several, whole cups in order."""
+        lanes = self._rows.shape[1]
+        for start in range(0, len(rows), lanes):
+            self._rows[int(rows["cup"][start]) % DECIDED_CUPS] = rows[start : start + lanes]
+
+    def get(self, cup: int) -> Table | None:
+        """Return the decisions of a cup, (lanes,), or None if they are not there."""
+        rows = self._rows[cup % DECIDED_CUPS]
+        return rows if int(rows["cup"][0]) == cup else None
+
+
+BINS = 160
 """Bins of a histogram of times, 8 an octave from `BIN_0_US`."""
 BIN_0_US = 10.0
 COUNTERS = (
@@ -131,8 +164,8 @@ CARRY_BYTES = 64 * 1024
 SHARED = np.dtype(
     [
         ("stop", "<i8"),
+        ("decided_cup", "<i8"),
         ("committed_cup", "<i8"),
-        ("received_cup", "<i8"),
         ("origin", "<i8"),
         ("count", "<i8"),
         ("origin_known", "<i8"),

@@ -14,10 +14,10 @@ import numpy as np
 from citrus_grade.messages import Alarm, Frame
 from citrus_grade.runlog.writer import LogFile, Topic, frame_record
 from citrus_grade.runtime.live import wire
-from citrus_grade.runtime.live.core import END, FRAME_AT, OPEN, TABLE
+from citrus_grade.runtime.live.core import CLOSE, END, FRAME_AT, OPEN
+from citrus_grade.runtime.live.memory import DECIDED_CUPS, Decided
 from citrus_grade.runtime.live.store import Store
 from citrus_grade.runtime.live.work import Work
-from citrus_grade.tables import DECISION
 
 SYNC_S = 0.5
 AGAIN_S = 5.0
@@ -31,6 +31,8 @@ class LiveRecorder:
         self._work = work
         self._rings = [work.ring(index) for index in range(len(work.config.camera))]
         self._store = Store(work.run_dir)
+        self._decided = Decided(work.spec.fds["decided"], work.config.line.lanes)
+        self._next_cup = self._store.committed + 1
         self._join = wire.Joiner()
         self._log: LogFile | None = None
         self._again_at = 0.0
@@ -42,19 +44,17 @@ class LiveRecorder:
         if record is None:
             return
         topic, t_ns, _, data = record
-        if topic == TABLE:
-            rows = np.frombuffer(data, DECISION)
-            self._store.add(rows)
-            self._work.board.shared["received_cup"] = int(rows["cup"][-1])
-        elif topic == END:
+        if topic == END:
             self.ended = True
         elif topic == OPEN:
             self._open()
+        elif topic == CLOSE:
+            self._finish()
         else:
             self._record(Topic(topic), t_ns, data)
 
     def _open(self) -> None:
-        self._finish()
+        self._cut()
         folder = self._work.run_dir / "log"
         try:
             self._log = LogFile(folder / f"{next_serial(folder):06d}.mcap", self._work.n_pixels, self._work.spec.profile)
@@ -92,13 +92,27 @@ class LiveRecorder:
         self._log = None
         self._again_at = time.monotonic() + AGAIN_S
 
+    def _decisions(self) -> None:
+        """Take what has been decided since the last time into the table."""
+        decided = int(self._work.board.shared["decided_cup"][0])
+        first = max(self._next_cup, decided - DECIDED_CUPS + 1)
+        self._work.station.count("shed_decisions", first - self._next_cup)
+        for cup in range(first, decided + 1):
+            rows = self._decided.get(cup)
+            if rows is not None:
+                self._store.add(rows)
+        self._next_cup = decided + 1
+
     def sync(self) -> None:
         """Make everything taken so far safe and acknowledge it."""
         started = time.monotonic_ns()
         try:
+            self._decisions()
             self._work.board.shared["committed_cup"] = self._store.commit()
             self._work.station.count("commits")
         except sqlite3.Error as error:
+            self._store.rollback()
+            self._next_cup = self._store.committed + 1
             self._work.tell(f"{self._store.path.name}: {error}")
         if self._log is not None:
             try:
@@ -118,6 +132,12 @@ class LiveRecorder:
         self._work.station.begin()
         self._work.station.ready()
 
+    def _cut(self) -> None:
+        """Finish a file to which more belonged: its core is gone."""
+        if self._log is not None:
+            self._log.ends_early("the core was started again")
+            self._finish()
+
     def _finish(self) -> None:
         if self._log is None:
             return
@@ -129,7 +149,7 @@ class LiveRecorder:
 
     def close(self) -> None:
         """Finish log and table."""
-        self._finish()
+        self._cut()
         self._store.close()
 
 

@@ -54,7 +54,9 @@ class Store:
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.executescript(_SCHEMA)
         self._db.execute(f"PRAGMA user_version = {VERSION}")
-        self._last = -1
+        self.committed = int(self._db.execute("SELECT coalesce(max(cup), -1) FROM fruit").fetchone()[0])
+        """The last cup whose decisions are safe."""
+        self._last = self.committed
 
     def add(self, rows: Table) -> None:
         """Append decisions of whole cups, in order; a cup and lane that is there already stays as it is."""
@@ -84,12 +86,14 @@ class Store:
         """Make everything added safe; return the last cup of which that is true."""
         if self._db.in_transaction:
             self._db.execute("COMMIT")
+        self.committed = self._last
         return self._last
 
     def rollback(self) -> None:
         """Take back what was not committed."""
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
+        self._last = self.committed
 
     def close(self) -> None:
         """Commit and let go of the file."""

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from citrus_grade.config import LineConfig, load
 from citrus_grade.runtime.live import memory, wire
-from citrus_grade.runtime.live.memory import Board
-from citrus_grade.runtime.live.work import CORE, PLC, RECORDER, SPECTRA, UNUSABLE, Spec, camera_role, ring_shape, roles_of
+from citrus_grade.runtime.live.memory import Board, Decided
+from citrus_grade.runtime.live.work import CORE, PLC, RECORDER, SPARE, SPECTRA, UNUSABLE, Spec, camera_role, ring_shape, roles_of
 from citrus_grade.words import _
 
 LOOK_S = 0.02
@@ -27,6 +27,8 @@ SILENT_S = {CORE: 2.0, RECORDER: 10.0, PLC: 2.0, SPECTRA: 5.0}
 """A process that has not moved for so long is killed and started again. A recorder may wait for its disk."""
 CAMERA_SILENT_S = 5.0
 STOP_S = 25.0
+SPARE_AFTER_S = 2.0
+"""After a spare was needed the next is made ready, when the line has found its pace again."""
 Told = Callable[[str, str], None]
 
 
@@ -50,6 +52,19 @@ class Child:
         return self.process.pid if self.process and self.process.poll() is None else None
 
 
+@dataclass(slots=True)
+class Spare:
+    """A process that has loaded everything and waits to become one that died."""
+
+    process: subprocess.Popen[bytes]
+    parent: socket.socket
+    ready: bool = False
+
+    def takes(self, spec: Spec) -> bool:
+        """Have it become what a `Spec` names; False if it is not ready or gone."""
+        return self.ready and self.process.poll() is None and wire.send(self.parent, spec.to_json().encode())
+
+
 class Supervisor:
     """Runs the processes of one line.
 
@@ -68,10 +83,15 @@ class Supervisor:
         self._memory: list[int] = []
         self.board_fd = self._reserve("board", Board.n_bytes(len(self.roles)))
         self.board = Board(self.board_fd, self.roles)
-        self.board.shared["committed_cup"] = self.board.shared["received_cup"] = -1
+        self.board.shared["committed_cup"] = self.board.shared["decided_cup"] = -1
+        decided = self._reserve("decided", Decided.n_bytes(self.config.line.lanes))
         self.children = {role: Child(role, {"board": self.board_fd}) for role in self.roles}
+        for role in (CORE, RECORDER):
+            self.children[role].fds["decided"] = decided
         self._connect()
         self.failed: str | None = None
+        self._spare: Spare | None = None
+        self._spare_at = float("inf")
 
     def _reserve(self, name: str, n_bytes: int) -> int:
         fd = memory.reserve(f"citrus_grade {name}", n_bytes)
@@ -108,6 +128,7 @@ class Supervisor:
             if role not in (CORE, RECORDER):
                 self._spawn(role)
         self._await_ready(tuple(role for role in self.roles if role not in (CORE, RECORDER)))
+        self._make_spare()
 
     def _await_ready(self, roles: tuple[str, ...]) -> None:
         until = time.monotonic() + START_S
@@ -121,21 +142,44 @@ class Supervisor:
             time.sleep(LOOK_S)
 
     def _spawn(self, role: str) -> None:
+        """Start a process, or have the spare become it."""
         child = self.children[role]
-        own, theirs = wire.pair()
         if child.parent is not None:
             child.parent.close()
-        child.parent = own
-        fds = child.fds | {"parent": theirs.fileno()}
-        spec = Spec(role, str(self.run_dir), self.roles, self.start_ns, self._profile, fds)
+        self.board.station(role).count_start()
+        spare, self._spare = self._spare, None
+        if spare is not None and spare.takes(self._spec(role, {})):
+            child.process, child.parent = spare.process, spare.parent
+            self._spare_at = time.monotonic() + SPARE_AFTER_S
+            return
+        self._spare = spare
+        child.process, child.parent = self._launch(role, child.fds)
+
+    def _spec(self, role: str, fds: dict[str, int]) -> Spec:
+        own = self.children[role].fds if role in self.children else {}
+        return Spec(role, str(self.run_dir), self.roles, self.start_ns, self._profile, own | fds)
+
+    def _launch(self, role: str, fds: dict[str, int]) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        own, theirs = wire.pair()
+        spec = self._spec(role, {"parent": theirs.fileno()})
         command = [sys.executable, "-m", "citrus_grade.runtime.live.worker", spec.to_json()]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-        child.process = subprocess.Popen(command, pass_fds=sorted(set(fds.values())), env=environment, start_new_session=True)
+        handed = sorted({*fds.values(), theirs.fileno()})
+        process = subprocess.Popen(command, pass_fds=handed, env=environment, start_new_session=True)
         theirs.close()
-        self.board.station(role).count_start()
+        return process, own
+
+    def _make_spare(self) -> None:
+        """Have a process ready that may become any other: loading takes longer than a line may go without one."""
+        everything = {f"{role} {name}": fd for role, child in self.children.items() for name, fd in child.fds.items()}
+        self._spare = Spare(*self._launch(SPARE, everything))
 
     def watch(self) -> None:
         """Look once at every process: hear what it tells, start again what died or stands still."""
+        if self._spare is not None:
+            self._spare.ready |= any(wire.receive(self._spare.parent))
+        elif time.monotonic() > self._spare_at:
+            self._make_spare()
         for child in self.children.values():
             self._hear(child)
             if child.process is None or child.ended:
@@ -183,6 +227,10 @@ class Supervisor:
     def stop(self) -> None:
         """Stop the devices, let core and recorder finish, and leave no process behind."""
         self.board.shared["stop"] = 1
+        if self._spare is not None:
+            self._spare.process.kill()
+            self._spare.process.wait()
+            self._spare.parent.close()
         until = time.monotonic() + STOP_S
         while any(child.pid for child in self.children.values()) and time.monotonic() < until:
             for child in self.children.values():

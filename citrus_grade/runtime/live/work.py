@@ -16,7 +16,7 @@ from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.memory import Board, FrameRing, Shape
 from citrus_grade.words import _
 
-CORE, RECORDER, PLC, SPECTRA = "core", "recorder", "plc", "spectra"
+CORE, RECORDER, PLC, SPECTRA, SPARE = "core", "recorder", "plc", "spectra", "spare"
 UNUSABLE = 3
 """Exit code of a process whose device cannot be used as configured: starting it again is no use."""
 

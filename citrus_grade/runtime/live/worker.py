@@ -2,21 +2,49 @@
 
 import signal
 import sys
+from dataclasses import replace
+from pathlib import Path
 
+from citrus_grade.config import load
 from citrus_grade.ports import DeviceError
-from citrus_grade.runtime.live.work import CORE, PLC, RECORDER, SPECTRA, UNUSABLE, Spec, Work
+from citrus_grade.runtime.live import wire
+from citrus_grade.runtime.live.work import CORE, PLC, RECORDER, SPARE, SPECTRA, UNUSABLE, Spec, Work
 
 
 def main(text: str) -> int:
     """Do the work that a `Spec` names; return the exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor
-    work = Work(Spec.of_json(text))
+    spec: Spec | None = Spec.of_json(text)
+    if spec and spec.role == SPARE:
+        spec = _called(spec)
+    if spec is None:
+        return 0
+    work = Work(spec)
     try:
         _run(work)
     except DeviceError as error:
         work.tell(str(error))
         return UNUSABLE
     return 0
+
+
+def _called(spare: Spec) -> Spec | None:
+    """Load all that any process needs, then wait to be told which one died; None if the line ends first."""
+    from citrus_grade.runtime.live import core, record, sense  # noqa: F401  # loaded before they are needed
+
+    run_dir = Path(spare.run_dir)
+    core.warm(load(run_dir / "line.toml"), run_dir)
+    parent = wire.end_of(spare.fds["parent"])
+    try:
+        wire.send(parent, b"ready")
+        while not wire.wait(parent, 60.0):
+            pass
+        for data in wire.receive(parent, 1):
+            called = Spec.of_json(data.decode())
+            return replace(called, fds=called.fds | {"parent": spare.fds["parent"]})
+        return None
+    finally:
+        parent.detach()
 
 
 def _run(work: Work) -> None:
