@@ -143,13 +143,14 @@ class LogSection(_Section):
 class LiveSection(_Section):
     """How the processes of a live line share the machine. ``poll_ms`` is how often the PLC is looked at, ``ring_frames`` how many
     frames of each camera lie ready, ``stall_s`` how long a camera may be silent while the belt moves before it is opened anew.
-    ``realtime`` asks for a fixed priority (SCHED_FIFO) of the core.
+    ``realtime`` asks for a fixed priority (SCHED_FIFO) of the core. At ``metrics_port`` Prometheus finds how the line fares.
     """
 
     poll_ms: Positive = Field(default=4.0, le=50)
     ring_frames: int = Field(default=16, ge=4, le=256)
     stall_s: Positive = Field(default=0.5, le=60)
     realtime: bool = False
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
 
 
 class FilesSection(_Section):

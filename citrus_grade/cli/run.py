@@ -24,16 +24,21 @@ def verb(
 ) -> int:
     """Run a line."""
     run_dir = new_run(run, "run")
+    from citrus_grade.config import load
     from citrus_grade.report import page
     from citrus_grade.runtime import registry
+    from citrus_grade.runtime.live.session import run_live
     from citrus_grade.runtime.session import run_line
 
     if settled := registry.settle(line):
         out.errors([settled])
     with bar(_("running the line")) as progress:
-        ended = run_line(
-            line, run_dir, profile=profile, seconds=seconds, seed=seed, data=data, progress=progress, told=alarms.tell
-        )
+        if load(line).is_live:
+            ended = run_live(line, run_dir, profile=profile, seconds=seconds, progress=progress, told=alarms.tell)
+        else:
+            ended = run_line(
+                line, run_dir, profile=profile, seconds=seconds, seed=seed, data=data, progress=progress, told=alarms.tell
+            )
     told = page.with_report(ended).to_dict()
     out.as_json(told) if as_json else summary.show(told)
     return errors.DONE

@@ -54,6 +54,10 @@ _LABELS = {
     "unknown_artefact": N_("unknown artefact asked for"),
     "outlet_jammed": N_("outlet jammed"),
     "outlet_late": N_("outlet fired late"),
+    "device": N_("device"),
+    "process_died": N_("process died"),
+    "process_silent": N_("process stood still"),
+    "process_back": N_("process works again"),
 }
 
 _REMEDIES = {
@@ -61,6 +65,12 @@ _REMEDIES = {
     "light_low": N_("check the lamps of camera {camera} and clean them: its pictures are darker than at first"),
     "light_drift": N_("clean the whole lens of camera {camera}, then check its lamps: its pictures are brighter than at first"),
     "focus_soft": N_("clean and focus the lens of camera {camera} and make it fast: outlines are softer than at first"),
+    "device": "{where}",
+    "process_died": N_(
+        "{where}: another takes its place; if it dies again and again send the run folder to whoever keeps the line"
+    ),
+    "process_silent": N_("{where}: it is killed and another takes its place; see what else loads this machine"),
+    "process_back": N_("{where}: nothing to do; fruit that passed meanwhile went to the default outlet"),
 }
 
 
@@ -73,7 +83,7 @@ def remedy(kind: str, where: str) -> str:
     """Return what to do about an alarm, in the language set, "" where nothing is known to help. ``where``: the alarm's."""
     words = where.split()
     named = dict(zip(words[::2], words[1::2], strict=False))
-    return _(_REMEDIES[kind]).format(**named) if kind in _REMEDIES else ""
+    return _(_REMEDIES[kind]).format(where=where, **named) if kind in _REMEDIES else ""
 
 
 def english(name: str) -> str:

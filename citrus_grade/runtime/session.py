@@ -42,6 +42,7 @@ class RunSummary:
     alarms: dict[str, int]
     alarm_places: dict[str, list[str]]
     accuracy: dict[str, Any] | None = None
+    live: dict[str, Any] | None = None
     report: str | None = None
     pictures: list[str] = field(default_factory=list)
 

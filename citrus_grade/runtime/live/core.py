@@ -239,8 +239,8 @@ def run(work: Work) -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
-    if work.config.live.realtime and not real_time(PRIORITY):
-        work.tell("realtime")
+    if work.config.live.realtime:
+        real_time(work, PRIORITY)
     work.station.ready()
     core.run()
 

@@ -6,7 +6,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from citrus_grade.config import load
+import numpy as np
+
+from citrus_grade.config import LineConfig, load
+from citrus_grade.drivers.sim.belt import CUP_EMPTY
+from citrus_grade.drivers.sim.devices import FELL
+from citrus_grade.drivers.sim.tape import Tape
+from citrus_grade.tables import Table
 
 
 def played(line_toml: Path, tape: Path, *, fell: Path | None = None, cups_per_s: float | None = None) -> str:
@@ -32,6 +38,24 @@ def played(line_toml: Path, tape: Path, *, fell: Path | None = None, cups_per_s:
         text = re.sub(r"(?m)^cups_per_s = .*$", f"cups_per_s = {float(cups_per_s)}", text)
     plc = options | ({"fell": str(fell)} if fell else {})
     return text.rstrip() + "\n\n[plc]\n" + "\n".join(f"{key} = {json.dumps(value)}" for key, value in plc.items()) + "\n"
+
+
+def truth(tape: Tape, fell: Path, config: LineConfig, origin: int, cups: int) -> Table:
+    """Return what lay in each of the first ``cups`` cups of a run and where it dropped, (lanes * cups,) of `belt.LOAD`.
+
+    ``origin`` is where the encoder stood at the line's count 0; ``fell`` the file that the simulated PLC wrote.
+    """
+    shift = round(origin / config.encoder.ratio)
+    number = np.arange(cups)
+    table = tape.table[:, (number + shift) % tape.cups]
+    table["cup"], table["fell"] = number, -1
+    dropped = np.fromfile(fell, FELL) if fell.exists() else np.zeros(0, FELL)
+    cup = dropped["cup"] - shift
+    seen = (cup >= 0) & (cup < cups)
+    lane, cup, outlet = dropped["lane"][seen], cup[seen], dropped["outlet"][seen]
+    full = table["load"][lane, cup] != CUP_EMPTY
+    table["fell"][lane[full], cup[full]] = outlet[full]
+    return table.reshape(-1)
 
 
 def _inline(options: dict[str, Any]) -> str:

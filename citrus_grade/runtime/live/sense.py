@@ -17,11 +17,13 @@ from citrus_grade.messages import Message, OutletReport, Pulse, Reading, Scans
 from citrus_grade.ports import Camera, DeviceGone, Plc, PlcState, Spectrometer, Spectrum
 from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.clock import SECOND_NS, BeltClock, DeviceClock, nearest_trigger, tick_at
-from citrus_grade.runtime.live.work import Work, opener
+from citrus_grade.runtime.live.work import Work, opener, real_time
 
 CAMERAS, SPECTROMETERS, PLCS = "citrus_grade.cameras", "citrus_grade.spectrometers", "citrus_grade.plcs"
 PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Before a device is opened again, longer each time it fails."""
+PRIORITY = 51
+"""Above the core's: what it does is short, and what the core has decided must not wait here."""
 GRAB_S = 0.1
 FLUSH_S = 0.005
 Device = TypeVar("Device", Camera, Spectrometer, Plc)
@@ -181,6 +183,8 @@ def watch_plc(work: Work) -> None:
     known = bool(shared["origin_known"][0])
     belt = Belt(work.config.encoder.bits, ruler.num, *((int(shared["origin"][0]), int(shared["count"][0])) if known else ()))
     clock, pitch = BeltClock(), None
+    if work.config.live.realtime:
+        real_time(work, PRIORITY)
     while (plc := opened(work, lambda: open_(work.config), work.going)) is not None:
         work.station.ready()
         due = time.monotonic()

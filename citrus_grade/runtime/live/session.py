@@ -1,38 +1,21 @@
 """One live run: processes up, watched until it is told to stop, everything kept."""
 
+import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from citrus_grade.alarms import Alarms
 from citrus_grade.lots import FruitTable, Packout
+from citrus_grade.messages import Alarm
 from citrus_grade.rundir import Loaded, create, load_line
-from citrus_grade.runtime.live import store
-from citrus_grade.runtime.live.memory import STAGES, quantile_us
-from citrus_grade.runtime.live.supervisor import Supervisor, Told
+from citrus_grade.runtime.live import health, store
+from citrus_grade.runtime.live.supervisor import LOOK_S, Supervisor
+from citrus_grade.runtime.session import Progress, RunSummary, Told
 
-Progress = Callable[[float, float], None]
-
-
-@dataclass(slots=True)
-class LiveSummary:
-    """What a live run came to."""
-
-    run_dir: str
-    line_s: float
-    fruit: int
-    cups: int
-    packout: list[dict[str, Any]]
-    reasons: dict[str, int]
-    counters: dict[str, dict[str, int]]
-    times_us: dict[str, dict[str, float]]
-    restarts: dict[str, int]
-    recovery_s: dict[str, list[float]]
-    origin: int
+During = Callable[[Supervisor], None]
 
 
 def run_live(
@@ -43,43 +26,62 @@ def run_live(
     seconds: float | None = None,
     progress: Progress | None = None,
     told: Told | None = None,
-    during: Callable[[Supervisor], None] | None = None,
-) -> LiveSummary:
-    """Run a line of devices until ``seconds`` are over or Ctrl-C; keep it in ``run_dir``.
+    during: During | None = None,
+) -> RunSummary:
+    """Run a line of devices until ``seconds`` are over, or it is told to stop (SIGINT, SIGTERM); keep it in ``run_dir``.
 
-    ``during`` is called at every look of the supervisor.
+    ``told`` is called with each alarm as it comes, ``during`` at every look of the supervisor.
 
     Raises
     ------
     ConfigError, ArtefactError : before anything moves. FileExistsError : if ``run_dir`` holds something.
-    RuntimeError : if a process or a device can't be started.
+    DeviceError : if a device can't be used as configured, or a process not be started.
     """
     loaded = load_line(config_path)
     kept = profile or loaded.config.log.profile
     create(run_dir, loaded, seed=None, profile=kept, config_text=config_path.read_text(encoding="utf-8"))
     supervisor = Supervisor(run_dir, kept, told)
-    started = time.monotonic()
+    began = started = time.monotonic()
     try:
-        supervisor.start()
-        started = time.monotonic()
-        while seconds is None or time.monotonic() - started < seconds:
-            supervisor.watch()
-            if supervisor.failed:
-                raise RuntimeError(supervisor.failed)
-            if during:
-                during(supervisor)
-            if progress:
-                progress(time.monotonic() - started, seconds or 0.0)
-            time.sleep(0.02)
-    except KeyboardInterrupt:
-        pass
+        with _stopped_by_signals() as stopped:
+            supervisor.start(stopped)
+            started = time.monotonic()
+            with health.served(supervisor):
+                while not stopped() and (seconds is None or time.monotonic() - started < seconds):
+                    supervisor.watch()
+                    health.keep(supervisor)
+                    if during:
+                        during(supervisor)
+                    if progress:
+                        progress(time.monotonic() - started, seconds or 0.0)
+                    time.sleep(LOOK_S)
     finally:
         line_s = time.monotonic() - started
         supervisor.stop()
-    return _summary(run_dir, loaded, supervisor, line_s)
+        health.keep(supervisor, at_end=True)
+    return _summary(run_dir, loaded, supervisor, line_s, time.monotonic() - began)
 
 
-def _summary(run_dir: Path, loaded: Loaded, supervisor: Supervisor, line_s: float) -> LiveSummary:
+@contextmanager
+def _stopped_by_signals() -> Iterator[Callable[[], bool]]:
+    """Yield what says whether SIGINT or SIGTERM has come; the second one is as it always was."""
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, _frame: Any) -> None:
+        came.append(number)
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _summary(run_dir: Path, loaded: Loaded, supervisor: Supervisor, line_s: float, wall_s: float) -> RunSummary:
     packout = Packout(loaded.plan.grades, loaded.config.outlet_names)
     words = (loaded.targets, loaded.plan.grades, loaded.config.outlet_names, loaded.plan.classes)
     table = FruitTable(run_dir / "fruit.parquet", *words)
@@ -87,27 +89,22 @@ def _summary(run_dir: Path, loaded: Loaded, supervisor: Supervisor, line_s: floa
         table.add(rows)
         packout.add(rows)
     table.close()
-    stations = {role: supervisor.board.station(role) for role in supervisor.roles}
-    times = {
-        f"{role}.{stage}": _quantiles(found)
-        for role, station in stations.items()
-        for stage in STAGES
-        if (found := station.times(stage)).any()
-    }
-    return LiveSummary(
+    alarms = Alarms()
+    for event in store.events(run_dir):
+        alarms.add(Alarm(event["tick"] or 0, event["kind"], event["place"], event["count"]))
+    for alarm in supervisor.alarms:
+        alarms.add(alarm)
+    return RunSummary(
         run_dir=str(run_dir),
         line_s=line_s,
+        wall_s=wall_s,
         fruit=packout.fruit,
         cups=packout.cups,
+        fruit_per_s=packout.fruit / max(line_s, 1e-9),
+        x_realtime=1.0,
         packout=packout.table(),
         reasons=packout.reasons(),
-        counters={role: {k: v for k, v in station.counted().items() if v} for role, station in stations.items()},
-        times_us=times,
-        restarts={role: child.restarts for role, child in supervisor.children.items() if child.restarts},
-        recovery_s={role: child.recovery_s for role, child in supervisor.children.items() if child.recovery_s},
-        origin=int(supervisor.board.shared["origin"][0]),
+        alarms=dict(alarms.times),
+        alarm_places=alarms.places,
+        live=health.state(supervisor),
     )
-
-
-def _quantiles(histogram: NDArray[np.int64]) -> dict[str, float]:
-    return {f"p{share * 100:g}": quantile_us(histogram, share) for share in (0.5, 0.99, 0.999)} | {"n": int(histogram.sum())}

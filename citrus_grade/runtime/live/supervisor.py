@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from citrus_grade.config import LineConfig, load
+from citrus_grade.messages import Alarm
+from citrus_grade.ports import DeviceError
 from citrus_grade.runtime.live import memory, wire
 from citrus_grade.runtime.live.memory import Board, Decided
 from citrus_grade.runtime.live.work import CORE, PLC, RECORDER, SPARE, SPECTRA, UNUSABLE, Spec, camera_role, ring_shape, roles_of
@@ -29,7 +31,7 @@ CAMERA_SILENT_S = 5.0
 STOP_S = 25.0
 SPARE_AFTER_S = 2.0
 """After a spare was needed the next is made ready, when the line has found its pace again."""
-Told = Callable[[str, str], None]
+Told = Callable[[Alarm], None]
 
 
 @dataclass(slots=True)
@@ -45,6 +47,7 @@ class Child:
     died_at: float | None = None
     recovery_s: list[float] = field(default_factory=list)
     again_at: float = 0.0
+    said: list[str] = field(default_factory=list)
 
     @property
     def pid(self) -> int | None:
@@ -71,7 +74,7 @@ class Supervisor:
     Parameters
     ----------
     run_dir : a run folder as `rundir.create` lays it out. profile : of the log.
-    told : called with a process's role and what it told, in words; and when one died or came back.
+    told : called with each alarm of a process: one that died, stands still or has come back, and what one tells of its device.
     """
 
     def __init__(self, run_dir: Path, profile: str, told: Told | None = None) -> None:
@@ -89,7 +92,9 @@ class Supervisor:
         for role in (CORE, RECORDER):
             self.children[role].fds["decided"] = decided
         self._connect()
-        self.failed: str | None = None
+        self.alarms: list[Alarm] = []
+        self.kept_at = 0.0
+        self._stopped: Callable[[], bool] = lambda: False
         self._spare: Spare | None = None
         self._spare_at = float("inf")
 
@@ -114,13 +119,14 @@ class Supervisor:
                 self.children[CORE].fds[role] = core_end.fileno()
                 self.children[role].fds["core"] = own_end.fileno()
 
-    def start(self) -> None:
+    def start(self, stopped: Callable[[], bool] = lambda: False) -> None:
         """Start everything; the recorder and the core first, devices when those are ready.
 
         Raises
         ------
-        RuntimeError : if a process does not become ready.
+        DeviceError : if a process does not become ready, or its device can't be used.
         """
+        self._stopped = stopped
         self._spawn(RECORDER)
         self._spawn(CORE)
         self._await_ready((RECORDER, CORE))
@@ -134,11 +140,11 @@ class Supervisor:
         until = time.monotonic() + START_S
         while not all(self.board.station(role).is_ready for role in roles):
             self.watch()
-            if self.failed:
-                raise RuntimeError(self.failed)
+            if self._stopped():
+                return
             if time.monotonic() > until:
                 late = ", ".join(role for role in roles if not self.board.station(role).is_ready)
-                raise RuntimeError(_("{roles}: not ready after {seconds:.0f} s").format(roles=late, seconds=START_S))
+                raise DeviceError(_("{roles}: not ready after {seconds:.0f} s").format(roles=late, seconds=START_S))
             time.sleep(LOOK_S)
 
     def _spawn(self, role: str) -> None:
@@ -190,22 +196,22 @@ class Supervisor:
                 if child.died_at is not None and station.is_ready:
                     child.recovery_s.append(time.monotonic() - child.died_at)
                     child.died_at = None
-                    self._tell(child.role, "restarted")
+                    self._tell("process_back", child.role)
                 if station.is_ready and station.silent_s > SILENT_S.get(child.role, CAMERA_SILENT_S):
-                    self._tell(child.role, "silent")
+                    self._tell("process_silent", child.role)
                     child.process.kill()
                 continue
             if self.board.stopping:
                 child.ended = True
             elif code == UNUSABLE:
                 child.ended = True
-                self.failed = _("{role}: its device can't be used as configured").format(role=child.role)
+                raise DeviceError("\n".join(child.said[-3:]) or child.role)
             elif child.died_at is None:
                 child.died_at, child.again_at = (
                     time.monotonic(),
                     time.monotonic() + min(0.5 * child.restarts, 5.0) * (child.restarts > 3),
                 )
-                self._tell(child.role, "died")
+                self._tell("process_died", child.role)
                 self._again(child)
             else:
                 self._again(child)
@@ -218,11 +224,15 @@ class Supervisor:
     def _hear(self, child: Child) -> None:
         if child.parent is not None:
             for data in wire.receive(child.parent):
-                self._tell(child.role, data.decode(errors="replace"))
+                child.said.append(data.decode(errors="replace"))
+                self._tell("device", f"{child.role}: {child.said[-1]}")
 
-    def _tell(self, role: str, words: str) -> None:
+    def _tell(self, kind: str, where: str) -> None:
+        belt = self.board.belt()
+        alarm = Alarm(belt[0] if belt else 0, kind, where)
+        self.alarms.append(alarm)
         if self._told:
-            self._told(role, words)
+            self._told(alarm)
 
     def stop(self) -> None:
         """Stop the devices, let core and recorder finish, and leave no process behind."""

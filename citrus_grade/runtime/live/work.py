@@ -126,10 +126,11 @@ def opener(group: str, options: dict[str, Any], where: str) -> Any:
     return found[name].load()
 
 
-def real_time(priority: int) -> bool:
-    """Ask for a fixed priority; say whether the machine permits it."""
+def real_time(work: Work, priority: int) -> None:
+    """Take a fixed priority, or tell the supervisor that the machine does not permit it."""
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
-    except (PermissionError, OSError):
-        return False
-    return True
+    except OSError as error:
+        work.tell(
+            _("live.realtime: {error}; give the program CAP_SYS_NICE, or LimitRTPRIO= in its unit").format(error=error.strerror)
+        )

@@ -1,0 +1,145 @@
+"""A live line of real processes: ``python -m benchmarks.live --json [--seconds N] [--only line,hog,most] [--seed N]``.
+
+Six lanes of 12 cups/s, one camera, 8 views a fruit, 8 scans of 256 pixels. The devices are simulated: each process has its own,
+which plays a loop of frames and scans rendered beforehand, from memory that the processes share. Times are those of the real
+processes, from the look at the PLC that brings the pulse to the moment the PLC has its ejections; what is played is SIMULATED.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.machine import machine
+from citrus_grade.config import load
+from citrus_grade.drivers.sim import tape
+from citrus_grade.drivers.sim.plant import SimOptions
+from citrus_grade.messages import Reason
+from citrus_grade.runtime.demo import NEW_SEASON, set_up
+from citrus_grade.runtime.live import store
+from citrus_grade.runtime.live.memory import quantile_us
+from citrus_grade.runtime.live.played import played
+from citrus_grade.runtime.live.session import run_live
+from citrus_grade.runtime.live.supervisor import Supervisor
+
+LOOP_CUPS = 48
+SETTLE_S = 3.0
+SPEEDS = (12.0, 14.0, 16.0, 18.0, 20.0, 22.0, 24.0)
+HOG = "while True: sum(i * i for i in range(100000))"
+PARTS = ("line", "hog", "most")
+
+
+def measure(folder: Path, seconds: float, *, cups_per_s: float | None = None, realtime: bool = False) -> dict[str, Any]:
+    """Run the line for so long; return quantiles in ms, missed deadlines, and who used how much of a core."""
+    text = played(folder / "line" / "line.toml", folder / "tape", cups_per_s=cups_per_s)
+    live = folder / "line" / "live.toml"
+    live.write_text(text + f"\n[live]\nrealtime = {str(realtime).lower()}\n", encoding="utf-8")
+    before: dict[str, Any] = {}
+    cpu: dict[str, float] = {}
+
+    def during(supervisor: Supervisor) -> None:
+        up_s = (int(supervisor.board.shared["decided_cup"][0]) + 1) / (cups_per_s or 12.0)
+        if not before and up_s > SETTLE_S:
+            station = supervisor.board.station("plc")
+            before.update(times=station.times("eject"), cpu={r: _cpu_s(c.pid) for r, c in supervisor.children.items()}, at=up_s)
+        if before:
+            cpu.update({role: _cpu_s(child.pid) for role, child in supervisor.children.items()})
+            before["now"] = up_s
+            before["after"] = supervisor.board.station("plc").times("eject")
+
+    with tempfile.TemporaryDirectory() as parent:
+        run = Path(parent) / "run"
+        ended = run_live(live, run, seconds=seconds + SETTLE_S + 1, during=during)
+        rows = np.concatenate(list(store.decisions(run)))
+    found = before["after"] - before["times"]
+    span = max(before["now"] - before["at"], 1e-9)
+    assert ended.live is not None
+    counted = ended.live["processes"]
+    settled = rows[rows["cup"] > SETTLE_S * (cups_per_s or 12.0)]
+    reasons = np.bincount(settled["reason"], minlength=len(Reason))
+    return {
+        "p50": quantile_us(found, 0.5) / 1000,
+        "p99": quantile_us(found, 0.99) / 1000,
+        "p999": quantile_us(found, 0.999) / 1000,
+        "n": int(found.sum()),
+        "missed": int(reasons[Reason.LATE] + reasons[Reason.MISSING_VIEW] + reasons[Reason.MISSING_SPECTRUM])
+        + sum(process["counted"].get("ejections_refused", 0) for process in counted.values()),
+        "late": int(reasons[Reason.LATE]),
+        "missing": int(reasons[Reason.MISSING_VIEW] + reasons[Reason.MISSING_SPECTRUM]),
+        "cpu_pct": {role: round(100 * (cpu[role] - before["cpu"][role]) / span, 1) for role in cpu},
+        "decided": len(settled),
+    }
+
+
+def _cpu_s(pid: int | None) -> float:
+    if pid is None:
+        return 0.0
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def may_be_realtime() -> bool:
+    """Say whether this machine permits a fixed priority."""
+    code = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def most_cups_per_s(folder: Path, seconds: float, realtime: bool) -> float:
+    """Return the highest of `SPEEDS` a lane at which no deadline is missed, 0 if none."""
+    held = 0.0
+    for speed in SPEEDS:
+        found = measure(folder, seconds, cups_per_s=speed, realtime=realtime)
+        print(f"{speed:g} cups/s: missed {found['missed']} of {found['decided']}, p99 {found['p99']:.1f} ms", file=sys.stderr)
+        if found["missed"]:
+            break
+        held = speed
+    return held
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default=",".join(PARTS))
+    args = parser.parse_args()
+    parts = args.only.split(",")
+    fifo = may_be_realtime()
+    result: dict[str, Any] = {"simulated": True, "seed": args.seed, "seconds": args.seconds, "fifo_permitted": fifo}
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as text:
+        folder = Path(text)
+        for name in ("line", "tape"):
+            (folder / name).mkdir()
+        set_up(folder / "line", args.seed)
+        tape.record(
+            load(folder / "line" / "line.toml"), folder / "tape", SimOptions(seed=args.seed, season=NEW_SEASON), LOOP_CUPS
+        )
+        for suffix, realtime in (("", False), *([("_fifo", True)] if fifo else [])):
+            if "line" in parts:
+                found = measure(folder, args.seconds, realtime=realtime)
+                result |= {f"decision_ms_{share}{suffix}": found[share] for share in ("p50", "p99", "p999")}
+                result |= {f"missed_deadlines{suffix}": found["missed"], f"line{suffix}": found}
+            if "hog" in parts:
+                hog = subprocess.Popen(["nice", "-n", "10", sys.executable, "-c", HOG])
+                try:
+                    result[f"hog_ms_p99{suffix}"] = measure(folder, min(args.seconds, 60.0), realtime=realtime)["p99"]
+                finally:
+                    hog.kill()
+                    hog.wait()
+            if "most" in parts:
+                result[f"max_cups_per_s{suffix}"] = most_cups_per_s(folder, min(args.seconds, 60.0), realtime)
+    result["machine"] = machine()
+    if not args.json:
+        for key, value in result.items():
+            print(f"{key:28} {value}")
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
