@@ -18,14 +18,16 @@ class DeviceClock:
 
     transit_ns: int = 0
     seconds: int = 8
+    _last_ns: int = 0
     _least: deque[tuple[int, int]] = field(default_factory=deque)
 
     def host_ns(self, device_ns: int, arrival_ns: int) -> int:
         """Return when, on the host's clock, what the device stamped ``device_ns`` and arrived at ``arrival_ns`` happened."""
         apart, second = arrival_ns - device_ns, arrival_ns // SECOND_NS
         least = self._least
-        if least and abs(apart - least[-1][1]) > self.seconds * SECOND_NS:
+        if device_ns < self._last_ns:
             least.clear()  # the device has set its clock, or has been started again
+        self._last_ns = device_ns
         if least and least[-1][0] == second:
             least[-1] = (second, min(least[-1][1], apart))
         else:

@@ -15,7 +15,7 @@ from citrus_grade.runtime.live import health, store
 from citrus_grade.runtime.live.supervisor import LOOK_S, Supervisor
 from citrus_grade.runtime.session import Progress, RunSummary, Told
 
-During = Callable[[Supervisor], None]
+During = Callable[[Supervisor], bool | None]
 
 
 def run_live(
@@ -30,7 +30,8 @@ def run_live(
 ) -> RunSummary:
     """Run a line of devices until ``seconds`` are over, or it is told to stop (SIGINT, SIGTERM); keep it in ``run_dir``.
 
-    ``told`` is called with each alarm as it comes, ``during`` at every look of the supervisor.
+    ``told`` is called with each alarm as it comes, ``during`` at every look of the
+    supervisor: the line stops when it says True.
 
     Raises
     ------
@@ -50,8 +51,8 @@ def run_live(
                 while not stopped() and (seconds is None or time.monotonic() - started < seconds):
                     supervisor.watch()
                     health.keep(supervisor)
-                    if during:
-                        during(supervisor)
+                    if during and during(supervisor):
+                        break
                     if progress:
                         progress(time.monotonic() - started, seconds or 0.0)
                     time.sleep(LOOK_S)

@@ -1,0 +1,294 @@
+"""What the processes of a live line share, each part alone."""
+
+import mmap
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from citrus_grade.messages import Alarm, Ejection, Pulse, Scans
+from citrus_grade.runtime.live import store, wire
+from citrus_grade.runtime.live.clock import BeltClock, DeviceClock, nearest_trigger, tick_at
+from citrus_grade.runtime.live.memory import (
+    BIN_0_US,
+    CARRY_BYTES,
+    DECIDED_CUPS,
+    Board,
+    Decided,
+    FrameRing,
+    Shape,
+    quantile_us,
+    reserve,
+)
+from citrus_grade.runtime.live.sense import Belt
+from citrus_grade.tables import DECISION, empty
+
+SHAPE = Shape(4, 6, 8)
+
+
+Ends = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    ours, theirs = wire.pair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+def _rows(cup: int, lanes: int = 3) -> np.ndarray:
+    rows = empty(DECISION, lanes)
+    rows["cup"], rows["lane"], rows["mass_g"] = cup, np.arange(lanes), 100.0
+    return rows
+
+
+def test_a_frame_is_seen_by_another_process_to_the_byte() -> None:
+    fd = reserve("ring", SHAPE.n_bytes)
+    mosaic = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    FrameRing(fd, SHAPE).put(7, mosaic)
+    code = (
+        "import sys; from citrus_grade.runtime.live.memory import FrameRing, Shape\n"
+        f"ring = FrameRing({fd}, Shape(4, 6, 8)); sys.stdout.buffer.write(ring.look(7).tobytes()); assert ring.look(3) is None"
+    )
+    told = subprocess.run([sys.executable, "-c", code], pass_fds=[fd], capture_output=True, check=True)
+    assert told.stdout == mosaic.tobytes()
+
+
+def test_a_frame_written_over_is_not_taken_for_the_one_before() -> None:
+    ring = FrameRing(reserve("ring", SHAPE.n_bytes), SHAPE)
+    ring.put(1, np.zeros((6, 8), np.uint8))
+    assert ring.holds(1)
+    ring.put(5, np.ones((6, 8), np.uint8))
+    assert not ring.holds(1)
+    assert ring.look(1) is None
+    assert ring.newest() == 5
+
+
+def test_a_frame_begun_and_not_done_is_not_whole() -> None:
+    fd = reserve("ring", SHAPE.n_bytes)
+    ring = FrameRing(fd, SHAPE)
+    ring.put(2, np.zeros((6, 8), np.uint8))
+    slot = 2 * (64 + SHAPE.frame_bytes)
+    with mmap.mmap(fd, SHAPE.n_bytes) as raw:
+        raw[slot : slot + 8] = (6).to_bytes(8, "little")  # as a writer killed half-way leaves it
+    assert not ring.holds(2)
+    assert ring.look(6) is None
+
+
+def test_a_core_killed_while_it_writes_leaves_what_it_carried_before() -> None:
+    board = Board(reserve("board", Board.n_bytes(1)), ("core",))
+    assert board.carried() is None
+    board.carry(b"first")
+    board._carried[0, :6] = np.frombuffer(b"second", np.uint8)  # the other half, its number not yet moved on
+    assert board.carried() == b"first"
+    board.carry(b"second")
+    assert board.carried() == b"second"
+    with pytest.raises(ValueError, match="there is room for"):
+        board.carry(b"x" * (CARRY_BYTES + 1))
+
+
+def test_the_clock_on_the_board_is_never_seen_half_written() -> None:
+    board = Board(reserve("board", Board.n_bytes(1)), ("core",))
+    assert board.belt() is None
+    done = threading.Event()
+
+    def write() -> None:
+        for k in range(1, 20_000):
+            board.set_clock(k, 10 * k, 3.0 * k)
+        done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while not done.is_set():
+        seen = board.belt()
+        assert seen is None or (seen[1] == 10 * seen[0] and seen[2] == 3.0 * seen[0])
+    writer.join()
+    assert board.belt() == (19_999, 199_990, 59_997.0)
+
+
+def test_decisions_lie_ready_until_they_are_written_over() -> None:
+    decided = Decided(reserve("decided", Decided.n_bytes(3)), 3)
+    assert decided.get(5) is None
+    decided.put(np.concatenate([_rows(5), _rows(6)]))
+    for cup in (5, 6):
+        found = decided.get(cup)
+        assert found is not None
+        np.testing.assert_array_equal(found["cup"], cup)
+    decided.put(_rows(5 + DECIDED_CUPS))
+    assert decided.get(5) is None
+
+
+def test_a_histogram_tells_quantiles_to_an_eighth_of_an_octave() -> None:
+    board = Board(reserve("board", Board.n_bytes(1)), ("core",))
+    station = board.station("core")
+    for us in range(1, 1001):
+        station.took("decide", us * 1000)
+    found = station.times("decide")
+    assert found.sum() == 1000
+    for share in (0.5, 0.99):
+        assert share * 1000 <= quantile_us(found, share) <= share * 1000 * 2 ** (1 / 8) * 1.001
+    assert np.isnan(quantile_us(found * 0, 0.5))
+    station.took("decide", 10**12)  # longer than the last bin is long
+    assert quantile_us(station.times("decide"), 1.0) > BIN_0_US
+
+
+def test_messages_pass_through_a_socket_unchanged(ends: Ends) -> None:
+    ours, theirs = ends
+    counts = np.arange(12, dtype=np.uint16).reshape(2, 6)
+    scans = Scans(5, np.array([0, 3], np.int32), np.array([7, 8], np.int32), np.array([100, 200]), counts)
+    for data in wire.of_messages([scans, Pulse(1, 2, 3)], 6):
+        assert wire.send(ours, data)
+    got = [message for data in wire.receive(theirs) for message in wire.messages_of(data, 6)]
+    assert isinstance(got[0], Scans)
+    np.testing.assert_array_equal(got[0].counts, counts)
+    np.testing.assert_array_equal(got[0].tick, scans.tick)
+    assert got[1] == Pulse(1, 2, 3)
+
+
+def test_a_socket_whose_other_end_sleeps_fills_and_says_so(ends: Ends) -> None:
+    ours, theirs = ends
+    sent = 0
+    while wire.send(ours, b"x" * 50_000):
+        sent += 1
+        assert sent < 10_000
+    assert len(list(wire.receive(theirs, 10_000))) == sent
+    theirs.close()
+    assert not wire.send(ours, b"x")
+
+
+def test_ejections_keep_when_what_decided_them_came() -> None:
+    ejections = [Ejection(1, 10**12, 2, -5), Ejection(0, 3, 0, 99)]
+    assert wire.ejections_of(wire.of_ejections(77, ejections)) == (77, ejections)
+
+
+@given(st.lists(st.binary(max_size=3 * wire.PART_BYTES), min_size=1, max_size=4), st.integers(0, 5))
+def test_records_are_joined_again_and_one_without_its_beginning_is_left_out(records: list[bytes], lost: int) -> None:
+    parts = [part for number, data in enumerate(records) for part in wire.parts(3, 9, number, data)]
+    lost = min(lost, len(parts) - 1)
+    join = wire.Joiner()
+    got = [whole for part in parts[lost:] if (whole := join(part)) is not None]
+    whole = [(3, 9, number, data) for number, data in enumerate(records)]
+    assert got == whole[len(whole) - len(got) :]
+    if lost == 0:
+        assert got == whole
+
+
+def test_a_device_clock_is_read_by_its_quickest_messages() -> None:
+    clock, rng = DeviceClock(), np.random.default_rng(1)
+    apart_ns, least_ns = 123_456_789_012, 400_000
+    for k in range(500):
+        device_ns = k * 4_000_000
+        arrival_ns = device_ns + apart_ns + least_ns + int(rng.exponential(2e6))
+        host_ns = clock.host_ns(device_ns, arrival_ns)
+        assert host_ns <= arrival_ns
+    assert abs(host_ns - (device_ns + apart_ns + least_ns)) < 100_000
+    again = clock.host_ns(0, arrival_ns + 1_000_000)  # the device was started again
+    assert again == arrival_ns + 1_000_000
+
+
+def test_the_belt_is_followed_through_a_late_look() -> None:
+    clock = BeltClock()
+    for k in range(200):
+        clock.look(k * 200, k * 4_000_000)
+    assert clock.ticks_per_s == pytest.approx(50_000)
+    clock.look(200 * 200, 200 * 4_000_000 + 3_000_000)
+    assert clock.ticks_per_s == pytest.approx(50_000, rel=0.02)
+    assert tick_at((1000, 0, 50_000.0), 2_000_000) == 1100
+
+
+@given(st.integers(-100, 10_000), st.integers(-200, 200))
+def test_a_triggered_frame_belongs_to_the_nearest_pitch(pitch: int, off: int) -> None:
+    ratio = Fraction(4096, 7)
+    assert nearest_trigger(round(pitch * ratio) + off, ratio) == round(pitch * ratio)
+
+
+@given(st.sampled_from([16, 32]), st.integers(0, 2**32 - 1), st.lists(st.integers(0, 4000), min_size=1, max_size=30))
+def test_counts_become_ticks_and_ticks_counts_again_through_a_wrap(bits: int, start: int, steps: list[int]) -> None:
+    mask = (1 << bits) - 1
+    belt = Belt(bits, 4096)
+    true = start & mask
+    first = belt.tick(true)
+    assert 0 <= first < 4096
+    moved = 0
+    for step in steps:
+        moved += step
+        tick = belt.tick((true + moved) & mask)
+        assert tick == first + moved
+        assert belt.count(tick) == (true + moved) & mask
+        assert belt.near((true + moved + 100) & mask) == tick + 100
+    successor = Belt(bits, 4096, belt.origin, tick + (belt.origin or 0))
+    assert successor.tick((true + moved + 7) & mask) == tick + 7
+
+
+def test_a_committed_row_is_kept_and_an_uncommitted_one_is_not(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, numpy as np\nfrom pathlib import Path\nfrom citrus_grade.runtime.live.store import Store\n"
+        "from citrus_grade.tables import DECISION, empty\n"
+        f"s = Store(Path({str(tmp_path)!r}))\n"
+        "for cup in range(3):\n    rows = empty(DECISION, 2); rows['cup'] = cup; rows['lane'] = [0, 1]; s.add(rows)\n"
+        "    if cup == 1: print(s.commit(), flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True)
+    assert told.stdout.strip() == "1"
+    rows = np.concatenate(list(store.decisions(tmp_path)))
+    assert rows["cup"].tolist() == [0, 0, 1, 1]
+    assert store.Store(tmp_path).committed == 1
+
+
+def test_a_cup_is_decided_once_however_often_it_is_added(tmp_path: Path) -> None:
+    table = store.Store(tmp_path)
+    first, second = _rows(4), _rows(4)
+    second["mass_g"] = 999.0
+    table.add(first)
+    table.add(second)
+    table.event(Alarm(1, "scan_gap", "sensors", 3), "words")
+    assert table.commit() == 4
+    table.close()
+    rows = np.concatenate(list(store.decisions(tmp_path)))
+    assert rows.tobytes() == first.tobytes()
+    assert store.events(tmp_path)[0]["kind"] == "scan_gap"
+    with sqlite3.connect(tmp_path / store.NAME) as db:
+        assert db.execute("SELECT sum(n), sum(kg) FROM packout").fetchone() == (3, pytest.approx(0.3))
+
+
+def test_a_database_that_takes_no_more_gives_back_what_it_did_not_keep(tmp_path: Path) -> None:
+    table = store.Store(tmp_path)
+    table.add(_rows(0))
+    assert table.commit() == 0
+    pages = table._db.execute("PRAGMA page_count").fetchone()[0]
+    table._db.execute(f"PRAGMA max_page_count = {pages}")
+    many = np.concatenate([_rows(cup) for cup in range(1, 500)])
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        table.add(many)
+    table.rollback()
+    assert table.committed == 0
+    table._db.execute("PRAGMA max_page_count = 1000000")
+    table.add(_rows(1))
+    assert table.commit() == 1
+    table.close()
+
+
+def test_memory_without_a_name_is_gone_with_its_last_descriptor() -> None:
+    fd = reserve("board", 4096)
+    assert "memfd:board" in str(Path(f"/proc/self/fd/{fd}").readlink())
+    os.close(fd)
+    assert not any(path.name.startswith("citrus") for path in Path("/dev/shm").iterdir())
+
+
+def test_ends_never_block(ends: Ends) -> None:
+    ours, theirs = ends
+    assert list(wire.receive(theirs)) == []
+    with wire.end_of(os.dup(ours.fileno())) as handed:
+        assert wire.send(handed, b"x")
+    assert wire.wait(theirs, 0.0)
