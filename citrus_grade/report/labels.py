@@ -58,6 +58,12 @@ _LABELS = {
     "process_died": N_("process died"),
     "process_silent": N_("process stood still"),
     "process_back": N_("process works again"),
+    "frames_torn": N_("frames written over before they were looked at"),
+    "shed_frames": N_("frames for which there was no room"),
+    "shed_messages": N_("messages for which there was no room"),
+    "shed_decisions": N_("decisions that never reached the disk"),
+    "ejections_refused": N_("ejections the PLC did not take"),
+    "bad_messages": N_("messages of a device that made no sense"),
 }
 
 _REMEDIES = {
@@ -84,6 +90,15 @@ def remedy(kind: str, where: str) -> str:
     words = where.split()
     named = dict(zip(words[::2], words[1::2], strict=False))
     return _(_REMEDIES[kind]).format(where=where, **named) if kind in _REMEDIES else ""
+
+
+_STOPS = ("encoder_jump", "encoder_slip", "outlet_jammed", "device")
+_NOTES = ("process_back",)
+
+
+def severity(kind: str) -> str:
+    """Return how much an alarm asks of the operator: "stop" (fruit goes wrong until it is mended), "warning" or "note"."""
+    return "stop" if kind in _STOPS else "note" if kind in _NOTES else "warning"
 
 
 def english(name: str) -> str:
