@@ -199,7 +199,18 @@ class Line:
         state.troubles[0] += place_views(views.rows, state.next_cup, state.views, state.views_seen)
         state.troubles[1] += max(views.seq - last - 1, 0) if last >= 0 else 0
         state.frame_seq[views.camera] = max(views.seq, last)
+        self._join_whole(views)
         return self._watch(views) if len(views.clarity) else []
+
+    def _join_whole(self, views: Views) -> None:
+        """Join the fruit of which this frame has shown the last view, on all lanes: their pulse need not wait for that."""
+        state = self.state
+        first = int(views.rows["cup"].min(initial=state.next_cup))
+        for cup in range(max(first, state.next_cup), first + 2):
+            slot = cup % len(state.joined)
+            if state.views_seen[slot].all() and not state.joined[slot].any():
+                state.fruit[slot] = self._join(cup)
+                state.joined[slot] = True
 
     def _places(self, camera: int) -> int:
         return self.config.line.lanes * self.config.camera[camera].windows
@@ -292,20 +303,7 @@ class Line:
     def _decide(self, cup: int, pulse: Pulse) -> tuple[NDArray[Any], int]:
         state = self.state
         slot = cup % len(state.joined)
-        fruit = fresh(self._blank_fruit)
-        join_lanes(
-            state.views[slot],
-            state.views_seen[slot],
-            state.fruit[slot],
-            state.joined[slot],
-            self._pitch_px,
-            self._travel,
-            self._turn_px,
-            self._room,
-            cup,
-            self._work,
-            fruit,
-        )
+        fruit = self._join(cup)
         traits = self._traits(slot, self._model, self._aligned)
         rows = fresh(self._blank)
         # A decision begins with the fields of the joined fruit: the same packed bytes.
@@ -337,6 +335,24 @@ class Line:
         state.scans_seen[slot] = False
         state.next_cup = cup + 1
         return rows, ejected
+
+    def _join(self, cup: int) -> NDArray[Any]:
+        state, slot = self.state, cup % len(self.state.joined)
+        fruit = fresh(self._blank_fruit)
+        join_lanes(
+            state.views[slot],
+            state.views_seen[slot],
+            state.fruit[slot],
+            state.joined[slot],
+            self._pitch_px,
+            self._travel,
+            self._turn_px,
+            self._room,
+            cup,
+            self._work,
+            fruit,
+        )
+        return fruit
 
     def _traits(self, slot: int, model: SpectralModel | None, aligned: Aligned | None) -> NDArray[Any]:
         state, spectrometer = self.state, self.config.spectrometer

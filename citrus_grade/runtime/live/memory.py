@@ -104,6 +104,7 @@ class Decided:
     def __init__(self, fd: int, lanes: int) -> None:
         self._map = _mapped(fd)
         self._rows: NDArray[Any] = np.frombuffer(self._map, DECISION, DECIDED_CUPS * lanes).reshape(DECIDED_CUPS, lanes)
+        self._bytes = self._rows.view(np.uint8).reshape(DECIDED_CUPS, -1)
 
     @staticmethod
     def n_bytes(lanes: int) -> int:
@@ -113,8 +114,8 @@ class Decided:
     def put(self, rows: Table) -> None:
         """Write the decisions of one cup or of several, whole cups in order."""
         lanes = self._rows.shape[1]
-        for start in range(0, len(rows), lanes):
-            self._rows[int(rows["cup"][start]) % DECIDED_CUPS] = rows[start : start + lanes]
+        for start, whole in zip(range(0, len(rows), lanes), rows.view(np.uint8).reshape(-1, self._bytes.shape[1]), strict=True):
+            self._bytes[int(rows["cup"][start]) % DECIDED_CUPS] = whole
 
     def get(self, cup: int) -> Table | None:
         """Return the decisions of a cup, (lanes,), or None if they are not there."""
