@@ -111,10 +111,9 @@ def test_killed_processes_cost_no_cup_its_decision(line_toml: Path, loop: Path, 
 
     def during(supervisor: Supervisor) -> bool:
         back[:] = [role for role, child in supervisor.children.items() if child.recovery_s]
-        spare = supervisor._spare
         pid = supervisor.children[waiting[0]].pid if waiting else None
         decided = int(supervisor.board.shared["decided_cup"][0])
-        if pid and decided >= 6 and spare is not None and spare.ready and len(back) == len(roles) - len(waiting):
+        if pid and decided >= 6 and supervisor.spare_ready and len(back) == len(roles) - len(waiting):
             os.kill(pid, signal.SIGKILL)
             waiting.pop(0)
         return len(back) == len(roles)

@@ -175,6 +175,11 @@ class Supervisor:
         theirs.close()
         return process, own
 
+    @property
+    def spare_ready(self) -> bool:
+        """Whether a process stands ready for the next that dies."""
+        return self._spare is not None and self._spare.ready
+
     def _make_spare(self) -> None:
         """Have a process ready that may become any other: loading takes longer than a line may go without one."""
         everything = {f"{role} {name}": fd for role, child in self.children.items() for name, fd in child.fds.items()}
