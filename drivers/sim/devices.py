@@ -16,9 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from citrus_grade.config import LineConfig, explain
 from citrus_grade.drivers.sim import tape
+from citrus_grade.drivers.sim.fault_plan import PlanFile
+from citrus_grade.drivers.sim.faulty import FaultyCamera, FaultyPlc, FaultySpectrometer
 from citrus_grade.geometry import Ruler
 from citrus_grade.messages import Ejection, OutletReport
-from citrus_grade.ports import DeviceError, Exposure, PlcState, Spectrum
+from citrus_grade.ports import Camera, DeviceError, Exposure, Plc, PlcState, Spectrometer, Spectrum
 
 READOUT_S, TRANSFER_S = 0.010, 0.003
 """From the middle of an exposure to the host: of a frame, of a spectrum."""
@@ -27,7 +29,8 @@ FELL = np.dtype([("lane", "<i4"), ("outlet", "<i4"), ("cup", "<i8"), ("fire_coun
 
 
 class TapeOptions(BaseModel):
-    """The section of a simulated device. ``t0_ns``: when the belt began to move, of `time.monotonic_ns`."""
+    """The section of a simulated device. ``t0_ns``: when the belt began to move, of `time.monotonic_ns`. ``fell``: file into
+    which the PLC writes what dropped. ``faults``: file of a `fault_plan.FaultPlan`."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     driver: str = "tape"
@@ -35,6 +38,7 @@ class TapeOptions(BaseModel):
     t0_ns: int
     cups_per_s: float = Field(gt=0, le=60)
     fell: str | None = None
+    faults: str | None = None
 
 
 def options_of(section: dict[str, Any], where: str) -> TapeOptions:
@@ -167,6 +171,10 @@ class TapePlc:
                 heapq.heappush(self._queue, (count + ahead, e.lane, e.outlet, e.cup))
         return len(ejections)
 
+    def forget(self) -> None:
+        """Lose what is queued, as a PLC that is started again does."""
+        self._queue.clear()
+
     def _write(self) -> None:
         if self._options.fell and self._fell:
             with Path(self._options.fell).open("ab") as file:
@@ -178,17 +186,27 @@ class TapePlc:
         self._write()
 
 
-def open_camera(config: LineConfig, index: int) -> TapeCamera:
+def open_camera(config: LineConfig, index: int) -> Camera:
     """Open a simulated camera."""
-    return TapeCamera(options_of(config.camera[index].device, f"camera.{index}.device"), index)
+    options = options_of(config.camera[index].device, f"camera.{index}.device")
+    camera = TapeCamera(options, index)
+    return FaultyCamera(camera, _plan(options), LoopClock(options).cups, index) if options.faults else camera
 
 
-def open_spectrometer(config: LineConfig, lane: int) -> TapeSpectrometer:
+def open_spectrometer(config: LineConfig, lane: int) -> Spectrometer:
     """Open the simulated spectrometer of a lane."""
     assert config.spectrometer is not None
-    return TapeSpectrometer(options_of(config.spectrometer.device[lane], f"spectrometer.device.{lane}"), config, lane)
+    options = options_of(config.spectrometer.device[lane], f"spectrometer.device.{lane}")
+    device = TapeSpectrometer(options, config, lane)
+    return FaultySpectrometer(device, _plan(options), LoopClock(options).cups, lane) if options.faults else device
 
 
-def open_plc(config: LineConfig) -> TapePlc:
+def open_plc(config: LineConfig) -> Plc:
     """Open the simulated PLC."""
-    return TapePlc(options_of(config.plc, "plc"), config)
+    options = options_of(config.plc, "plc")
+    plc = TapePlc(options, config)
+    return FaultyPlc(plc, _plan(options), LoopClock(options).cups, config.encoder.bits) if options.faults else plc
+
+
+def _plan(options: TapeOptions) -> PlanFile:
+    return PlanFile(Path(options.faults or ""))

@@ -15,11 +15,18 @@ from citrus_grade.drivers.sim.tape import Tape
 from citrus_grade.tables import Table
 
 
-def played(line_toml: Path, tape: Path, *, fell: Path | None = None, cups_per_s: float | None = None) -> str:
+def played(
+    line_toml: Path,
+    tape: Path,
+    *,
+    fell: Path | None = None,
+    cups_per_s: float | None = None,
+    faults: Path | None = None,
+) -> str:
     """Return the text of a live ``line.toml``: the line of ``line_toml``, driven by a tape that begins to move now.
 
     ``fell`` is the file into which the simulated PLC writes what dropped where; ``cups_per_s`` the belt's speed, if not the
-    line's.
+    line's; ``faults`` the file of a `fault_plan.FaultPlan` that the devices obey.
     """
     config = load(line_toml)
     options: dict[str, Any] = {
@@ -28,6 +35,8 @@ def played(line_toml: Path, tape: Path, *, fell: Path | None = None, cups_per_s:
         "t0_ns": time.monotonic_ns(),
         "cups_per_s": float(cups_per_s or config.line.cups_per_s),
     }
+    if faults:
+        options["faults"] = str(faults)
     device = _inline(options)
     devices = ", ".join([device] * config.line.lanes)
     text = line_toml.read_text(encoding="utf-8")

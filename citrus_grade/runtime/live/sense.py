@@ -3,6 +3,7 @@
 A device that goes away is opened again after a pause; the line goes on meanwhile, and what is missing is named by the core.
 """
 
+import math
 import queue
 import socket
 import threading
@@ -12,20 +13,28 @@ from typing import TypeVar
 
 import numpy as np
 
+from citrus_grade.config import LineConfig
 from citrus_grade.geometry import Ruler, Unwrapper
 from citrus_grade.messages import Message, OutletReport, Pulse, Reading, Scans
 from citrus_grade.ports import Camera, DeviceGone, Plc, PlcState, Spectrometer, Spectrum
 from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.clock import SECOND_NS, BeltClock, DeviceClock, nearest_trigger, tick_at
 from citrus_grade.runtime.live.work import Work, opener, real_time
+from citrus_grade.words import _
 
 CAMERAS, SPECTROMETERS, PLCS = "citrus_grade.cameras", "citrus_grade.spectrometers", "citrus_grade.plcs"
 PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Before a device is opened again, longer each time it fails."""
 PRIORITY = 51
 """Above the core's: what it does is short, and what the core has decided must not wait here."""
+STANDING_S = 2.0
+"""A running line whose encoder stands still for so long has lost its encoder."""
 GRAB_S = 0.1
 FLUSH_S = 0.005
+FURTHEST_BACK_CUPS = 4
+"""A belt that is pushed back moves less than that from one look to the next."""
+FROZEN = 24
+"""Spectra alike to the bit after which a spectrometer is opened anew."""
 Device = TypeVar("Device", Camera, Spectrometer, Plc)
 
 
@@ -131,17 +140,44 @@ def _follow(work: Work, lane: int, arrived: "queue.SimpleQueue[tuple[int, Spectr
         return not work.board.stopping
 
     while (device := opened(work, lambda: open_(config, lane), going)) is not None:
-        clock = DeviceClock()
+        clock, sound = DeviceClock(), Sound(work, lane)
         try:
             while going():
                 spectrum = device.grab(GRAB_S)
-                if spectrum is not None:
+                if spectrum is not None and sound(spectrum):
                     arrived.put((lane, spectrum, clock.host_ns(spectrum.device_ns, spectrum.t_ns)))
         except DeviceGone as error:
             work.tell(str(error))
             work.station.count("reopened")
         finally:
             device.close()
+
+
+class Sound:
+    """Tells spectra that can't be right: of another length, or the same to the bit again and again, which no detector gives."""
+
+    def __init__(self, work: Work, lane: int) -> None:
+        self._work, self._lane = work, lane
+        self._last, self._alike = b"", 0
+        assert work.config.spectrometer is not None
+        self._full_scale = work.config.spectrometer.full_scale
+
+    def __call__(self, spectrum: Spectrum) -> bool:
+        """Say whether a spectrum may be used.
+
+        Raises
+        ------
+        DeviceGone : after `FROZEN` spectra alike: then only opening the device anew may help.
+        """
+        if len(spectrum.counts) != self._work.n_pixels:
+            self._work.station.count("bad_messages")
+            return False
+        now = spectrum.counts.tobytes()
+        self._alike = self._alike + 1 if now == self._last and spectrum.counts.min() < self._full_scale else 0
+        self._last = now
+        if self._alike >= FROZEN:
+            raise DeviceGone(_("lane {lane}: the spectrometer sends the same spectrum again and again").format(lane=self._lane))
+        return self._alike < 2
 
 
 class Belt:
@@ -162,6 +198,21 @@ class Belt:
         if self.origin is None:
             self.origin = unwrapped // self._num * self._num
         return unwrapped - self.origin
+
+    def restarted(self, count: int) -> bool:
+        """Say whether the counter has begun anew: it lies further back than a belt runs backwards."""
+        last = self._unwrap.last
+        return (
+            last is not None
+            and (count - last) & self._mask > self._mask // 2
+            and self.near(count) < last - (self.origin or 0) - FURTHEST_BACK_CUPS * self._num
+        )
+
+    def begin_anew(self, count: int, skipped_cups: int) -> None:
+        """Go on with a counter that began anew at a whole pitch, so many cups further on: none on the belt keeps its number."""
+        ahead = ((self._unwrap.last or 0) - (self.origin or 0)) // self._num + skipped_cups
+        self.origin = count // self._num * self._num - ahead * self._num
+        self._unwrap.last = count
 
     def near(self, count: int) -> int:
         """Return a reading from a little before or after the last as ticks since the start, without moving on."""
@@ -187,14 +238,21 @@ def watch_plc(work: Work) -> None:
         real_time(work, PRIORITY)
     while (plc := opened(work, lambda: open_(work.config), work.going)) is not None:
         work.station.ready()
-        due = time.monotonic()
+        due, moved_ns = time.monotonic(), work.now_ns()
         try:
             while work.going():
                 state = plc.poll()
+                if belt.restarted(state.count):
+                    work.tell(_("plc: it was started again and counts anew; all fruit on the belt goes to the default outlet"))
+                    belt.begin_anew(state.count, _length(work.config))
                 tick, t_ns = belt.tick(state.count), state.t_ns - work.spec.start_ns
                 shared["origin"], shared["count"], shared["origin_known"] = belt.origin, tick + (belt.origin or 0), 1
                 clock.look(tick, t_ns)
                 work.board.set_clock(tick, t_ns, clock.ticks_per_s)
+                moved_ns = t_ns if clock.ticks_per_s or not state.running else moved_ns
+                if t_ns - moved_ns > STANDING_S * SECOND_NS:
+                    work.tell(_("plc: it says that the line runs, but the encoder stands still; check the encoder and its cable"))
+                    moved_ns = t_ns
                 messages = _told(belt, state, t_ns)
                 reached = ruler.passed(tick, 0)
                 if pitch is None or reached > pitch:
@@ -209,6 +267,11 @@ def watch_plc(work: Work) -> None:
             work.station.count("reopened")
         finally:
             plc.close()
+
+
+def _length(config: LineConfig) -> int:
+    """Return how many cups lie between the loading point and the last outlet."""
+    return math.ceil(max((outlet.station for outlet in config.outlet), default=config.line.decision_station)) + 2
 
 
 def _told(belt: Belt, state: PlcState, t_ns: int) -> list[Message]:
