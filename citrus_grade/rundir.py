@@ -28,6 +28,7 @@ from citrus_grade.line import Artefacts, Line
 from citrus_grade.runlog.errors import LogError
 from citrus_grade.spectra import bundle as bundles
 from citrus_grade.spectra.model import SpectralModel
+from citrus_grade.spectra.predict import rehearse
 from citrus_grade.words import _
 
 _REACH_NM = 0.5
@@ -129,6 +130,8 @@ def load_model(path: Path, line: LineConfig) -> tuple[SpectralModel, str]:
                 path=path, first=wanted[0], last=wanted[-1], there=there
             )
         )
+    if model.graph is not None:
+        rehearse(model)
     return model, artefact.id
 
 

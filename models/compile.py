@@ -89,25 +89,26 @@ def compile_pipeline(
         forget it, or values that do not agree to `AGREE`.
     """
     spectra, wanted = np.asarray(X, np.float64), np.asarray(y, np.float64)
-    _check(wavelength_nm, spectra, wanted, names)
+    check(wavelength_nm, spectra, wanted, names)
     *steps, (name, regression) = steps_of(pipeline)
     folded, features = fold(steps, spectra)
-    made, lift, window = _preprocessing(folded, wavelength_nm)
+    made, lift, window = preprocessing_of(folded, wavelength_nm)
     reference = wanted.reshape(len(wanted), -1)
-    said, t2, q = _left_out(pipeline, spectra, wanted, groups)
+    said, t2, q = left_out(pipeline, spectra, wanted, groups)
     scores = scores_of(regression, features, reference[:, 0])
     values = _values(name, regression, features)
     targets = tuple(_target(names[j], values, j, lift, reference[:, j] - said[:, j]) for j in range(len(names)))
     told = story_of(pipeline, names, reference, said, groups, scores.weights.shape[1])
     told = remember(told, made.wavelength_nm, spectra[:, window])
     model = SpectralModel(
-        made, targets, _domain(scores, lift, limit_of(t2), limit_of(q)), (), no_corrections(len(names)), told
+        made, targets, domain_of(scores, lift, limit_of(t2), limit_of(q)), (), no_corrections(len(names)), told
     )  # fmt: skip
     _prove(model, pipeline, spectra, window, features)
     return model
 
 
-def _check(wavelength_nm: Floats, spectra: Floats, reference: Floats, names: Sequence[str]) -> None:
+def check(wavelength_nm: Floats, spectra: Floats, reference: Floats, names: Sequence[str]) -> None:
+    """Refuse spectra, references, wavelengths and names that do not fit together."""
     n_targets = 1 if reference.ndim == 1 else reference.shape[1]
     if spectra.shape != (len(reference), len(wavelength_nm)) or not (np.diff(wavelength_nm) > 0).all():
         text = _("spectra are {x}, references {y}, wavelengths {nm}; give a row a fruit and a column a wavelength, rising")
@@ -154,7 +155,7 @@ def _forgotten(name: str, own: Normaliser, offset: Floats, rows: Floats) -> None
         raise CompileError(text.format(name=name))
 
 
-def _preprocessing(folded: Folded, wavelength_nm: Floats) -> tuple[Preprocessing, Affine, slice]:
+def preprocessing_of(folded: Folded, wavelength_nm: Floats) -> tuple[Preprocessing, Affine, slice]:
     """Return the preprocessing, how what it normalises becomes features, and the columns of the spectra that it needs."""
     matrix = folded.before.matrix
     used = np.flatnonzero((matrix != 0).any(1))
@@ -183,7 +184,7 @@ def scores_of(regression: Any, features: Floats, reference: Floats) -> Scores:
     """
     found = probe(regression.transform, features) if hasattr(regression, "transform") else None
     if found is None:
-        fit = pls.fit(features, reference, min(DOMAIN_SCORES, len(features) // 3, features.shape[1]))
+        fit = pls.fit(features, reference, _domain_scores(*features.shape))
         found = Affine(fit.rotations, -(fit.centre @ fit.rotations))
     t = found.of(features)
     left, sizes, right = np.linalg.svd(t - t.mean(0), full_matrices=False)
@@ -194,8 +195,20 @@ def scores_of(regression: Any, features: Floats, reference: Floats) -> Scores:
     return Scores(found.matrix @ white, (found.offset - t.mean(0)) @ white, centre, loadings)
 
 
-def _left_out(pipeline: Any, spectra: Floats, reference: Floats, groups: NDArray[Any] | None) -> tuple[Floats, Floats, Floats]:
-    """Return values (n, n_targets), T2 and Q (n,) of fruit by a pipeline refitted without their group."""
+def _domain_scores(n: int, n_features: int) -> int:
+    """At least one direction is left to Q, or it would hold rounding errors only."""
+    return max(min(DOMAIN_SCORES, n // 3, n_features - 1), 1)
+
+
+def left_out(
+    pipeline: Any, spectra: Floats, reference: Floats, groups: NDArray[Any] | None, n_steps: int | None = None
+) -> tuple[Floats, Floats, Floats]:
+    """Return values (n, n_targets), T2 and Q (n,) of fruit by a pipeline refitted without their group.
+
+    Parameters
+    ----------
+    n_steps : how many of the pipeline's steps make the features T2 and Q are taken of, by default all before the regression.
+    """
     table = reference.reshape(len(reference), -1)
     said, t2, q = np.empty_like(table), np.empty(len(table)), np.empty(len(table))
     for rows in Samples(np.zeros(0), spectra, table, groups).folds():
@@ -204,14 +217,15 @@ def _left_out(pipeline: Any, spectra: Floats, reference: Floats, groups: NDArray
         said[rows] = np.asarray(made.predict(spectra[rows])).reshape(len(rows), -1)
         *steps, (_name, regression) = steps_of(made)
         features = spectra
-        for _name, step in steps:
+        for _name, step in steps[:n_steps]:
             features = np.asarray(step.transform(features), np.float64)
         own = scores_of(regression, features[rest], table[rest, 0])
         t2[rows], q[rows] = own.distances(features[rows])
     return said, t2, q
 
 
-def _domain(scores: Scores, lift: Affine, t2_limit: float, q_limit: float) -> Domain:
+def domain_of(scores: Scores, lift: Affine, t2_limit: float, q_limit: float) -> Domain:
+    """Return scores of features as a domain over what is normalised, which ``lift`` makes into the features."""
     return Domain(
         n_scores=len(scores.loadings),
         weights=np.ascontiguousarray((lift.matrix @ scores.weights).T),

@@ -26,17 +26,25 @@ def story_of(
     """
     *steps, (_name, regression) = steps_of(pipeline)
     recipe = ", ".join(_short(step) for _own, step in steps) or "as it is"
-    lots = None if groups is None else np.asarray(groups).astype(str)
+    lots = lots_of(groups)
+    told = told_of({"recipe": recipe, "family": _short(regression), "components": components}, names, reference, said, lots)
+    return {**told, "left_out": "whole groups" if lots is not None else "a tenth at random, for no groups were named"}
+
+
+def lots_of(groups: NDArray[Any] | None) -> NDArray[np.str_] | None:
+    """Return groups as their names."""
+    return None if groups is None else np.asarray(groups).astype(np.str_)
+
+
+def told_of(
+    way: dict[str, Any], names: Sequence[str], reference: Floats, said: Floats, lots: NDArray[np.str_] | None
+) -> dict[str, Any]:
+    """Return what a card tells of fruit and what a model says of them; ``way``: recipe, family and components of each target."""
     counted = {} if lots is None else dict(zip(*np.unique(lots, return_counts=True), strict=True))
     return {
         "n": len(reference),
         "groups": {str(name): int(size) for name, size in counted.items()},
-        "left_out": "whole groups" if counted else "a tenth at random, for no groups were named",
-        "targets": {
-            name: _target(reference[:, j], said[:, j], lots)
-            | {"recipe": recipe, "family": _short(regression), "components": components}
-            for j, name in enumerate(names)
-        },
+        "targets": {name: _target(reference[:, j], said[:, j], lots) | way for j, name in enumerate(names)},
         "suspect_rows": [],
         "versions": {"citrus-grade": __version__, "python": platform.python_version(), **_versions()},
     }
@@ -58,7 +66,10 @@ def _target(y: Floats, said: Floats, lots: NDArray[np.str_] | None) -> dict[str,
 
 def _short(step: Any) -> str:
     """Return an estimator with what was set otherwise than by default, arrays by their shape."""
-    defaults = type(step)().get_params(deep=False)
+    try:
+        defaults = type(step)().get_params(deep=False)
+    except TypeError:  # one that is made of others has no defaults
+        return type(step).__name__
     own = {key: value for key, value in step.get_params(deep=False).items() if not _same(value, defaults.get(key))}
     told = ", ".join(f"{key}={f'array{value.shape}' if isinstance(value, np.ndarray) else value}" for key, value in own.items())
     return f"{type(step).__name__}({told})"
@@ -70,7 +81,7 @@ def _same(one: Any, other: Any) -> bool:
 
 def _versions() -> dict[str, str]:
     found = {}
-    for name in ("numpy", "scipy", "scikit-learn", "chemotools"):
+    for name in ("numpy", "scipy", "scikit-learn", "chemotools", "onnxruntime", "skl2onnx"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

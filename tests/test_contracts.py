@@ -24,7 +24,7 @@ CORE = (
     "runlog",
 )
 HOT_PATH = "import citrus_grade.line, citrus_grade.imaging, citrus_grade.spectra, citrus_grade.grading"
-HEAVY = ("sklearn", "pandas", "joblib", "matplotlib", "pyarrow", "cv2")
+HEAVY = ("sklearn", "pandas", "joblib", "matplotlib", "pyarrow", "cv2", "onnxruntime")
 SOURCES = [ROOT / name for name in ("citrus_grade", "drivers", "models", "calibration", "benchmarks", "tests")]
 FOREIGN = (".js", ".css", ".c", ".h", ".cpp", ".so", ".dll", ".whl", ".jar", ".ttf", ".otf", ".woff", ".woff2", ".pkl", ".joblib")
 

@@ -10,7 +10,7 @@ from citrus_grade.words import N_
 
 HELP = N_("Show the versions of the program, of Python and of the packages whose arithmetic decides.")
 EXAMPLES = "citrus-grade version --json"
-PACKAGES = ("numpy", "scipy", "numba", "opencv-python-headless", "scikit-learn", "mcap", "pyarrow")
+PACKAGES = ("numpy", "scipy", "numba", "opencv-python-headless", "scikit-learn", "mcap", "pyarrow", "onnxruntime")
 
 
 def verb(as_json: Json = False) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from citrus_grade.spectra.bands import Band, band
+from citrus_grade.spectra.graph import Graph
 from citrus_grade.spectra.model import Domain, Gaussians, Preprocessing, Rows, SpectralModel, Target
 from citrus_grade.spectra.scatter import FITTED, NONE, SNV
 from citrus_grade.words import _
@@ -16,6 +17,7 @@ Json = Any  # a JSON value; its shape is the card's affair
 KIND: Final = "spectral-model"
 SCATTER: Final = {"none": NONE, "snv": SNV, "fitted": FITTED}
 _DOMAIN: Final = ("weights", "offsets", "centre", "loadings")
+_GRAPH: Final = ("onnx", "offset", "rows", "said")
 _GAUSSIANS: Final = ("weights", "offsets", "points", "gamma", "heights")
 
 
@@ -62,6 +64,9 @@ def _arrays(model: SpectralModel) -> Iterator[tuple[str, NDArray[Any]]]:
                 yield f"target{j}_gaussian_{name}", getattr(target.gaussians, name)
     if model.rows is not None:
         yield from _rows_arrays(model.rows)
+    if model.graph is not None:
+        for name in _GRAPH:
+            yield f"graph_{name}", getattr(model.graph, name)
 
 
 def _rows_arrays(rows: Rows) -> Iterator[tuple[str, NDArray[Any]]]:
@@ -77,7 +82,8 @@ def from_artefact(stored: Stored) -> SpectralModel:
 
     Raises
     ------
-    ValueError : the card or the arrays are not those of a spectral model; the message names what is missing or does not fit.
+    ValueError : the card or the arrays are not those of a spectral model, or its ONNX graph does not run here as it did where it
+        was made; the message names what is missing or does not fit.
     """
     card, arrays = stored.card, stored.arrays
     try:
@@ -93,7 +99,8 @@ def from_artefact(stored: Stored) -> SpectralModel:
             **parts,
         )
         rows = _rows(arrays) if "rows_absorbance" in arrays else None
-        return SpectralModel(made, targets, domain, tuple(card["lanes"]), arrays["corrections"], card["training"], rows)
+        graph = Graph(**{name: arrays[f"graph_{name}"] for name in _GRAPH}) if "graph_onnx" in arrays else None
+        return SpectralModel(made, targets, domain, tuple(card["lanes"]), arrays["corrections"], card["training"], rows, graph)
     except KeyError as error:
         raise ValueError(
             _("not a spectral model of this version: {name} is missing from its card or arrays; train it again").format(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from citrus_grade.spectra.bands import Band
 from citrus_grade.spectra.expansion import Expansion, expansion
+from citrus_grade.spectra.graph import Graph
 from citrus_grade.spectra.interval import interval
 from citrus_grade.spectra.packed import Packed, Plan, pack
 from citrus_grade.spectra.scatter import FITTED
@@ -100,7 +101,7 @@ class SpectralModel:
     """Preprocessing, one or two targets, a domain, corrections of lanes, and the story of how it was made.
 
     ``lanes`` names the lanes that have a correction of their own; ``corrections`` (1 + n_lanes, n_targets, 2) holds intercept and
-    slope of each value, first those of every other lane.
+    slope of each value, first those of every other lane. ``graph`` adds what it says of the features to the targets' values.
     """
 
     preprocessing: Preprocessing
@@ -110,6 +111,7 @@ class SpectralModel:
     corrections: Floats
     training: Mapping[str, Json]
     rows: Rows | None = None
+    graph: Graph | None = None
     packed: Packed = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -172,6 +174,9 @@ def _check(model: SpectralModel) -> None:
         wanted[f"{target.name} coefs"] = (target.coefs, (n,))
         wanted[f"{target.name} points"] = (g.points, (len(g.gamma), len(g.weights)))
         wanted[f"{target.name} heights"] = (g.heights, (len(g.gamma),))
+    if model.graph is not None:
+        wanted["graph offset"] = (model.graph.offset, (n_out,))
+        wanted["graph values"] = (model.graph.said, (len(model.graph.rows), len(targets)))
     for name, (array, shape) in wanted.items():
         if array.shape != shape or array.dtype != np.float64:
             raise ValueError(f"{name} is {array.dtype} {array.shape}; the model needs float64 {shape}")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from citrus_grade.spectra import kernel
 from citrus_grade.spectra.bands import Band, band, interpolation
+from citrus_grade.spectra.graph import add_values
 from citrus_grade.spectra.kernel import Lanes
 from citrus_grade.spectra.model import SpectralModel
 from citrus_grade.spectra.traits import MAX_TARGETS, OK, TRAITS, empty_traits
@@ -84,7 +85,8 @@ def absorbance(
 ) -> tuple[Floats, NDArray[Any]]:
     """Return what a model is given of these counts, (n, n_model), and traits that say how it came about; see `predict`."""
     out, traits = np.empty((len(counts), aligned.lanes.taps.shape[2])), empty_traits(len(counts))
-    kernel.gate(counts, received, dark, white, aligned.start, aligned.stop, full_scale, aligned.lanes, out, traits)
+    scans = (_read_only(counts), _read_only(received), _read_only(dark), _read_only(white))
+    kernel.gate(*scans, aligned.start, aligned.stop, full_scale, aligned.lanes, out, traits)
     return out, traits
 
 
@@ -117,6 +119,10 @@ def predict(
             f"counts {counts.shape}, received {received.shape}, dark {dark.shape}, white {white.shape}, out {out.shape} "
             f"do not fit together or do not fit the {len(aligned.lanes.taps)} lanes of {aligned.n_pixels} pixels"
         )
+    if model.graph is not None:
+        spectra, out[:] = absorbance(aligned, counts, received, dark, white, full_scale)
+        _apply(model, spectra, aligned.lanes.correction, out)
+        return
     scans = (counts, received, dark, white, aligned.start, aligned.stop, full_scale)
     kernel.predict_counts(*scans, aligned.lanes, model.packed, out)
 
@@ -134,5 +140,25 @@ def predict_absorbance(model: SpectralModel, absorbance: Floats, lanes: Sequence
     known = {lane: model.correction(lane) for lane in {"", *(lanes or ())}}
     corrections = np.array([known[lane] for lane in lanes or [""] * n]).reshape(n, MAX_TARGETS, 2)
     rows = np.ascontiguousarray(absorbance, np.float64)
-    kernel.apply(rows, corrections, model.packed, out)
+    _apply(model, rows, corrections, out)
     return out
+
+
+def _apply(model: SpectralModel, absorbance: Floats, corrections: Floats, out: NDArray[Any]) -> None:
+    kernel.apply(_read_only(absorbance), _read_only(corrections), model.packed, out)
+    if model.graph is not None:
+        add_values(model.graph, model.packed, absorbance, corrections, out)
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return it as a kernel sees all its inputs: those that may be written and those that may not share one compilation."""
+    seen = array.view()
+    seen.flags.writeable = False
+    return seen
+
+
+def rehearse(model: SpectralModel) -> None:
+    """Predict from clipped scans, so that what a model with a graph runs is compiled before the first fruit comes."""
+    nm = model.wavelength_nm
+    counts, dark = np.zeros((1, 1, len(nm)), np.uint16), np.zeros((1, len(nm)))
+    predict(model, align(nm[None], nm), counts, np.ones((1, 1), np.bool_), dark, dark, 0, empty_traits(1))
