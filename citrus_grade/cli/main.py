@@ -16,7 +16,7 @@ from citrus_grade.cli import (
     log,
     measure,
     models,
-    models_import,
+    models_onnx,
     out,
     predict,
     replay,
@@ -46,7 +46,7 @@ for module in (demo, init, simulate, run, status, replay, measure, predict, eval
     app.command(module.__name__.rpartition(".")[2], cls=Verb, help=module.HELP, epilog=module.EXAMPLES)(module.verb)
 app.add_typer(calibrate.app, name="calibrate", cls=Verbs, help=calibrate.HELP, epilog=calibrate.EXAMPLES)
 app.add_typer(train_spectra.app, name="train", cls=Verbs, help=train.HELP, epilog=train.EXAMPLES)
-app.add_typer(models_import.app, name="models", cls=Verbs, help=models.HELP, epilog=models.EXAMPLES)
+app.add_typer(models_onnx.app, name="models", cls=Verbs, help=models.HELP, epilog=models.EXAMPLES)
 app.add_typer(log.app, name="log", cls=Verbs, help=log.HELP, epilog=log.EXAMPLES)
 for module in (show, doctor, version):
     app.command(module.__name__.rpartition(".")[2], cls=Verb, help=module.HELP, epilog=module.EXAMPLES)(module.verb)

@@ -1,4 +1,4 @@
-"""``citrus-grade models import``: a model from elsewhere, as an ONNX file, made a bundle."""
+"""``citrus-grade models import`` and ``export``: ONNX files made bundles, and bundles made ONNX files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,14 +10,14 @@ from citrus_grade.cli.errors import BadInput
 from citrus_grade.cli.help import Verb
 from citrus_grade.cli.models import app as app
 from citrus_grade.cli.options import Json, choice, whole
-from citrus_grade.cli.source import Group, Id, KindOption, Matrix, Table
+from citrus_grade.cli.source import Bundle, Group, Id, KindOption, Matrix, Table
 from citrus_grade.words import N_, _
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-EXAMPLES = (
+IMPORT = (
     "citrus-grade models import forest.onnx fruit.csv --target ssc_brix --group lot --out model\n"
     "citrus-grade models import net.onnx fruit.csv --wavelengths 700:1000:2 --scatter snv --target ssc_brix"
     " --original net_says --out model"
@@ -34,7 +34,7 @@ EXAMPLES = (
         " every value is compared with what the original model says. The bundle keeps 16 fruit and is refused wherever it says"
         " something else of them. Needs onnxruntime: pip install 'citrus-grade[onnx]'."
     ),
-    epilog=EXAMPLES,
+    epilog=IMPORT,
 )
 def take_in(
     graph: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help=N_("ONNX file, all its weights in it."))],
@@ -98,6 +98,58 @@ def take_in(
         out.text(text.format(name=one.name, rmse=one.sigma, unit=one.unit, n=len(found[0].ids)), "bold")
     if not original:
         out.text(_("compared with nothing but itself: give --original COL, what the original model says"), "yellow")
+    out.text(_("written: {path}").format(path=to))
+    return errors.DONE
+
+
+@app.command(
+    "export",
+    cls=Verb,
+    help=N_(
+        "Write a model as an ONNX graph that other programs can run: absorbance in, values, intervals, T2 and Q out.\n\n"
+        "All is in doubles. Before the file is written, what onnxruntime makes of it is compared with the bundle (1e-9 of the largest value). Needs"
+        " onnx and onnxruntime: pip install 'citrus-grade[onnx]'."
+    ),
+    epilog="citrus-grade models export model --onnx model.onnx\n"
+    "citrus-grade models export model --onnx lane-3.onnx --lane 3 --wavelengths 680:1020:1.5",
+)
+def hand_out(
+    bundle: Bundle,
+    to: Annotated[Path, typer.Option("--onnx", metavar="FILE", help=N_("New ONNX file."))],
+    lane: Annotated[
+        str, typer.Option("--lane", metavar="LANE", help=N_("Lane whose correction is written in; otherwise that of all others."))
+    ] = "",
+    wavelengths: Annotated[
+        str | None,
+        typer.Option(
+            "--wavelengths",
+            metavar="NM:NM:STEP|FILE",
+            help=N_("What the graph is to take, a file one a line; otherwise the model's."),
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Write a graph."""
+    from citrus_grade.models.onnx_export import AGREE, OUTPUTS, to_onnx
+    from citrus_grade.runtime.spectral import load_bundle
+    from citrus_grade.runtime.writing import write_whole
+
+    if to.exists():
+        raise BadInput(_("{path}: exists already; name a new file").format(path=to))
+    model, model_id = load_bundle(bundle)
+    axis = model.wavelength_nm if wavelengths is None else _axis(wavelengths)
+    try:
+        onnx = to_onnx(model, lane, axis)
+    except ValueError as error:
+        raise BadInput(f"{bundle}: {error}") from error
+    write_whole(to, onnx)
+    if as_json:
+        out.as_json({"model_id": model_id, "wavelength_nm": axis.tolist(), "outputs": list(OUTPUTS), "written": [str(to)]})
+        return errors.DONE
+    if model.training.get("SIMULATED"):
+        out.text(_("SIMULATED: made from simulated fruit"), "bold red")
+    text = _("model {id}: takes absorbance at {n} wavelengths from {first:g} to {last:g} nm; agrees within {off:g}")
+    out.text(text.format(id=model_id, n=len(axis), first=axis[0], last=axis[-1], off=AGREE))
     out.text(_("written: {path}").format(path=to))
     return errors.DONE
 
