@@ -107,8 +107,8 @@ def take_in(
     cls=Verb,
     help=N_(
         "Write a model as an ONNX graph that other programs can run: absorbance in, values, intervals, T2 and Q out.\n\n"
-        "All is in doubles. Before the file is written, what onnxruntime makes of it is compared with the bundle (1e-9 of the largest value). Needs"
-        " onnx and onnxruntime: pip install 'citrus-grade[onnx]'."
+        "All is in doubles. Before the file is written, what onnxruntime makes of it is compared with the bundle (1e-9 of the"
+        " largest value). Needs onnx and onnxruntime: pip install 'citrus-grade[onnx]'."
     ),
     epilog="citrus-grade models export model --onnx model.onnx\n"
     "citrus-grade models export model --onnx lane-3.onnx --lane 3 --wavelengths 680:1020:1.5",
