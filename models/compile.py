@@ -20,7 +20,7 @@ from citrus_grade.models.estimators import OnScores
 from citrus_grade.models.fingerprints import remember
 from citrus_grade.models.normalisers import Normaliser, normaliser_of, steps_of
 from citrus_grade.models.search import Samples
-from citrus_grade.models.train import UNITS
+from citrus_grade.models.train import UNITS, rows_of
 from citrus_grade.spectra import scatter
 from citrus_grade.spectra.bands import from_matrix
 from citrus_grade.spectra.model import Domain, Gaussians, Preprocessing, SpectralModel, Target, no_corrections
@@ -100,9 +100,9 @@ def compile_pipeline(
     targets = tuple(_target(names[j], values, j, lift, reference[:, j] - said[:, j]) for j in range(len(names)))
     told = story_of(pipeline, names, reference, said, groups, scores.weights.shape[1])
     told = remember(told, made.wavelength_nm, spectra[:, window])
-    model = SpectralModel(
-        made, targets, domain_of(scores, lift, limit_of(t2), limit_of(q)), (), no_corrections(len(names)), told
-    )  # fmt: skip
+    domain = domain_of(scores, lift, limit_of(t2), limit_of(q))
+    rows = rows_of(Samples(wavelength_nm, spectra, reference, groups), said[:, 0])
+    model = SpectralModel(made, targets, domain, (), no_corrections(len(names)), told, rows)
     _prove(model, pipeline, spectra, window, features)
     return model
 

@@ -38,11 +38,6 @@ class Way:
     beside: tuple[tuple[Recipe, int], ...]
 
 
-def recipe_of(model: SpectralModel) -> Recipe:
-    """Return the recipe of a model's preprocessing."""
-    return Recipe(**_told(model)[0]["preparation"])
-
-
 def way_of(model: SpectralModel, target: int) -> Way:
     """Return how a target was made."""
     told = _told(model)[target]
@@ -59,8 +54,19 @@ def rows_of(model: SpectralModel) -> Rows:
     RefitError : it holds none.
     """
     if model.rows is None:
-        raise RefitError(_("this bundle holds none of the spectra it was made from; train it again to keep them"))
+        raise RefitError(hindrance(model))
     return model.rows
+
+
+def hindrance(model: SpectralModel) -> str:
+    """Return why a model cannot be fitted anew as its bundle says, "" if it can."""
+    if model.graph is not None:
+        return _("this bundle runs an ONNX graph; only the program that made the graph can fit it anew")
+    if model.rows is None:
+        return _("this bundle holds none of the spectra it was made from; train it again to keep them")
+    if any("preparation" not in told for told in _told(model)):
+        return _("this bundle was compiled from a pipeline, which it does not keep; fit that anew and compile it")
+    return ""
 
 
 def _told(model: SpectralModel) -> list[dict[str, Any]]:

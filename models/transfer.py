@@ -71,7 +71,7 @@ def _move(model: SpectralModel, pairs: Pairs) -> tuple[SpectralModel, list[Trans
     rows = refit.rows_of(model)
     shared = overlap(rows.wavelength_nm, pairs.slave_nm)
     shared &= (rows.wavelength_nm >= pairs.master_nm[0]) & (rows.wavelength_nm <= pairs.master_nm[-1])
-    nm = _within(rows.wavelength_nm[shared], refit.recipe_of(model))
+    nm = _within(rows.wavelength_nm[shared], model.wavelength_nm)
     train = _on(rows.wavelength_nm, np.asarray(rows.absorbance, np.float64), nm)
     master, slave = _on(pairs.master_nm, pairs.master, nm), _on(pairs.slave_nm, pairs.slave, nm)
     same = _same(train, master)
@@ -87,9 +87,9 @@ def _move(model: SpectralModel, pairs: Pairs) -> tuple[SpectralModel, list[Trans
     return _bundle(model, options[found[0].option], found, answers, Rows(nm, moved, rows.reference, rows.groups)), found
 
 
-def _within(nm: Floats, own: Recipe) -> Floats:
+def _within(nm: Floats, own_nm: Floats) -> Floats:
     """The model's own range, if the slave has most of it; else all that both measure."""
-    inside = nm[(nm >= own.low_nm) & (nm <= own.high_nm)]
+    inside = nm[(nm >= own_nm[0]) & (nm <= own_nm[-1])]
     return inside if len(inside) >= MOST_OF_IT * len(nm) else nm
 
 

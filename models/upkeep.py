@@ -92,7 +92,7 @@ def _one(
 ) -> Kept:
     others: dict[str, Floats] = {}
     best: tuple[float, Floats] | None = None
-    if model.rows is not None:
+    if not refit.hindrance(model):
         best = _best_refit(model, target, absorbance, reference)
         again = correct(best[1], reference, lane, n_lanes)
         corrected = again.loo[again.chosen]

@@ -16,9 +16,11 @@ from sklearn.svm import SVR
 
 from citrus_grade import artefacts
 from citrus_grade.models import estimators as ours
-from citrus_grade.models import fingerprints
+from citrus_grade.models import fingerprints, refit
 from citrus_grade.models.affine import probe, then, unit
 from citrus_grade.models.compile import CompileError, compile_pipeline
+from citrus_grade.models.transfer import Pairs, move
+from citrus_grade.models.upkeep import upkeep
 from citrus_grade.spectra import bundle
 from citrus_grade.spectra.predict import predict_absorbance
 
@@ -37,7 +39,7 @@ def fruit(n=60, seed=1):
 
 
 SPECTRA, CAUSES = fruit()
-NEW, _ = fruit(40, seed=2)
+NEW, CAUSES_NEW = fruit(40, seed=2)
 BRIX = CAUSES[:, 0]
 
 
@@ -73,6 +75,26 @@ def test_our_and_scikit_learns_steps_agree(row_wise, linear, regression):
 def test_models_on_scores_agree(step, regression):
     model = agrees(make_pipeline(step, ours.SavitzkyGolay(9, 1), regression))
     assert model.targets[0].gaussians is not None
+
+
+def test_a_compiled_bundle_keeps_its_fruit_and_moves_to_another_spectrometer():
+    model = agrees(make_pipeline(ours.StandardNormalVariate(), PLSRegression(4)))
+    assert model.rows.absorbance.shape == SPECTRA.shape
+    slave = 1.1 * NEW + 0.05 + 0.02 * np.sin(NM / 30.0)
+    moved, _found = move(model, Pairs(NM, NEW[:20], NM, slave[:20], [None]))
+    said = predict_absorbance(moved, slave[20:][:, window(moved)])["value"][:, 0]
+    here = predict_absorbance(model, NEW[20:][:, window(model)])["value"][:, 0]
+    unmoved = predict_absorbance(model, slave[20:][:, window(model)])["value"][:, 0]
+    assert np.abs(said - here).mean() < 0.5 * np.abs(unmoved - here).mean()
+
+
+def test_upkeep_of_a_compiled_bundle_corrects_it_and_says_why_it_is_not_fitted_anew():
+    model = agrees(make_pipeline(ours.StandardNormalVariate(), PLSRegression(4)))
+    assert "compiled from a pipeline" in refit.hindrance(model)
+    kept, done = upkeep(model, NEW[:, window(model)], [CAUSES_NEW[:, 0] + 1.0], None)
+    assert set(done[0].rmse) <= {"none", "bias", "slope"}
+    assert done[0].chosen in ("bias", "slope")
+    assert kept.rows is model.rows
 
 
 def test_two_targets_agree():

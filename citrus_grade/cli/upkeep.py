@@ -43,6 +43,7 @@ def verb(
     as_json: Json = False,
 ) -> int:
     """Choose, tell, write bundle and picture."""
+    from citrus_grade.models.refit import hindrance
     from citrus_grade.report.upkeep import upkeep_picture
     from citrus_grade.runtime.spectral import Source
     from citrus_grade.runtime.upkeep import keep_up
@@ -53,7 +54,8 @@ def verb(
     upkeep_picture(model, done, batches, picture)
     if as_json:
         facts = {kept.target: _facts(kept) for kept in done}
-        out.as_json({"model_id": model_id, "n": len(batches[0].ids), "targets": facts, "written": [str(to), str(picture)]})
+        told = {"model_id": model_id, "n": len(batches[0].ids), "targets": facts, "no_refit_because": hindrance(model)}
+        out.as_json(told | {"written": [str(to), str(picture)]})
         return errors.DONE
     for kept, batch in zip(done, batches, strict=True):
         rows = [[_(name), f"{rmse:.3g}", _("chosen") if name == kept.chosen else ""] for name, rmse in kept.rmse.items()]
@@ -63,6 +65,8 @@ def verb(
         for row in kept.suspicious:
             text = _("look at {place} ({id}): its reference is far off; it took no part")
             out.text(text.format(place=batch.places[row], id=batch.ids[row]), "yellow")
+    if why := hindrance(model):
+        out.text(_("not fitted anew: {why}").format(why=why), "yellow")
     for path in (to, picture):
         out.text(_("written: {path}").format(path=path))
     return errors.DONE
