@@ -140,8 +140,8 @@ def _converted(steps: Sequence[Any], features: Floats, wanted: Floats) -> bytes:
     try:
         from skl2onnx import to_onnx  # optional, and only for such models
     except ImportError as error:
-        text = _("this needs the package skl2onnx, which is not installed: pip install 'citrus-grade[onnx]'")
-        raise PlugError(text) from error
+        text = _("this needs the package {name}, which is not installed: pip install 'citrus-grade[onnx]'")
+        raise PlugError(text.format(name=error.name)) from error
     reason = ""
     for kind in (np.float64, np.float32):
         try:

@@ -123,8 +123,8 @@ def _session(onnx: bytes) -> Any:
     try:
         import onnxruntime  # optional, and only for such models
     except ImportError as error:
-        text = _("this model needs the package onnxruntime, which is not installed: pip install 'citrus-grade[onnx]'")
-        raise ValueError(text) from error
+        text = _("this needs the package {name}, which is not installed: pip install 'citrus-grade[onnx]'")
+        raise ValueError(text.format(name=error.name)) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
