@@ -16,10 +16,11 @@ import pytest
 from citrus_grade.imaging.imager import Imager
 from citrus_grade.report import charts, pictures, style
 from citrus_grade.report.geometry import outline, place_of, widest
-from citrus_grade.report.page import BADGE, with_report, write
+from citrus_grade.report.page import with_report, write
 from citrus_grade.report.rundata import not_graded, packout, read
 from citrus_grade.report.sample import sample
 from citrus_grade.report.seen import absorbance, look_up
+from citrus_grade.report.sheet import SIMULATED
 from citrus_grade.rundir import Loaded
 from citrus_grade.runlog import LogError
 from citrus_grade.runtime.session import run_line
@@ -114,7 +115,7 @@ def test_the_page_says_what_the_run_came_to(shown: Path, normal_run: Run) -> Non
         assert f"{row['grade']}{row['outlet']}{row['n']:,}" in page.text.replace("default (end of belt)", "default")
     for word in (run.start["plan"], run.start["model"], run.start["calibration"], run.start["software"], "line 1"):
         assert word in page.text
-    assert BADGE in page.text
+    assert SIMULATED in page.text
 
 
 def test_the_same_run_gives_the_same_page(shown: Path, tmp_path: Path) -> None:

@@ -1,24 +1,20 @@
 """The accuracy card as a page: one sheet that needs nothing else, to read in a browser or print on A4."""
 
 import base64
-import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from string import Template
 
 from citrus_grade import __version__
 from citrus_grade.models.evaluate import Part
-from citrus_grade.report import style
+from citrus_grade.report import sheet, style
 from citrus_grade.report.accuracy_charts import accuracy_picture
 from citrus_grade.report.accuracy_words import PARTS, figures, part_rows
 from citrus_grade.report.labels import label
+from citrus_grade.report.sheet import SIMULATED, escaped
 from citrus_grade.runtime.evaluating import Evaluated
 from citrus_grade.runtime.writing import write_whole
-from citrus_grade.templates import FOLDER
 from citrus_grade.words import _
-
-STAMP = "SIMULATED / 模拟"
 
 
 def write(found: Evaluated, page: Path, *, by: str = "", when: datetime) -> list[Path]:
@@ -30,17 +26,17 @@ def write(found: Evaluated, page: Path, *, by: str = "", when: datetime) -> list
     """
     picture = page.with_suffix(".png")
     svg = style.save_as_svg_too(lambda: accuracy_picture(found), picture)
-    text = Template((FOLDER / "accuracy.html").read_text(encoding="utf-8")).substitute(
-        lang=_("en"),
-        title=_e(_("Accuracy of {name}").format(name=label(found.model.names[found.j]))),
-        stamp=f'<div class="stamp">{STAMP}</div>' if found.simulated else "",
+    text = sheet.filled(
+        "accuracy.html",
+        _("Accuracy of {name}").format(name=label(found.model.names[found.j])),
+        stamp=f'<div class="stamp">{SIMULATED}</div>' if found.simulated else "",
         facts=_facts(found, by, when),
-        figures=_table((_("what"), _("value"), _("limit or interval")), list(figures(found)), left=1),
+        figures=sheet.table((_("what"), _("value"), _("limit or interval")), list(figures(found)), left=1),
         findings="".join(_findings(found)),
-        picture=f'<img src="data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}" alt="{_e(_caption())}">',
-        caption=_e(_caption()),
+        picture=f'<img src="data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}" alt="{escaped(_caption())}">',
+        caption=escaped(_caption()),
         parts=_parts(_("Lanes"), found.card.lanes) + _parts(_("Lots"), found.card.lots),
-        foot=_e(_foot()),
+        foot=escaped(_foot()),
     )
     write_whole(page, text.encode("utf-8"))
     return [page, picture]
@@ -62,24 +58,24 @@ def _facts(found: Evaluated, by: str, when: datetime) -> str:
         (_("software"), f"citrus-grade {__version__}; " + _("model made with {version}").format(
             version=versions.get("citrus-grade", "?"))),
     ]  # fmt: skip
-    return "".join(f"<tr><th>{_e(what)}</th><td>{_e(value)}</td></tr>" for what, value in rows)
+    return sheet.facts(rows)
 
 
 def _findings(found: Evaluated) -> Iterable[str]:
     if not found.findings:
         nothing = _("nothing found: bias, slope, SEP and intervals are within their limits")
-        yield f"<li class=good>{_e(nothing)}</li>"
+        yield f"<li class=good>{escaped(nothing)}</li>"
     for one in found.findings:
-        yield f"<li class={'grave' if one.grave else 'bad'}>{_e(one.text)}</li>"
+        yield f"<li class={'grave' if one.grave else 'bad'}>{escaped(one.text)}</li>"
     for text in (*found.verdicts, *found.batch.notes):
-        yield f"<li>{_e(text)}</li>"
+        yield f"<li>{escaped(text)}</li>"
 
 
 def _parts(title: str, parts: Mapping[str, Part]) -> str:
     if not parts:
         return ""
     heads = [_(head) for head in PARTS]
-    return f"<section><h2>{_e(title)}</h2>{_table(heads, part_rows(parts), left=1)}</section>"
+    return sheet.section(title, sheet.table(heads, part_rows(parts), left=1))
 
 
 def _caption() -> str:
@@ -91,14 +87,3 @@ def _foot() -> str:
         "Form of ISO 12099: limits and intervals at 95 %; * beyond its limit (of twenty lots one is by chance);"
         " slope of reference over predicted. Written by citrus-grade {version}."
     ).format(version=__version__)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:
-    def line(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}{'' if k < left else ' class=n'}>{_e(c)}</{tag}>" for k, c in enumerate(cells)) + "</tr>"
-
-    return f"<table><thead>{line(head, 'th')}</thead><tbody>{''.join(line(row, 'td') for row in rows)}</tbody></table>"
-
-
-def _e(text: str) -> str:
-    return html.escape(text)

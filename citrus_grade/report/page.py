@@ -2,10 +2,8 @@
 
 import base64
 import dataclasses
-import html
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import cv2
@@ -13,16 +11,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from citrus_grade import __version__
-from citrus_grade.report import charts, pictures, style
+from citrus_grade.report import charts, pictures, sheet, style
 from citrus_grade.report.labels import label, remedy
 from citrus_grade.report.rundata import Run, not_graded, packout, read
 from citrus_grade.report.sample import sample, sample_picture
 from citrus_grade.report.seen import look_up
+from citrus_grade.report.sheet import SIMULATED, escaped
 from citrus_grade.runtime.session import RunSummary
-from citrus_grade.templates import FOLDER
 from citrus_grade.words import _
 
-BADGE = "SIMULATED / 模拟"
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 88]
 
 
@@ -49,12 +46,12 @@ def with_report(summary: RunSummary) -> RunSummary:
 def _write(run_dir: Path, summary: dict[str, Any] | None) -> tuple[Path, list[Path]]:
     run = read(run_dir, summary)
     album = _Album(run)
-    text = Template((FOLDER / "report.html").read_text(encoding="utf-8")).substitute(
-        lang=_("en"),  # the catalogue translates it with its own language's code
-        title=_e(_("Run {name}").format(name=run_dir.resolve().name)),
+    text = sheet.filled(
+        "report.html",
+        _("Run {name}").format(name=run_dir.resolve().name),
         badge=_badge(run),
         body="\n".join(_sections(run, album)),
-        foot=_e(_("written by citrus-grade {version}").format(version=__version__)),
+        foot=escaped(_("written by citrus-grade {version}").format(version=__version__)),
     )
     path = run_dir / "report.html"
     partial = path.with_name(path.name + ".part")
@@ -90,19 +87,19 @@ class _Album:
 def _sections(run: Run, album: _Album) -> Iterable[str]:
     yield _head(run)
     yield _packout(run, album)
-    yield _section(_("Why fruit was not graded"), _reasons(run))
+    yield sheet.section(_("Why fruit was not graded"), _reasons(run))
     yield _sample(run, album)
     caption = _("Equatorial diameter of each fruit; dashed: limits of the classes.")
-    yield _section(_("Size"), album.chart("diameter", lambda: charts.diameter_chart(run), caption))
+    yield sheet.section(_("Size"), album.chart("diameter", lambda: charts.diameter_chart(run), caption))
     if run.targets:
         caption = _("What the spectra say of each fruit; dashed: the plan's cuts, guard bands included.")
-        yield _section(_("Inside"), album.chart("traits", lambda: charts.trait_chart(run), caption))
+        yield sheet.section(_("Inside"), album.chart("traits", lambda: charts.trait_chart(run), caption))
     caption = _("Shares of named colours over all skin, green skin and blemish a fruit; dashed: the plan's cuts.")
-    yield _section(_("Skin"), album.chart("skin", lambda: charts.skin_chart(run), caption))
-    yield _section(_("Lanes"), _lanes(run, album))
+    yield sheet.section(_("Skin"), album.chart("skin", lambda: charts.skin_chart(run), caption))
+    yield sheet.section(_("Lanes"), _lanes(run, album))
     if run.accuracy is not None and run.truth is not None:
         yield _accuracy(run, album)
-    yield _section(_("Alarms"), _alarms(run))
+    yield sheet.section(_("Alarms"), _alarms(run))
     yield _one_fruit(run, album)
 
 
@@ -118,7 +115,7 @@ def _head(run: Run) -> str:
     ]
     if "x_realtime" in rates:
         tiles.append((f"{rates['x_realtime']:.1f} x", _("real time, as computed")))
-    facts = [
+    told = [
         (_("line"), loaded.config.line.name),
         (_("lot"), ", ".join(_lots(run))),
         (_("sort plan"), f"{loaded.plan.name} ({start['plan']})"),
@@ -127,9 +124,8 @@ def _head(run: Run) -> str:
         (_("software"), f"citrus-grade {start['software']}"),
         (_("log"), start["profile"]),
     ]
-    boxes = "".join(f'<div class="tile"><b>{_e(value)}</b>{_e(what)}</div>' for value, what in tiles)
-    rows = "".join(f"<tr><th>{_e(what)}</th><td>{_e(value)}</td></tr>" for what, value in facts)
-    return f'<div class="tiles">{boxes}</div><table class="facts">{rows}</table>'
+    boxes = "".join(f'<div class="tile"><b>{escaped(value)}</b>{escaped(what)}</div>' for value, what in tiles)
+    return f'<div class="tiles">{boxes}</div><table class="facts">{sheet.facts(told)}</table>'
 
 
 def _lots(run: Run) -> list[str]:
@@ -142,8 +138,8 @@ def _packout(run: Run, album: _Album) -> str:
     cells = [(label(r["grade"]), label(r["outlet"]), f"{r['n']:,}", f"{r['pct']:.2f}", f"{r['kg']:,.2f}") for r in rows]
     total = (_("total"), "", f"{sum(r['n'] for r in rows):,}", "100.00", f"{sum(r['kg'] for r in rows):,.2f}")
     caption = _("Share of all fruit by grade and outlet. Masses are estimated from size and the variety's density.")
-    table = _table((_("grade"), _("outlet"), _("n"), _("fruit, %"), "kg"), cells, left=2, total=total)
-    return _section(_("Packout"), album.chart("packout", lambda: charts.packout_chart(run), caption) + table)
+    table = sheet.table((_("grade"), _("outlet"), _("n"), _("fruit, %"), "kg"), cells, left=2, total=total)
+    return sheet.section(_("Packout"), album.chart("packout", lambda: charts.packout_chart(run), caption) + table)
 
 
 def _reasons(run: Run) -> str:
@@ -152,7 +148,7 @@ def _reasons(run: Run) -> str:
         return _paragraph(_("Every fruit was graded."))
     cells = [(label(reason), f"{count:,}", f"{100 * count / n:.2f}") for reason, count in reasons.items()]
     total = (_("total"), f"{sum(reasons.values()):,}", f"{100 * sum(reasons.values()) / n:.2f}")
-    return _table((_("reason"), _("n"), _("fruit, %")), cells, left=1, total=total)
+    return sheet.table((_("reason"), _("n"), _("fruit, %")), cells, left=1, total=total)
 
 
 def _sample(run: Run, album: _Album) -> str:
@@ -161,7 +157,9 @@ def _sample(run: Run, album: _Album) -> str:
         return ""
     kind = _("as recorded") if run.start["profile"] == "full" else _("made again by the driver, not recorded")
     caption = _("One frame ({kind}), camera 0, frame {seq}.").format(kind=kind, seq=seen.frame.seq)
-    return _section(_("The line as the camera sees it"), album.photo("sample_frame", lambda: sample_picture(run, seen), caption))
+    return sheet.section(
+        _("The line as the camera sees it"), album.photo("sample_frame", lambda: sample_picture(run, seen), caption)
+    )
 
 
 def _lanes(run: Run, album: _Album) -> str:
@@ -172,7 +170,7 @@ def _lanes(run: Run, album: _Album) -> str:
         for row in charts.lane_medians(run, name):
             cells = by_lane.setdefault(row["lane"], [str(row["lane"]), f"{int((run.fruit['lane'] == row['lane']).sum()):,}"])
             cells.append(f"{row['median']:.2f} ± {row['half_95']:.2f}")
-    table = _table((_("lane"), _("fruit"), *(label(name) for name in names)), list(by_lane.values()), left=1)
+    table = sheet.table((_("lane"), _("fruit"), *(label(name) for name in names)), list(by_lane.values()), left=1)
     return album.chart("lanes", lambda: charts.lane_chart(run), caption) + table
 
 
@@ -198,16 +196,14 @@ def _accuracy(run: Run, album: _Album) -> str:
         rows.append((_("cups with two fruit that were caught, %"), f"{100 * facts['doubles_caught']:.2f}", ""))
     scatter = album.chart("truth", lambda: charts.truth_chart(run), _("Measured against true values; the line: equal."))
     confused = album.chart("size_classes", lambda: charts.confusion_chart(run), _("Size classes, in fruit."))
-    table = _table((_("what"), _("value"), _("n")), rows, left=1)
-    title = _("Accuracy")
+    table = sheet.table((_("what"), _("value"), _("n")), rows, left=1)
+    title = escaped(_("Accuracy"))
     note = _("Skin, shape and spectra are real. The scale of the pictures and which spectrum goes with which fruit are assumed.")
     badge, kind = "", ""
     if run.simulated:
         note = _("The fruit, the light and the sensors are computed. Real fruit will give other errors.")
-        badge, kind = f' <span class="badge">{BADGE}</span>', ' class="simulated"'
-    return (
-        f'<section{kind}><h2>{_e(title)}{badge}</h2>{_paragraph(note)}{scatter}<div class="two">{confused}{table}</div></section>'
-    )
+        badge, kind = f' <span class="badge">{SIMULATED}</span>', ' class="simulated"'
+    return f'<section{kind}><h2>{title}{badge}</h2>{_paragraph(note)}{scatter}<div class="two">{confused}{table}</div></section>'
 
 
 def _alarms(run: Run) -> str:
@@ -215,7 +211,7 @@ def _alarms(run: Run) -> str:
         return _paragraph(_("No alarm."))
     cells = [(label(kind), kind, f"{count:,}") for kind, count in sorted(run.alarms.items(), key=lambda item: -item[1])]
     advice = (remedy(kind, place) for kind, places in run.alarm_places.items() for place in places)
-    table = _table((_("alarm"), _("word in the log"), _("times")), cells, left=2)
+    table = sheet.table((_("alarm"), _("word in the log"), _("times")), cells, left=2)
     return table + "".join(_paragraph(text) for text in advice if text)
 
 
@@ -225,36 +221,19 @@ def _one_fruit(run: Run, album: _Album) -> str:
         return ""
     seen = look_up(run.run_dir, run.loaded, *chosen)
     caption = _("All that was recorded of one fruit. For another: citrus-grade show RUN LANE CUP.")
-    return _section(_("One fruit"), album.photo("one_fruit", lambda: pictures.contact_sheet(seen, run.loaded), caption))
+    return sheet.section(_("One fruit"), album.photo("one_fruit", lambda: pictures.contact_sheet(seen, run.loaded), caption))
 
 
 def _badge(run: Run) -> str:
     if not run.simulated:
         return ""
     text = _("No real fruit was on this line: every figure is computed.")
-    return f'<p class="banner"><span class="badge">{BADGE}</span> {_e(text)}</p>'
-
-
-def _section(title: str, body: str) -> str:
-    return f"<section><h2>{_e(title)}</h2>{body}</section>"
+    return f'<p class="banner"><span class="badge">{SIMULATED}</span> {escaped(text)}</p>'
 
 
 def _paragraph(text: str) -> str:
-    return f"<p>{_e(text)}</p>"
+    return f"<p>{escaped(text)}</p>"
 
 
 def _figure(source: str, caption: str) -> str:
-    return f'<figure><img src="{source}" alt="{_e(caption)}"><figcaption>{_e(caption)}</figcaption></figure>'
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int, total: Sequence[str] = ()) -> str:
-    def line(cells: Sequence[str], tag: str = "td") -> str:
-        marked = (f"<{tag}{'' if k < left else ' class=n'}>{_e(cell)}</{tag}>" for k, cell in enumerate(cells))
-        return f"<tr>{''.join(marked)}</tr>"
-
-    foot = f"<tfoot>{line(total)}</tfoot>" if total else ""
-    return f"<table><thead>{line(head, 'th')}</thead><tbody>{''.join(map(line, rows))}</tbody>{foot}</table>"
-
-
-def _e(text: Any) -> str:
-    return html.escape(str(text))
+    return f'<figure><img src="{source}" alt="{escaped(caption)}"><figcaption>{escaped(caption)}</figcaption></figure>'
