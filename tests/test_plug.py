@@ -242,6 +242,21 @@ def test_a_graph_that_does_not_fit_is_refused_with_the_reason(onnx, told):
         plug(onnx, RAW, FRESH, ("ssc_brix",))
 
 
+def test_weights_in_a_file_of_their_own_are_not_read(tmp_path, monkeypatch):
+    import onnx
+
+    monkeypatch.chdir(tmp_path)
+    weights = onnx.numpy_helper.from_array(np.ones((P, 1), np.float32), "w")
+    given, gives = (onnx.helper.make_tensor_value_info(name, 1, [None, size]) for name, size in (("x", P), ("y", 1)))
+    made = onnx.helper.make_graph([onnx.helper.make_node("MatMul", ["x", "w"], ["y"])], "g", [given], [gives], [weights])
+    model = onnx.helper.make_model(made, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    whole = model.SerializeToString()
+    onnx.save_model(model, "apart.onnx", save_as_external_data=True, location="apart.data", size_threshold=0)
+    assert plug(whole, RAW, FRESH, ("ssc_brix",)).graph is not None
+    with pytest.raises(PlugError, match=r"cannot run this graph: .*External data"):
+        plug((tmp_path / "apart.onnx").read_bytes(), RAW, FRESH, ("ssc_brix",))
+
+
 @pytest.mark.parametrize(
     ("told", "shape"),
     [((None, 48), (1, 48)), (("n", 1, 48), (1, 1, 48)), ((1, "p"), (1, 48)), ((None, None), (1, 48)), ((-1, 6, 8), (1, 6, 8))],

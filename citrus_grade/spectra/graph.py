@@ -4,6 +4,7 @@ A graph's arithmetic is its runtime's: another version or processor may round ot
 original said of them, and is not used where it says something else.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -88,7 +89,10 @@ def opened(onnx: bytes, n_features: int, n_targets: int) -> Run:
     wanted = [session.get_outputs()[0].name]
 
     def run(row: Floats) -> Floats:
-        said = np.asarray(session.run(wanted, {name: row.reshape(shape).astype(kind)})[0], np.float64).reshape(-1)
+        try:
+            said = np.asarray(session.run(wanted, {name: row.reshape(shape).astype(kind)})[0], np.float64).reshape(-1)
+        except Exception as error:  # the runtime's errors have no common ancestor
+            raise _cannot(error) from error
         if len(said) != n_targets:
             raise ValueError(
                 _("the ONNX graph gives {found} values for a fruit, not {wanted}").format(found=len(said), wanted=n_targets)
@@ -130,12 +134,18 @@ def _session(onnx: bytes) -> Any:
     options.use_deterministic_compute = True
     # What the runtime fuses beyond this it fuses for the processor it finds, and rounds otherwise.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    # Weights in files of their own are no part of a bundle and of its id: none is found in a folder that cannot be.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     options.log_severity_level = 4
     try:
         return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the runtime's errors have no common ancestor
-        reason = str(error).splitlines()[0]
-        raise ValueError(_("onnxruntime cannot run this graph: {reason}").format(reason=reason)) from error
+    except Exception as error:  # as above
+        raise _cannot(error) from error
+
+
+def _cannot(error: Exception) -> ValueError:
+    reason = str(error).partition("\n")[0]
+    return ValueError(_("onnxruntime cannot run this graph: {reason}").format(reason=reason))
 
 
 @njit(cache=True, nogil=True)
