@@ -12,7 +12,7 @@ from citrus_grade.artefacts import Artefact, ArtefactError
 from citrus_grade.grading import walk
 from citrus_grade.grading.features import FEATURE_VERSION
 from citrus_grade.grading.forest import laid_out
-from citrus_grade.grading.walk import Floats, Walk
+from citrus_grade.grading.walk import Floats, Trees, Walk
 from citrus_grade.words import _
 
 Json = Any  # a JSON value; its shape is the card's affair
@@ -217,13 +217,7 @@ def _walk(model: GradeModel) -> Walk:
         weight=a["weight"],
         bias=a["bias"],
         activation=ACTIVATIONS.index(model.activation),
-        node=_kept(trees.node),
-        value=_kept(trees.value),
-        root=_kept(trees.root),
-        output=_kept(trees.output),
-        depth=_kept(trees.depth),
-        cut=_kept(trees.cut),
-        first_cut=_kept(trees.first_cut),
+        trees=Trees(*map(_kept, trees)),
         base=a["base"],
         link=LINKS.index(model.link),
         calibration=CALIBRATIONS.index(model.calibration),

@@ -1,26 +1,14 @@
 """Trees laid out for the compiled walk: in blocks of like depth, small, and each proved to end."""
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from citrus_grade.grading.walk import BLOCK, NODE, Floats
+from citrus_grade.grading.walk import BLOCK, NODE, Floats, Trees
 
 FARTHEST: Final = np.iinfo(NODE["step"]).max
-
-
-class Trees(NamedTuple):
-    """The tree arrays of `walk.Walk`."""
-
-    node: NDArray[Any]
-    value: Floats
-    root: NDArray[np.uint32]
-    output: NDArray[np.uint32]
-    depth: NDArray[np.int64]
-    cut: Floats
-    first_cut: NDArray[np.int64]
 
 
 def laid_out(arrays: Mapping[str, NDArray[Any]], n_features: int, *, single: bool) -> Trees:

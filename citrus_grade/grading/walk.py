@@ -28,16 +28,27 @@ LEAST: Final = 1e-4
 """No probability counts as less when its odds are taken."""
 
 
+class Trees(NamedTuple):
+    """``node`` of `NODE`, ``value`` (n_rows, width), ``root`` and ``output`` (n_trees,), a multiple of `BLOCK` of them, ``depth``
+    (n_blocks,); ``cut``, feature ``k``'s from ``first_cut[k]`` on, is what its thresholds count, none where they are numbers
+    themselves."""
+
+    node: NDArray[Any]
+    value: Floats
+    root: NDArray[np.uint32]
+    output: NDArray[np.uint32]
+    depth: NDArray[np.int64]
+    cut: Floats
+    first_cut: NDArray[np.int64]
+
+
 class Walk(NamedTuple):
     """The arrays of `classifier.GradeModel` as the loop wants them.
 
     ``column`` (f,) where the model's features stand in the vector given; ``fill`` (f,) what stands for an unmeasured one, NaN
     where the trees decide. Layers: ``size`` (n_layers + 1,), ``weight`` and
-    ``bias`` one layer after the other, ``activation`` between them. Trees: ``node`` of `NODE`, ``value`` (n_rows, width),
-    ``root`` and ``output`` (n_trees,), a multiple of `BLOCK` of them, ``depth`` (n_blocks,); ``cut``, feature ``k``'s from
-    ``first_cut[k]`` on, is what its thresholds count, none where they are numbers themselves. ``base`` (n_raw,) is the start
-    of the sum and ``link`` what makes shares of it. ``calibration`` has ``knot_x`` and ``knot_y``, class ``k``'s from
-    ``first[k]`` on.
+    ``bias`` one layer after the other, ``activation`` between them. ``base`` (n_raw,) is the start of the sum and ``link`` what
+    makes shares of it. ``calibration`` has ``knot_x`` and ``knot_y``, class ``k``'s from ``first[k]`` on.
     """
 
     n_classes: int
@@ -47,13 +58,7 @@ class Walk(NamedTuple):
     weight: Floats
     bias: Floats
     activation: int
-    node: NDArray[Any]
-    value: Floats
-    root: NDArray[np.uint32]
-    output: NDArray[np.uint32]
-    depth: NDArray[np.int64]
-    cut: Floats
-    first_cut: NDArray[np.int64]
+    trees: Trees
     base: Floats
     link: int
     calibration: int
@@ -94,9 +99,9 @@ def classify(x: Floats, w: Walk, r: Room, out: Floats) -> int:
         r.raw[k] = w.base[k]
     if len(w.size) > 1:
         _layers(w, r)
-    if len(w.depth):
+    if len(w.trees.depth):
         _coded(w, r)
-        _trees(w, r)
+        _walk(w.trees, r)
     _shares(w, r.raw, out)
     calibrate(w.calibration, w.knot_x, w.knot_y, w.first, r.share, out)
     best = 0
@@ -118,11 +123,11 @@ def classify_all(x: Floats, w: Walk, out: Floats) -> None:
 def _coded(w: Walk, r: Room) -> None:
     """Fill the features as trees compare them, twice: an unmeasured one is below every threshold in the first half and, being
     NaN, above all in the second."""
-    f = len(w.column)
+    f, cut, first = len(w.column), w.trees.cut, w.trees.first_cut
     for k in range(f):
         value = r.layer[0, k]
-        if w.first_cut[k + 1] > w.first_cut[k] and value == value:
-            value = float(_below(value, w.cut, w.first_cut[k], w.first_cut[k + 1]))
+        if first[k + 1] > first[k] and value == value:
+            value = float(_below(value, cut, first[k], first[k + 1]))
         r.coded[k] = value if value == value else -np.inf
         r.coded[f + k] = value
     r.coded[2 * f] = -np.inf
@@ -179,7 +184,7 @@ def _sigmoid(value: float) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _trees(w: Walk, r: Room) -> None:
+def _walk(w: Trees, r: Room) -> None:
     """Add the leaves of all trees to the sum, trees of like depth side by side, in one order whatever the fruit."""
     at, coded = r.at, r.coded
     for block in range(len(w.depth)):
