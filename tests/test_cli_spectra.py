@@ -71,6 +71,7 @@ def test_upkeep_moves_the_lanes(folder, tmp_path, capsys):
     assert main(["upkeep", str(folder / "model"), str(samples), "--target", "brix", "--out", str(out), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["targets"]["brix"]["chosen"] in ("bias", "slope", "refit")
+    assert told["no_refit_because"] == ""
     said = tmp_path / "said.csv"
     assert main(["predict", str(out), str(write(tmp_path / "new.csv", 4, 80, lanes=2)), "--out", str(said)]) == 0
     values = [float(row["value"]) for row in rows_of(said)]

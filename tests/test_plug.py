@@ -19,6 +19,7 @@ from citrus_grade import artefacts
 from citrus_grade.artefacts import Artefact
 from citrus_grade.cli import errors, main
 from citrus_grade.models import estimators as ours
+from citrus_grade.models import refit
 from citrus_grade.models.compile import CompileError, compile_pipeline
 from citrus_grade.models.plug import PlugError, plug, plug_pipeline
 from citrus_grade.models.recipes import Recipe, features, preprocessing
@@ -178,6 +179,7 @@ def test_upkeep_corrects_it_by_a_bias_and_keeps_the_graph():
     kept, done = upkeep(MODEL, NEW, [NEW_CAUSES[:, 0] + 1.0], None)
     assert done[0].chosen in ("bias", "slope")
     assert kept.graph is MODEL.graph
+    assert "only the program that made the graph" in refit.hindrance(kept)
     assert abs((predict_absorbance(kept, NEW)["value"][:, 0] - NEW_CAUSES[:, 0] - 1.0).mean()) < 0.2
 
 
