@@ -1,0 +1,26 @@
+"""Checks of a live line's devices: one for everything that senses."""
+
+from citrus_grade.config.sections import LineConfig
+from citrus_grade.words import _
+
+
+def check_devices(config: LineConfig) -> list[str]:
+    """A line with a PLC has a device for every camera and every lane's spectrometer, and no ``[source]``."""
+    if not config.is_live:
+        return []
+    problems = [
+        _("camera.{index} ({name}).device: is missing; a line with [plc] needs the driver of each camera").format(
+            index=index, name=camera.name
+        )
+        for index, camera in enumerate(config.camera)
+        if not camera.device
+    ]
+    if config.spectrometer and len(config.spectrometer.device) != config.line.lanes:
+        problems.append(
+            _("spectrometer.device: {n} devices for {lanes} lanes; give one a lane, in the order of the lanes").format(
+                n=len(config.spectrometer.device), lanes=config.line.lanes
+            )
+        )
+    if config.source:
+        problems.append(_("source: a line with [plc] is driven by its devices; take [source] out, or [plc]"))
+    return problems
