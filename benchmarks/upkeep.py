@@ -1,4 +1,5 @@
-"""What upkeep reaches on made-up fruit (SIMULATED): lane offsets without a reference, and corrections from sample fruit.
+"""What upkeep reaches on made-up fruit (SIMULATED): lane offsets without a reference, corrections from sample fruit, and
+intervals that follow sample fruit.
 
 ``python -m benchmarks.upkeep [--cases N] [--seed N] [--json]``.
 """
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from benchmarks.machine import machine, one_core
 from citrus_grade.calibration.correction import correct
 from citrus_grade.calibration.harmony import harmonise
+from citrus_grade.calibration.level import follow, start
+from citrus_grade.spectra.interval import interval
 
 Floats = NDArray[np.float64]
 Rng = np.random.Generator
@@ -39,6 +42,15 @@ CORRECTION: Final = {
     "slope 0.85, bias 0.3, lanes differ by 0.1": (0.3, 0.1, 0.85),
 }
 """Common bias, SD of lanes' own, slope."""
+LEVEL: Final = {
+    "errors as at first": (1.0, 0.0),
+    "twice as wide": (2.0, 0.0),
+    "moved by one sigma": (1.0, 1.0),
+    "half as wide": (0.5, 0.0),
+}
+"""Width and shift of the errors after `CHANGE` sample fruit of a lane, in sigma."""
+CHANGE: Final = 100
+SPANS: Final = {"1 to 50": slice(CHANGE, CHANGE + 50), "51 to 500": slice(CHANGE + 50, CHANGE + 500)}
 
 
 def _fruit(rng: Rng, n: int, explained: float, freedom: float, apart: float) -> tuple[Floats, Floats]:
@@ -94,6 +106,24 @@ def corrections(rng: Rng, cases: int, bias: float, between: float, slope: float,
     return {"none_brix": float(np.mean(plain)), "chosen_brix": float(np.mean(corrected))}
 
 
+def levels(rng: Rng, cases: int, width: float, shift: float) -> dict[str, float]:
+    """Return the share of sample fruit inside a fixed and a following interval of 90 %, so many fruit after a change."""
+    n = CHANGE + 500
+    fixed, following = np.empty((cases, n), np.bool_), np.empty((cases, n), np.bool_)
+    later = np.arange(n) >= CHANGE
+    for case in range(cases):
+        residuals = np.sort(rng.standard_normal(300))
+        error = np.where(later, shift + width * rng.standard_normal(n), rng.standard_normal(n))
+        low, high = interval(residuals)
+        fixed[case] = (low <= error) & (error <= high)
+        following[case] = follow(start(1), residuals, np.zeros(n, np.int64), error)[1]
+    return {
+        f"{name} {span}": float(inside[:, rows].mean())
+        for span, rows in SPANS.items()
+        for name, inside in (("fixed", fixed), ("following", following))
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=100)
@@ -106,6 +136,8 @@ def main() -> None:
         for name, truth in CORRECTION.items():
             own = corrections(np.random.default_rng(options.seed), options.cases, *truth, lanes)
             figures[f"{name}; lanes: {lanes}"] = own
+    for name, change in LEVEL.items():
+        figures[f"interval, {name}"] = levels(np.random.default_rng(options.seed), options.cases, *change)
     print("SIMULATED")
     for name, own in figures.items():
         print(name + ":", ", ".join(f"{key} {value:.3f}" for key, value in own.items()))
