@@ -6,7 +6,7 @@ Live, simulated and replayed runs differ only in who calls it.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,15 @@ from citrus_grade import __version__
 from citrus_grade.calibration_set import CalibrationSet
 from citrus_grade.config import LineConfig
 from citrus_grade.geometry import MILLI, Ruler, milli
+from citrus_grade.grading import chance
 from citrus_grade.grading.classifier import GradeModel, bind, nobody
 from citrus_grade.grading.decide import OutletBooks, Routes, Rules, Scale, decide
-from citrus_grade.grading.plan import Plan
+from citrus_grade.grading.plan import Plan, misfits
 from citrus_grade.imaging import health, surface
 from citrus_grade.imaging.imager import Imager
 from citrus_grade.messages import (
     Alarm,
+    ArtefactKind,
     Command,
     Decisions,
     Ejection,
@@ -45,6 +47,8 @@ from citrus_grade.tables import DECISION, FRUIT, empty, fresh, stack
 SOFTWARE = sum(int(part) << shift for part, shift in zip(__version__.split(".")[:3], (16, 8, 0), strict=True))
 """The software version as every decision names it: major, minor and patch in one number."""
 PULSES_THAT_AGREE = 3
+ARTEFACTS = get_args(ArtefactKind)
+"""What a command may put another in place of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +67,12 @@ class Line:
     Parameters
     ----------
     config : the line. artefacts : all that commands may name. plan, calibration, model, classifier : ids in use at the start;
-        ``model`` is "" on a line without spectrometers, ``classifier`` where none grades; the plan is compiled against its
-        classes, so no command changes it. ``shadow`` is a model on trial of the same targets: what it says is kept beside
-        the live model's values, and decides nothing.
+        ``model`` is "" on a line without spectrometers, ``classifier`` where none grades. ``shadow`` is a model on trial of
+        the same targets: what it says is kept beside the live model's values, and decides nothing.
+
+    Raises
+    ------
+    ValueError : a plan that cannot sort by this model and this classifier.
     """
 
     def __init__(
@@ -157,7 +164,17 @@ class Line:
         self._turn_px = config.line.roller_ratio * self._pitch_px
         self._travel = surface.travel_of(config)
 
+    def _misfits(self, **instead: str) -> list[str]:
+        """Return why the artefacts in use, some of them taken ``instead``, cannot work together; nothing if they can."""
+        kinds = ("plan", "model", "classifier")
+        plan_id, model_id, classifier_id = (instead.get(kind, getattr(self.state, f"{kind}_id")) for kind in kinds)
+        held = self.artefacts
+        residuals = held.models[model_id].residuals if model_id else {}
+        return misfits(held.plans[plan_id], residuals, held.classifiers[classifier_id] if classifier_id else None)
+
     def _bind_artefacts(self) -> None:
+        if problems := self._misfits():
+            raise ValueError("; ".join(problems))
         state = self.state
         self._plan = self.artefacts.plans[state.plan_id]
         self._model = self.artefacts.models[state.model_id] if state.model_id else None
@@ -165,14 +182,18 @@ class Line:
         self._aligned = self._align(self._model) if self._model else None
         self._shadow = self.artefacts.models[state.shadow_id] if state.shadow_id else None
         self._shadow_aligned = self._align(self._shadow) if self._shadow else None
-        self._rules = Rules(self._plan.low, self._plan.high, self._plan.allowed, self._plan.needs_spectrum)
+        graded_by = self.artefacts.classifiers[state.classifier_id] if state.classifier_id else None
+        self._rules = Rules(
+            self._plan.low,
+            self._plan.high,
+            self._plan.allowed,
+            self._plan.needs_spectrum(graded_by),
+            chance.bind(self._plan.chances, self._model.residuals if self._model else {}),
+        )
         calibration = self._calibration
         self._imagers = [Imager.of(self.config, camera, calibration) for camera in self.config.camera]
         self._scale = Scale(self._optics, calibration.scale, calibration.scale_sigma_mm, calibration.density_g_per_ml)
         self._books = OutletBooks(state.due_tick, state.outlet_open, state.outlet_sound, state.last_cup)
-        graded_by = self.artefacts.classifiers[state.classifier_id] if state.classifier_id else None
-        if self._plan.classes != (graded_by.classes if graded_by else ()):
-            raise ValueError(f"plan {state.plan_id} asks for classes {self._plan.classes}, not those of the line's classifier")
         self._classifier = bind(graded_by, self._plan.features, state.classifier_id) if graded_by else nobody()
         self._blank["classifier_id"] = int(state.classifier_id or "0", 16)
         self._blank["model_id"] = int(state.model_id or "0", 16)
@@ -396,15 +417,8 @@ class Line:
 
     def _on_command(self, command: Command) -> list[Output]:
         state = self.state
-        if command.kind in ("plan", "model", "calibration"):
-            known: Mapping[str, Any] = getattr(self.artefacts, f"{command.kind}s")
-            if command.value not in known:
-                return [Alarm(command.tick, "unknown_artefact", f"{command.kind} {command.value}")]
-            setattr(state, f"{command.kind}_id", command.value)
-            before = self._imagers
-            self._bind_artefacts()
-            self._learn_anew(before)
-            return []
+        if command.kind in ARTEFACTS:
+            return self._switch(command)
         number = int(command.value) if command.value.isdecimal() and len(command.value) < 10 else -1
         if command.kind == "lot" and number >= 0:
             self._start_lot(command.tick, number)
@@ -412,6 +426,19 @@ class Line:
             state.lane_on[number] = command.kind == "lane_on"
         else:
             return [_bad(command.tick, f"command {command.kind} {command.value}")]
+        return []
+
+    def _switch(self, command: Command) -> list[Output]:
+        """From the next cup to be decided on, work by another artefact, or say why not."""
+        known: Mapping[str, Any] = getattr(self.artefacts, f"{command.kind}s")
+        if command.value not in known:
+            return [Alarm(command.tick, "unknown_artefact", f"{command.kind} {command.value}")]
+        if self._misfits(**{command.kind: command.value}):
+            return [Alarm(command.tick, "unfit_artefact", f"{command.kind} {command.value}")]
+        setattr(self.state, f"{command.kind}_id", command.value)
+        before = self._imagers
+        self._bind_artefacts()
+        self._learn_anew(before)
         return []
 
     def _learn_anew(self, before: list[Imager]) -> None:

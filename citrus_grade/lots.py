@@ -46,6 +46,8 @@ def columns(
             named[name] = np.array([*classes, ""], object)[column]
         elif name == "rule":
             named["grade"] = np.array([*grades, UNGRADED], object)[column]
+        elif name == "missed_rule":
+            named["missed_grade"] = np.array([*grades, ""], object)[column]
         else:
             named[name] = column
     return named

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 OutletState = Literal["fired", "late", "jammed", "full", "clear"]
 ReadingKind = Literal["cup_index", "pulp_temperature_c", "mass_g"]
-CommandKind = Literal["lot", "plan", "model", "calibration", "lane_on", "lane_off"]
+ArtefactKind = Literal["plan", "model", "calibration", "classifier"]
+CommandKind = Literal["lot", ArtefactKind, "lane_on", "lane_off"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from citrus_grade import __version__, artefacts, config
 from citrus_grade.artefacts import ArtefactError
@@ -60,6 +61,11 @@ class Loaded:
         return self.model.names if self.model else ()
 
     @property
+    def residuals(self) -> dict[str, NDArray[np.float64]]:
+        """Residuals of each of them, (n,) sorted."""
+        return self.model.residuals if self.model else {}
+
+    @property
     def ids(self) -> dict[str, str]:
         """Ids of the artefacts in use, "" where there is none."""
         named = {"plan": self.plan.id, "model": self.model_id, "calibration": self.calibration.id}
@@ -103,7 +109,8 @@ def load_line(
     plan_path = plan or path.parent / line.files.plan
     classifier_path = classifier or (path.parent / line.files.classifier if line.files.classifier else None)
     graded_by, classifier_id = load_classifier(classifier_path, targets) if classifier_path else (None, "")
-    compiled = plans.load(plan_path, targets, line.outlet_names[:-1], graded_by)
+    residuals = spectral.residuals if spectral else {}
+    compiled = plans.load(plan_path, targets, line.outlet_names[:-1], graded_by, residuals)
     measured = load_calibration(calibration_path, line) if calibration_path else CalibrationSet.nominal(line)
     plan_text = plan_path.read_text(encoding="utf-8")
     measures = (spectral, model_id, measured, model_path, calibration_path)

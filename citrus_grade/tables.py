@@ -133,6 +133,9 @@ DECISION = np.dtype(
         ("grade_class", "i1"),
         ("grade_probability", "<f8"),
         ("rule", "<i2"),
+        ("rule_probability", "<f8"),
+        ("missed_rule", "<i2"),
+        ("missed_probability", "<f8"),
         ("outlet", "<i2"),
         ("reason", "u1"),
         ("reasons", "<u4"),
@@ -148,8 +151,9 @@ DECISION = np.dtype(
 """One decision: what was measured of the fruit in a cup, what followed, why, and by which artefacts.
 
 ``grade_class`` is the likeliest class of the grade classifier (-1: none was asked) and ``grade_probability`` how likely,
-``rule`` is the row of the sort plan (-1: none), ``outlet`` the outlet ordered, ``reason`` the first `messages.Reason`,
-``reasons``
+``rule`` is the row of the sort plan (-1: none) and ``rule_probability`` how likely a trait is what that rule asks (NaN: it asks
+for no probability); ``missed_rule`` is the first rule before it that only a probability kept the fruit from (-1: none) and
+``missed_probability`` how likely that was. ``outlet`` is the outlet ordered, ``reason`` the first `messages.Reason`, ``reasons``
 all of them as bits, ``fire_tick`` the encoder count of the ejection (-1 at the default outlet). Ids are the first 64 bits of the
 artefact's content hash; ``trait`` holds what the model's targets name, ``trait_low90``
 and ``trait_high90`` the ends of its interval. ``shadow_trait`` is what a model on trial says, which decides nothing; without one

@@ -70,7 +70,7 @@ def options_of(config: LineConfig, *, seed: int | None = None, seconds: float | 
     try:
         options = FilesOptions.model_validate(config.source | {key: value for key, value in given.items() if value is not None})
     except ValidationError as error:
-        raise problem(*explain(error)) from None
+        raise problem(*explain(error, FilesOptions)) from None
     if (options.spectra is None) != (config.spectrometer is None):
         raise problem("spectra: [source.spectra] and [spectrometer] belong together; give both or neither")
     if not options.data_folder.is_dir():

@@ -39,7 +39,7 @@ def test_the_template_plan_needs_no_model_and_fits_the_template_line() -> None:
     line = config.load(LINE)
     made = plan.load(LINE.with_name("plan.toml"), (), line.outlet_names[:-1])
     assert made.grades[0] == "gift"
-    assert not made.needs_spectrum
+    assert not made.asks_inside
 
 
 def test_the_template_plan_takes_its_sugar_rules_once_there_is_a_model() -> None:
@@ -47,7 +47,7 @@ def test_the_template_plan_takes_its_sugar_rules_once_there_is_a_model() -> None
     for name in ("ssc_brix", "ta_pct", "maturity_index", "guard"):
         text = text.replace(f"# {name} =", f"{name} =", 1)
     made = plan.parse(text, ("ssc_brix", "ta_pct"), ("1", "2", "3", "4", "5", "6"))
-    assert made.needs_spectrum
+    assert made.asks_inside
     assert made.low[0, made.features.index("ssc_brix")] == pytest.approx(12.3)
 
 

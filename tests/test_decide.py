@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from citrus_grade.grading.chance import bind
 from citrus_grade.grading.classifier import nobody
 from citrus_grade.grading.decide import BURST, OutletBooks, Routes, Rules, Scale, decide, first_rule, magnification
 from citrus_grade.grading.features import CAMERA, N_CAMERA
@@ -27,7 +28,7 @@ class Grader:
         n = len(allowed)
         bounds = np.full((n, N_CAMERA + 4), -np.inf)
         bounds[:, 0] = low[:n]
-        self.rules = Rules(bounds, np.full_like(bounds, np.inf), np.array(allowed, bool), needs_spectrum)
+        self.rules = Rules(bounds, np.full_like(bounds, np.inf), np.array(allowed, bool), needs_spectrum, bind((), {}))
         stations = np.tile(np.array([24000, 28000, 32000]), (LANES, 1))
         self.routes = Routes(stations, np.array(interval, np.int64), np.array(gap, np.int64), TICKS, 1, LEAD)
         self.scale = Scale(OPTICS, np.tile([0.0, 1.0], (LANES, 1)), np.full(LANES, 0.5), np.array([0.90, 0.03]))
@@ -113,7 +114,7 @@ def test_the_first_rule_whose_every_bound_holds_wins(values, data):
         return (lowest == -math.inf and highest == math.inf) or lowest <= value < highest
 
     rows = [all(map(holds, values, low[rule].tolist(), high[rule].tolist())) for rule in range(4)]
-    rules = Rules(low, high, np.ones((4, 1), bool), False)
+    rules = Rules(low, high, np.ones((4, 1), bool), False, bind((), {}))
     assert first_rule(np.array(values), rules) == (rows.index(True) if True in rows else -1)
 
 
@@ -133,7 +134,7 @@ def test_the_maturity_index_is_sugar_over_acid_and_unknown_without_acid():
     grader = Grader()
     low = np.full((1, N_CAMERA + 5), -np.inf)
     low[0, -1] = 15.0
-    grader.rules = Rules(low, np.full_like(low, np.inf), np.array([[True, False, False]]), True)
+    grader.rules = Rules(low, np.full_like(low, np.inf), np.array([[True, False, False]]), True, bind((), {}))
     assert grader.one(trait=(12.0, 0.8))["rule"] == 0
     assert grader.one(trait=(12.0, 0.81))["reason"] == Reason.NO_RULE
     assert grader.one(trait=(12.0, 0.0))["reason"] == Reason.NO_RULE

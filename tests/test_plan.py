@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from citrus_grade.config import ConfigError
+from citrus_grade.grading.chance import bind
 from citrus_grade.grading.classifier import GradeModel, arrays
 from citrus_grade.grading.decide import Rules, first_rule
 from citrus_grade.grading.features import CAMERA, names
@@ -21,12 +22,16 @@ def plan_of(*rules, targets=TARGETS):
     return parse(text, targets, OUTLETS)
 
 
+def rules_of(plan, residuals=None):
+    return Rules(plan.low, plan.high, plan.allowed, plan.asks_inside, bind(plan.chances, residuals or {}))
+
+
 def rule_of(plan, **values):
     """The rule that takes a fruit of these features; what is not named is NaN."""
     row = np.full(len(plan.features), np.nan)
     for name, value in values.items():
         row[plan.features.index(name)] = value
-    return first_rule(row, Rules(plan.low, plan.high, plan.allowed, plan.needs_spectrum))
+    return first_rule(row, rules_of(plan))
 
 
 def problems_of(*rules, targets=TARGETS):
@@ -80,7 +85,7 @@ def test_a_plan_may_ask_for_the_cameras_features_the_models_targets_and_the_matu
 @pytest.mark.parametrize("name", names(TARGETS))
 def test_a_plan_knows_whether_it_needs_a_spectrum(name):
     plan = plan_of(f'grade = "a"\noutlets = ["1"]\n{name} = {{ min = 1 }}')
-    assert plan.needs_spectrum is (name not in CAMERA)
+    assert plan.asks_inside is (name not in CAMERA)
 
 
 def test_outlets_are_marked_by_their_place_on_the_line():
@@ -179,7 +184,7 @@ def test_a_plan_cannot_be_changed_once_read():
 def test_the_templates_are_plans():
     outlets = tuple("123456")
     assert load(PLAN, (), outlets).grades[-1] == "juice"
-    assert load(DEMO_PLAN, TARGETS, outlets).needs_spectrum
+    assert load(DEMO_PLAN, TARGETS, outlets).asks_inside
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
@@ -218,7 +223,7 @@ def rule_for(plan, probabilities, **values):
         row[n + k :] = np.arange(k) == np.argmax(probabilities)
     for name, value in values.items():
         row[plan.features.index(name)] = value
-    return first_rule(row, Rules(plan.low, plan.high, plan.allowed, plan.needs_spectrum))
+    return first_rule(row, rules_of(plan))
 
 
 def test_a_rule_takes_the_classes_it_asks_for():
@@ -249,10 +254,10 @@ def test_class_probability_and_measurement_must_all_hold():
 
 def test_a_class_told_by_a_spectrum_needs_one():
     by_class = TO_1 + 'class = ["A"]'
-    assert not graded_plan(by_class).needs_spectrum
-    assert graded_plan(by_class, classifier=WITH_SUGAR).needs_spectrum
-    assert graded_plan(TO_1 + "probability.A = { min = 0.5 }", classifier=WITH_SUGAR).needs_spectrum
-    assert not graded_plan(TO_1 + "mass_g = { min = 1 }", classifier=WITH_SUGAR).needs_spectrum
+    assert not graded_plan(by_class).needs_spectrum(CLASSIFIER)
+    assert graded_plan(by_class, classifier=WITH_SUGAR).needs_spectrum(WITH_SUGAR)
+    assert graded_plan(TO_1 + "probability.A = { min = 0.5 }", classifier=WITH_SUGAR).needs_spectrum(WITH_SUGAR)
+    assert not graded_plan(TO_1 + "mass_g = { min = 1 }", classifier=WITH_SUGAR).needs_spectrum(WITH_SUGAR)
 
 
 @pytest.mark.parametrize(

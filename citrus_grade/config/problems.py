@@ -5,7 +5,6 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from citrus_grade.config.sections import LineConfig
 from citrus_grade.words import N_, _
 
 
@@ -17,16 +16,16 @@ class ConfigError(ValueError):
         super().__init__("\n".join(f"{path}: {problem}" for problem in problems))
 
 
-def explain(error: ValidationError) -> list[str]:
-    """Return one line for people a problem of a pydantic validation."""
-    return [_explain(dict(problem)) for problem in error.errors()]
+def explain(error: ValidationError, table: type[BaseModel]) -> list[str]:
+    """Return one line for people a problem of a pydantic validation of a ``table``."""
+    return [_explain(dict(problem), table) for problem in error.errors()]
 
 
-def _explain(problem: dict[str, Any]) -> str:
+def _explain(problem: dict[str, Any], table: type[BaseModel]) -> str:
     loc = tuple(problem["loc"])
     where = ".".join(map(str, loc))
     if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(loc[-1]), _keys(LineConfig, loc[:-1]), n=1)
+        near = difflib.get_close_matches(str(loc[-1]), _keys(table, loc[:-1]), n=1)
         hint = _("; did you mean {near!r}?").format(near=near[0]) if near else ""
         return _("{where}: unknown key").format(where=where) + hint
     if problem["type"] == "missing":

@@ -28,7 +28,7 @@ def parse(text: str, path: str = "line.toml") -> LineConfig:
     try:
         config = LineConfig.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(path, explain(error)) from None
+        raise ConfigError(path, explain(error, LineConfig)) from None
     checks = (check_lanes, check_cameras, check_stations, check_outlets, check_devices)
     if problems := [problem for check in checks for problem in check(config)]:
         raise ConfigError(path, problems)

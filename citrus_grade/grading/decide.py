@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from citrus_grade.grading.chance import Chances, weigh
 from citrus_grade.grading.features import fill
 from citrus_grade.grading.walk import Room, Walk, classify, room
 from citrus_grade.messages import Reason
@@ -23,12 +24,13 @@ _LATE, _FULL, _FAULT, _NO_RULE, _LANE_OFF = (
 
 
 class Rules(NamedTuple):
-    """A plan's arrays, see `plan.Plan`."""
+    """A plan's arrays, see `plan.Plan`, with its ``chances`` bound to the model in use."""
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     allowed: NDArray[np.bool_]
     needs_spectrum: bool
+    chances: Chances
 
 
 class Scale(NamedTuple):
@@ -113,18 +115,48 @@ def grade_class(row: Any, values: NDArray[np.float64], classifier: Walk, work: R
 
 
 @njit(cache=True, nogil=True)
+def _holds(values: NDArray[np.float64], rules: Rules, rule: int) -> bool:
+    """Whether a rule's bounds on these values hold (half-open); an unmeasured value satisfies none."""
+    for k in range(len(values)):
+        low, high = rules.low[rule, k], rules.high[rule, k]
+        if (low > -np.inf or high < np.inf) and not low <= values[k] < high:
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
 def first_rule(values: NDArray[np.float64], rules: Rules) -> int:
-    """Return the first rule whose every bound holds (half-open), -1 if none does; an unmeasured value satisfies no bound."""
+    """Return the first rule whose every bound holds, -1 if none does."""
     for rule in range(len(rules.low)):
-        holds = True
-        for k in range(len(values)):
-            low, high = rules.low[rule, k], rules.high[rule, k]
-            if (low > -np.inf or high < np.inf) and not low <= values[k] < high:
-                holds = False
-                break
-        if holds:
+        if _holds(values, rules, rule):
             return rule
     return -1
+
+
+@njit(cache=True, nogil=True)
+def tightest(values: NDArray[np.float64], rules: Rules, rule: int) -> float:
+    """Return the probability that clears a rule's by the least, or misses it by the most; NaN where the rule asks for none."""
+    found, least = np.nan, np.inf
+    for k in range(len(values) - len(rules.chances.trait), len(values)):
+        asked = rules.low[rule, k]
+        if asked > -np.inf and values[k] - asked < least:
+            found, least = values[k], values[k] - asked
+    return found
+
+
+@njit(cache=True, nogil=True)
+def sort(row: Any, values: NDArray[np.float64], rules: Rules) -> int:
+    """Fill the rule of one fruit, the first rule before it that only a probability kept the fruit from, and how likely either
+    was; return the rule."""
+    rule = row.rule = first_rule(values, rules)
+    if rule >= 0:
+        row.rule_probability = tightest(values, rules, rule)
+    measured = values[: len(values) - len(rules.chances.trait)]
+    for missed in range(rule if rule >= 0 else len(rules.low)):
+        if _holds(measured, rules, missed):
+            row.missed_rule, row.missed_probability = missed, tightest(values, rules, missed)
+            break
+    return rule
 
 
 @njit(cache=True, nogil=True)
@@ -205,20 +237,21 @@ def decide(
     """
     n_classes = classifier.n_classes
     values = np.empty(rules.low.shape[1])
+    n_measured = len(values) - len(rules.chances.trait)
     work = room(classifier)
     default, ejected = len(routes.interval_ticks), 0
     for i in range(len(rows)):
         row = rows[i]
-        row.grade_class, row.rule, row.outlet, row.fire_tick = -1, -1, default, -1
+        row.grade_class, row.rule, row.missed_rule, row.outlet, row.fire_tick = -1, -1, -1, default, -1
         if row.fruit_views > 0:
             measure(row, scale)
         bits = obstacles(row, status[i], least_views, lane_on[row.lane], rules.needs_spectrum)
         if bits == 0:
-            fill(row, values[: len(values) - 2 * n_classes])
+            fill(row, values[: n_measured - 2 * n_classes])
             if n_classes:
-                grade_class(row, values, classifier, work)
-            rule = first_rule(values, rules)
-            row.rule = rule
+                grade_class(row, values[:n_measured], classifier, work)
+            weigh(row.trait, rules.chances, values[n_measured:])
+            rule = sort(row, values, rules)
             bits = route(row, rule, rules, routes, books, tick, head_tick, offset) if rule >= 0 else 1 << _NO_RULE
         row.reasons = bits
         row.reason = 0

@@ -5,7 +5,6 @@ Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005; ranks 
 """
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +27,3 @@ def interval(residuals: Floats, share: float = 0.9) -> tuple[float, float]:
     tail = (1.0 - share) / 2.0
     rank = min(max(math.floor((n + 1) * tail), 1), n)
     return float(residuals[rank - 1]), float(residuals[n - rank])
-
-
-def probability_above(residuals: Floats, value: Any, cut: float) -> Floats:
-    """Return how likely the truth is above a cut, given values (any shape): the share of residuals that lift them over it."""
-    n = len(residuals)
-    below = np.searchsorted(residuals, cut - np.asarray(value, np.float64), "right")
-    return np.asarray((n - below + 0.5) / (n + 1.0), np.float64)

@@ -124,6 +124,11 @@ class SpectralModel:
         return tuple(target.name for target in self.targets)
 
     @property
+    def residuals(self) -> dict[str, Floats]:
+        """Residuals of each target, (n,) sorted."""
+        return {target.name: target.residuals for target in self.targets}
+
+    @property
     def units(self) -> tuple[str, ...]:
         """Units of the targets."""
         return tuple(target.unit for target in self.targets)

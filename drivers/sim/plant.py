@@ -45,7 +45,7 @@ def open_line(config: LineConfig, *, seed: int | None = None, seconds: float | N
     try:
         options = SimOptions.model_validate(config.source | {key: value for key, value in given.items() if value is not None})
     except ValidationError as error:
-        raise ConfigError("[source]", explain(error)) from None
+        raise ConfigError("[source]", explain(error, SimOptions)) from None
     return SimPlant(config, options)
 
 
