@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from citrus_grade.config import LineConfig
-from citrus_grade.line import Line
+from citrus_grade.line import ARTEFACTS, Line
 from citrus_grade.messages import Command, Decisions, Joined, Message
 from citrus_grade.rundir import Loaded, reopen, start_of
 from citrus_grade.runlog import LogError, LogReader, files
@@ -207,9 +207,7 @@ def _restore(line: Line, snapshot: Snapshot, path: Path, adopt: Loaded | None = 
         line.restore(snapshot.state, **(adopt.ids if adopt else {}))
     except KeyError as error:
         raise LogError(
-            _("{path}: needs the plan, model or calibration {id} as it was; the folder does not hold it").format(
-                path=path, id=error
-            )
+            _("{path}: needs the artefact {id} as it was; the folder does not hold it").format(path=path, id=error)
         ) from error
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise LogError(
@@ -284,7 +282,7 @@ def _what_if(
                 if fresh_line:
                     _restore(line, item, path, adopt=loaded)
                     fresh_line = False
-            elif not (isinstance(item, Command) and item.kind in ("plan", "model", "calibration")):
+            elif not (isinstance(item, Command) and item.kind in ARTEFACTS):
                 replayed.extend(output.rows for output in line.feed(item) if isinstance(output, Decisions))
         report.truncated |= reader.truncated
         if progress:

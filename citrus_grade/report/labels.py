@@ -52,6 +52,7 @@ _LABELS = {
     "light_drift": N_("picture has become brighter"),
     "focus_soft": N_("picture has become soft"),
     "unknown_artefact": N_("unknown artefact asked for"),
+    "unfit_artefact": N_("artefact asked for does not fit the others in use"),
     "outlet_jammed": N_("outlet jammed"),
     "outlet_late": N_("outlet fired late"),
     "device": N_("device"),
