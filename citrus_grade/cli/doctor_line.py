@@ -63,6 +63,7 @@ def artefacts(path: Path, to_be_made: list[str]) -> Iterator[Finding]:
     """Do plan, model and calibration load, and fit the line?"""
     from citrus_grade.artefacts import ArtefactError
     from citrus_grade.config import ConfigError
+    from citrus_grade.report.sureness import conditions
     from citrus_grade.rundir import load_line
 
     what = _("plan and artefacts")
@@ -83,3 +84,6 @@ def artefacts(path: Path, to_be_made: list[str]) -> Iterator[Finding]:
             plan=loaded.plan.id, model=loaded.model_id or "-", calibration=loaded.calibration.id
         ),
     )
+    for grade, condition, reads in conditions(loaded.plan, loaded.residuals):
+        text = _("{grade}: {condition}; met by readings of {reads}").format(grade=grade, condition=condition, reads=reads)
+        yield Finding(_("sort plan"), "ok", text)

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from citrus_grade.grading.chance import readings
 from citrus_grade.report import style
 from citrus_grade.report.rundata import Run, of_grade, packout, true_values
 from citrus_grade.runtime.accuracy import SIZE_LIMITS_MM
@@ -218,10 +219,11 @@ def _middle(values: NDArray[np.float64]) -> str:
 
 
 def _cuts(run: Run, name: str) -> list[float]:
-    """Return where the plan cuts a feature, guard bands folded in."""
+    """Return where the plan cuts a feature, guard bands folded in, and those that its probabilities come to."""
     plan = run.loaded.plan
     if name not in plan.features:
         return []
     at = plan.features.index(name)
-    bounds = np.concatenate([plan.low[:, at], plan.high[:, at]])
+    sure = [readings(chance, run.loaded.residuals[name]) for chance in plan.chances if chance.target == name]
+    bounds = np.concatenate([plan.low[:, at], plan.high[:, at], *sure])
     return sorted(set(np.round(bounds[np.isfinite(bounds)], 6).tolist()))

@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 from citrus_grade import __version__
 from citrus_grade.report import charts, pictures, sheet, style
 from citrus_grade.report.labels import label, remedy
-from citrus_grade.report.rundata import Run, not_graded, packout, read
+from citrus_grade.report.rundata import Run, not_graded, of_grade, packout, read
 from citrus_grade.report.sample import sample, sample_picture
 from citrus_grade.report.seen import look_up
 from citrus_grade.report.sheet import SIMULATED, escaped
+from citrus_grade.report.sureness import conditions
 from citrus_grade.runtime.session import RunSummary
 from citrus_grade.words import _
 
@@ -88,6 +89,8 @@ def _sections(run: Run, album: _Album) -> Iterable[str]:
     yield _head(run)
     yield _packout(run, album)
     yield sheet.section(_("Why fruit was not graded"), _reasons(run))
+    if run.loaded.plan.chances:
+        yield sheet.section(_("How sure a grade is"), _sureness(run))
     yield _sample(run, album)
     caption = _("Equatorial diameter of each fruit; dashed: limits of the classes.")
     yield sheet.section(_("Size"), album.chart("diameter", lambda: charts.diameter_chart(run), caption))
@@ -149,6 +152,19 @@ def _reasons(run: Run) -> str:
     cells = [(label(reason), f"{count:,}", f"{100 * count / n:.2f}") for reason, count in reasons.items()]
     total = (_("total"), f"{sum(reasons.values()):,}", f"{100 * sum(reasons.values()) / n:.2f}")
     return sheet.table((_("reason"), _("n"), _("fruit, %")), cells, left=1, total=total)
+
+
+def _sureness(run: Run) -> str:
+    missed, n = np.unique(run.fruit["missed_grade"], return_counts=True)
+    counts = dict(zip(missed.tolist(), n.tolist(), strict=True))
+    got = {grade: int(of_grade(run, grade).sum()) for grade in run.grades}
+    rows = [
+        (label(grade), what, reads, f"{got[grade]:,}", f"{counts.get(grade, 0):,}")
+        for grade, what, reads in conditions(run.loaded.plan, run.loaded.residuals)
+    ]
+    head = (_("grade"), _("condition"), _("met by readings"), _("fruit"), _("missed by this alone"))
+    note = _("From the model's errors at fruit it had not seen. A fruit that missed a grade met its other conditions.")
+    return sheet.table(head, rows, left=3) + _paragraph(note)
 
 
 def _sample(run: Run, album: _Album) -> str:

@@ -115,7 +115,11 @@ def _measurements(axes: Axes, seen: Seen, loaded: Loaded) -> None:
     lines += [
         (style.say(N_("views with a fruit")), f"{fruit['fruit_views']} / {fruit['views']}"),
         (style.say(N_("scans used")), f"{fruit['scans_kept']} / {fruit['scans_received']}"),
-        (style.say(N_("grade")), style.name(fruit["grade"])),
+        (style.say(N_("grade")), style.name(fruit["grade"]) + _likely(fruit["rule_probability"])),
+    ]
+    if fruit["missed_grade"]:
+        lines.append((style.say(N_("missed")), style.name(fruit["missed_grade"]) + _likely(fruit["missed_probability"])))
+    lines += [
         (style.say(N_("outlet")), style.name(fruit["outlet"])),
         (style.say(N_("reason")), style.name(fruit["reason"])),
     ]
@@ -126,6 +130,11 @@ def _measurements(axes: Axes, seen: Seen, loaded: Loaded) -> None:
     if not seen.views:
         note = style.say(N_("no pictures: the frames were not recorded (log profile {profile})")).format(profile=seen.profile)
         axes.text(0, 0, note, transform=axes.transAxes, va="bottom", fontsize=7, style="italic")
+
+
+def _likely(probability: float) -> str:
+    """How sure a grade is, where the plan asks."""
+    return f", P = {probability:.2f}" if np.isfinite(probability) else ""
 
 
 def _spectrum(axes: Axes, spectra: Spectra | None) -> None:

@@ -51,7 +51,7 @@ def options_of(section: dict[str, Any], where: str) -> TapeOptions:
     try:
         return TapeOptions.model_validate(section)
     except ValidationError as error:
-        raise DeviceError("\n".join(f"{where}.{problem}" for problem in explain(error))) from None
+        raise DeviceError("\n".join(f"{where}.{problem}" for problem in explain(error, TapeOptions))) from None
 
 
 class LoopClock:
