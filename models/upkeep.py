@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from citrus_grade.calibration import level
 from citrus_grade.calibration.correction import Line, correct
+from citrus_grade.calibration.level import Levels
 from citrus_grade.models import refit
 from citrus_grade.spectra.model import SpectralModel
 from citrus_grade.spectra.predict import predict_absorbance
@@ -30,7 +32,8 @@ class Kept:
 
     ``chosen`` one of none, bias, slope, refit; ``reason``; ``before``, ``after`` (m,) predictions of the sample fruit, those
     after by corrections made without the fruit; ``rmse`` of every candidate; ``line`` per lane; ``weight`` of the new fruit if
-    refitted; ``suspicious`` rows of references to look at.
+    refitted; ``suspicious`` rows of references to look at; ``levels`` of each lane's intervals after these fruit, before anything
+    was done.
     """
 
     target: str
@@ -42,6 +45,7 @@ class Kept:
     line: Line
     weight: float
     suspicious: tuple[int, ...]
+    levels: Levels
 
 
 def upkeep(
@@ -102,9 +106,12 @@ def _one(
     if found.chosen == REFIT and best is not None:
         weight = best[0]
         line = correct(best[1], reference, lane, n_lanes).line
+    believed = np.array(reference, np.float64)
+    believed[list(found.suspicious)] = np.nan
+    levels, _inside = level.follow(level.start(n_lanes), model.targets[target].residuals, lane, believed - before)
     return Kept(
         model.names[target], found.chosen, found.reason, before, found.loo[found.chosen], dict(found.rmse), line, weight,
-        found.suspicious,
+        found.suspicious, levels,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from citrus_grade.models.train import train
 from citrus_grade.models.transfer import Pairs, move
 from citrus_grade.models.upkeep import upkeep
 from citrus_grade.spectra.bundle import KIND, from_artefact, to_artefact
+from citrus_grade.spectra.interval import interval
 from citrus_grade.spectra.predict import predict_absorbance
 
 NM = np.linspace(700.0, 960.0, 100)
@@ -57,6 +58,19 @@ def test_lanes_that_read_apart_are_brought_together(model):
     assert rmse(model, fresh, sugar + 0.6) > 0.5
 
 
+def test_the_intervals_of_a_lane_that_reads_low_are_seen_not_to_hold(model):
+    spectra, brix = fruit(5, 120)
+    lane = np.arange(120) % 2
+    offset = np.array([0.0, 0.6])
+    _kept, (done,) = upkeep(model, spectra, [brix + offset[lane]], [str(k) for k in lane])
+    low, high = interval(model.targets[0].residuals)
+    error = (brix + offset[lane] - done.before)[lane == 1]
+    assert np.mean((low <= error) & (error <= high)) < 0.5
+    assert done.levels.seen.sum() == 120 - len(done.suspicious)
+    assert done.levels.missed[1] > 2 * done.levels.missed[0]
+    assert done.levels.outside[1] < 0.05
+
+
 def test_what_was_never_seen_is_learnt_from_the_samples():
     spectra, brix = fruit(1, 240)
     model = train(Samples(NM, spectra, brix[:, None], np.arange(240) % 6), ("ssc_brix",), families=("pls",)).model
@@ -76,6 +90,7 @@ def test_a_wrong_reference_takes_no_part(model):
     _kept, (done,) = upkeep(model, spectra, [brix], None)
     assert 7 in done.suspicious
     assert len(done.suspicious) < 6
+    assert done.levels.seen.tolist() == [60 - len(done.suspicious)]
 
 
 def test_a_kept_model_survives_its_artefact_and_can_be_kept_again(model):

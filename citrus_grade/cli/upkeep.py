@@ -1,5 +1,6 @@
 """``citrus-grade upkeep``: a model kept true with sample fruit."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from citrus_grade.words import N_, _
 
 if TYPE_CHECKING:
     from citrus_grade.models.upkeep import Kept
+    from citrus_grade.spectra.model import SpectralModel
 
 HELP = N_(
     "Keep a model true with sample fruit that the laboratory has measured, 20 to 30 in every lane.\n\n"
@@ -62,6 +64,10 @@ def verb(
         title = _("{name}: {n} sample fruit").format(name=kept.target, n=len(batch.ids))
         out.table(title, [_("correction"), _("RMSE of fruit left out"), ""], rows)
         out.text(kept.reason)
+        title = _("{name}: the intervals of 90 % before, in the order of the table").format(name=kept.target)
+        out.table(
+            title, [_("lane"), _("fruit"), _("inside, %"), _("interval that would keep its promise, %")], _held(kept, model)
+        )
         for row in kept.suspicious:
             text = _("look at {place} ({id}): its reference is far off; it took no part")
             out.text(text.format(place=batch.places[row], id=batch.ids[row]), "yellow")
@@ -70,6 +76,14 @@ def verb(
     for path in (to, picture):
         out.text(_("written: {path}").format(path=path))
     return errors.DONE
+
+
+def _held(kept: "Kept", model: "SpectralModel") -> Iterator[list[str]]:
+    """Yield what a lane's intervals held of its sample fruit, and how wide the next would have to be."""
+    levels = kept.levels
+    for k, name in enumerate(model.lanes or ("-",)):
+        seen, missed, outside = int(levels.seen[k]), int(levels.missed[k]), min(max(float(levels.outside[k]), 0.0), 1.0)
+        yield [name, f"{seen}", f"{100 * (1 - missed / max(seen, 1)):.0f}", f"{100 * (1 - outside):.0f}"]
 
 
 def _facts(kept: "Kept") -> dict[str, Any]:
@@ -81,4 +95,6 @@ def _facts(kept: "Kept") -> dict[str, Any]:
         "bias": kept.line.bias.tolist(),
         "weight": kept.weight,
         "suspicious_rows": list(kept.suspicious),
+        "outside90": kept.levels.missed.tolist(),
+        "level_outside": kept.levels.outside.tolist(),
     }
