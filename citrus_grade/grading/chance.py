@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from citrus_grade.grading.walk import below
 from citrus_grade.words import _
 
 Floats = NDArray[np.float64]
@@ -97,7 +98,7 @@ def _above(residuals: Floats, distance: float) -> float:
     if distance == np.inf:
         return 0.0
     n = len(residuals)
-    return (n - np.searchsorted(residuals, distance) + 0.5) / (n + 1.0)
+    return (n - below(distance, residuals, 0, n) + 0.5) / (n + 1.0)
 
 
 @njit(cache=True, nogil=True)

@@ -127,14 +127,14 @@ def _coded(w: Walk, r: Room) -> None:
     for k in range(f):
         value = r.layer[0, k]
         if first[k + 1] > first[k] and value == value:
-            value = float(_below(value, cut, first[k], first[k + 1]))
+            value = float(below(value, cut, first[k], first[k + 1]))
         r.coded[k] = value if value == value else -np.inf
         r.coded[f + k] = value
     r.coded[2 * f] = -np.inf
 
 
 @njit(cache=True, nogil=True)
-def _below(value: float, cut: Floats, start: int, stop: int) -> int:
+def below(value: float, cut: Floats, start: int, stop: int) -> int:
     """Return how many of the rising cuts ``start:stop`` lie below a value; as many steps whatever the value."""
     at, n = start, stop - start
     while n > 1:
