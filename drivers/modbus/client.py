@@ -1,0 +1,226 @@
+"""The PLC that counts the belt and fires the outlets, over Modbus; see `ports.Plc` and ``docs/plc.md``."""
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from citrus_grade.config import LineConfig
+from citrus_grade.drivers.modbus import map as m
+from citrus_grade.drivers.modbus.checks import check_line, check_map, reversed_encoder
+from citrus_grade.drivers.modbus.options import ModbusOptions, options_of
+from citrus_grade.drivers.modbus.reports import Drop, Reports
+from citrus_grade.drivers.modbus.wire import Wire
+from citrus_grade.geometry import Unwrapper
+from citrus_grade.messages import Ejection
+from citrus_grade.ports import DeviceGone, PlcState
+from citrus_grade.words import _
+
+TORN_READINGS: Final = 5
+REVERSE_CUPS: Final = 2
+"""A belt that stops may roll back a little; so many cups back it runs the wrong way."""
+ACK_PAUSE_S: Final = 0.0005
+DROPS_KEPT: Final = 1024
+
+
+class Look(NamedTuple):
+    """One reading of the status: at the host's ``t_ns`` it was ``status``; ``jammed`` has one number a lane."""
+
+    t_ns: int
+    status: dict[str, int]
+    jammed: tuple[int, ...]
+
+
+def open_plc(section: dict[str, Any], config: LineConfig) -> "ModbusPlc":
+    """Open the PLC that a section of ``line.toml`` names, and check that it is this line's.
+
+    Raises
+    ------
+    ConfigError : naming each bad key of the section.
+    DeviceError : if it is not a PLC of this line; saying what to change, there or in ``line.toml``.
+    DeviceGone : if nothing answers.
+    """
+    options = options_of(section)
+    wire = Wire(options)
+    wire.connect()
+    return connect(wire, options, config)
+
+
+def connect(wire: Wire, options: ModbusOptions, config: LineConfig) -> "ModbusPlc":
+    """Make the PLC of an open connection; closes it where that fails. Raises as `open_plc`."""
+    try:
+        words = wire.read(m.IDENTITY.address, m.IDENTITY.words)
+        said = check_map(words, options.url)
+        check_line(words, said, config, options.url)
+        wire.write(m.LATENCY.address, [round(outlet.latency_ms / m.LATENCY_UNIT_MS) for outlet in config.outlet])
+        return ModbusPlc(wire, options, config, said["watchdog_ms"])
+    except Exception:
+        wire.close()
+        raise
+
+
+class ModbusPlc:
+    """A PLC with the register map of ``docs/plc.md``; see `ports.Plc`.
+
+    Ticks of ejections count as `PlcState.count` does, unwrapped: modulo the counter's range they are what it will show.
+    ``lost`` counts reports that the PLC wrote over before they were read; after a loss, and at the first look, the present
+    state of every outlet is reported anew.
+    """
+
+    def __init__(self, wire: Wire, options: ModbusOptions, config: LineConfig, watchdog_ms: int) -> None:
+        self._wire, self._options = wire, options
+        self._lanes, self._ratio, self._bits = config.line.lanes, config.encoder.ratio, config.encoder.bits
+        self._hold_ticks = round(options.hold_cups * self._ratio)
+        self._watchdog_ns = watchdog_ms * 1_000_000
+        self.identity = f"{config.line.name}, {options.url}, map {m.MAP_VERSION}"
+        look = self._look()
+        self._boot = look.status["boot"]
+        self._sequence = look.status["queue_ack"]
+        self._reports = Reports(wire.read, options.url, config.line.lanes, len(config.outlet), look.status["report_head"])
+        self._unwrap, self._highest = Unwrapper(self._bits), look.status["count"]
+        self._beat, self._beat_ns = look.status["heartbeat"], look.t_ns
+        # A beat that the PLC has seen already would not show that this side is alive.
+        self._heartbeat = wire.read(m.COMMAND.at("heartbeat"), 1)[0]
+        self._show_alive()
+        self._drops: deque[Drop] = deque(maxlen=DROPS_KEPT)
+        self._check_direction(look)
+
+    @property
+    def lost(self) -> int:
+        """Reports that were never read."""
+        return self._reports.lost
+
+    def poll(self) -> PlcState:
+        """Look once, and show that this side is alive.
+
+        Raises
+        ------
+        DeviceGone : if the PLC does not answer, or has restarted.
+        DeviceError : if it does not keep to the map, or its encoder runs backwards.
+        """
+        self._show_alive()
+        look = self._look()
+        status = look.status
+        self._check_boot(status)
+        self._check_direction(look)
+        if status["heartbeat"] != self._beat:
+            self._beat, self._beat_ns = status["heartbeat"], look.t_ns
+        news = self._reports.read(look.t_ns, status, look.jammed)
+        self._drops += news.drops
+        return PlcState(
+            t_ns=look.t_ns,
+            count=status["count"],
+            reports=news.reports,
+            index_counts=news.index_counts,
+            running=status["state"] == m.RUNNING,
+            heartbeat_ok=look.t_ns - self._beat_ns <= self._watchdog_ns,
+        )
+
+    def eject(self, ejections: list[Ejection]) -> int:
+        """Queue ejections; return how many of the first were taken, the rest found the queue full.
+
+        Where an answer is lost, the PLC is asked what it took last; only what it did not take is sent again, under the same
+        sequence, which a PLC never takes twice.
+
+        Raises
+        ------
+        DeviceGone : if the PLC does not answer, or takes nothing.
+        """
+        taken = 0
+        while taken < len(ejections):
+            block = ejections[taken : taken + m.QUEUE_ENTRIES]
+            took = self._send(block)
+            taken += took
+            if took < len(block):
+                break
+        return taken
+
+    def drive(self, *, run: bool, cups_per_s: float) -> None:
+        """Let the belt run, or ask it to stop; ``cups_per_s`` is the speed wanted. The PLC has the last word.
+
+        Raises
+        ------
+        DeviceGone : if the PLC does not answer.
+        """
+        self._wire.write(m.COMMAND.at("run"), [int(run), *m.split(round(cups_per_s * self._ratio), 2)])
+
+    def drops(self) -> list[Drop]:
+        """Return what the drop sensors saw since the last call, as far as looks have brought it."""
+        taken = list(self._drops)
+        self._drops.clear()
+        return taken
+
+    def close(self) -> None:
+        """Let go of the PLC; what is queued in it stays queued until its watchdog misses this side."""
+        self._wire.close()
+
+    def _show_alive(self) -> None:
+        self._heartbeat = self._heartbeat + 1 & 0xFFFF
+        self._wire.write(m.COMMAND.at("heartbeat"), [self._heartbeat])
+
+    def _look(self) -> Look:
+        for _reading in range(TORN_READINGS):
+            before_ns = time.monotonic_ns()
+            words = self._wire.read(m.STATUS.address, m.STATUS.words + self._lanes * m.JAMMED.words)
+            t_ns = (before_ns + time.monotonic_ns()) // 2
+            status = m.unpack(m.STATUS.registers, words)
+            if status["count"] == status["count_copy"]:
+                jammed = words[m.STATUS.words :]
+                return Look(t_ns, status, tuple(m.join(jammed[i : i + 2]) for i in range(0, len(jammed), 2)))
+        raise self._gone(
+            _("{n} readings of its status were torn; let its program set count and count_copy together").format(n=TORN_READINGS)
+        )
+
+    def _check_boot(self, status: dict[str, int]) -> None:
+        if status["boot"] != self._boot:
+            raise self._gone(_("it has restarted: its queue is empty and its counter began anew"))
+
+    def _check_direction(self, look: Look) -> None:
+        count = self._unwrap(look.status["count"])
+        if look.status["state"] != m.RUNNING:
+            self._highest = count
+        self._highest = max(self._highest, count)
+        if look.status["state"] == m.RUNNING and (look.status["speed"] < 0 or count < self._highest - REVERSE_CUPS * self._ratio):
+            self._wire.close()
+            raise reversed_encoder(self._options.url)
+
+    def _send(self, block: Sequence[Ejection]) -> int:
+        sequence = self._sequence + 1 & 0xFFFF
+        words = self._block(sequence, block)
+        try:
+            self._wire.write(m.QUEUE.address, words)
+        except DeviceGone:
+            self._wire.connect()
+            status = self._look().status
+            self._check_boot(status)
+            if status["queue_ack"] != sequence:
+                self._wire.write(m.QUEUE.address, words)
+        return self._acknowledged(sequence, len(block))
+
+    def _block(self, sequence: int, block: Sequence[Ejection]) -> list[int]:
+        words = m.pack(m.QUEUE.registers, sequence=sequence, entries=len(block))
+        for e in block:
+            fire = e.fire_tick % (1 << self._bits)
+            words += m.pack(m.ENTRY, lane=e.lane, outlet=e.outlet, fire_count=fire, hold_ticks=self._hold_ticks, cup=e.cup)
+        return [*words, sequence]
+
+    def _acknowledged(self, sequence: int, entries: int) -> int:
+        """Wait until the PLC has taken a block; return how many of its entries found room."""
+        until = time.monotonic() + self._options.timeout_ms / 1000
+        while True:
+            status = self._look().status
+            self._check_boot(status)
+            if status["queue_ack"] == sequence and status["queue_taken"] <= entries:
+                self._sequence = sequence
+                return status["queue_taken"]
+            if time.monotonic() >= until:
+                raise self._gone(
+                    _("it takes no ejections, its queue_ack stays at {ack}; see that its program runs").format(
+                        ack=status["queue_ack"]
+                    )
+                )
+            time.sleep(ACK_PAUSE_S)
+
+    def _gone(self, why: str) -> DeviceGone:
+        self._wire.close()
+        return DeviceGone(_("the PLC at {url} is gone: {why}").format(url=self._options.url, why=why))
