@@ -1,0 +1,498 @@
+"""The PLC over Modbus: the client against the emulated PLC, over a real connection and a clock that moves when told."""
+
+import socket
+import threading
+from fractions import Fraction
+
+import pytest
+from pymodbus.constants import ExcCodes
+
+from citrus_grade.config import ConfigError, LineConfig
+from citrus_grade.drivers.modbus import map as m
+from citrus_grade.drivers.modbus.client import open_plc
+from citrus_grade.drivers.modbus.server import DrivenBelt
+from citrus_grade.geometry import Unwrapper
+from citrus_grade.messages import Ejection, OutletReport
+from citrus_grade.ports import DeviceError, DeviceGone
+from tests.modbus_line import CONFIG, CUPS_PER_S, START_NS, TICKS, ahead, emulated, with_encoder
+
+
+def said(reports: tuple[OutletReport, ...]) -> list[tuple[str, int, int, int]]:
+    return [(r.state, r.lane, r.outlet, r.cup) for r in reports]
+
+
+STANDING = [("clear", -1, outlet, -1) for outlet in range(len(CONFIG.outlet))]
+
+
+def test_a_look_says_where_the_belt_is() -> None:
+    with emulated() as line:
+        plc = line.open()
+        line.go(2.5)
+        state = plc.poll()
+    assert state.count == 2.5 * TICKS
+    assert state.running
+    assert state.heartbeat_ok
+
+
+def test_the_first_look_says_how_every_outlet_stands_and_the_next_nothing() -> None:
+    with emulated() as line:
+        line.plc.set_full(1, True)
+        line.plc.set_jammed(4, 2, True)
+        plc = line.open()
+        first, second = said(plc.poll().reports), said(plc.poll().reports)
+    assert set(first) == {*STANDING, ("full", -1, 1, -1), ("jammed", 4, 2, -1)}
+    assert first.index(("clear", -1, 1, -1)) < first.index(("full", -1, 1, -1))
+    assert second == []
+
+
+def test_a_fruit_falls_where_it_was_sent() -> None:
+    with emulated() as line:
+        plc = line.open()
+        plc.poll()
+        order = ahead(line, 5, lane=3, outlet=2, cup=41)
+        assert plc.eject([order]) == 1
+        line.go(6)
+        reports = plc.poll().reports
+    assert said(reports) == [("fired", 3, 2, 41)]
+    [(lane, outlet, tick, cup)] = line.fell
+    assert (lane, outlet, cup) == (3, 2, 41)
+    assert abs(tick - order.fire_tick) <= 1
+
+
+def test_the_coil_goes_on_its_latency_before_the_fruit_whatever_the_speed() -> None:
+    with emulated() as line:
+        plc = line.open()
+        plc.poll()
+        for cups_per_s in (CUPS_PER_S, 3):
+            line.clock.speed(cups_per_s)
+            line.go(1)
+            order = ahead(line, 4)
+            plc.eject([order])
+            line.go(5)
+            [report] = [r for r in plc.poll().reports if r.state == "fired"]
+            latency_ticks = CONFIG.outlet[0].latency_ms / 1000 * cups_per_s * TICKS
+            assert abs(order.fire_tick - report.tick - latency_ticks) <= 2
+            assert abs(line.fell[-1][2] - order.fire_tick) <= 2
+
+
+def test_more_ejections_than_a_block_holds_arrive_in_order() -> None:
+    with emulated() as line:
+        plc = line.open()
+        plc.poll()
+        orders = [ahead(line, 3 + k / 4, lane=k % 6, outlet=k % 5, cup=k) for k in range(2 * m.QUEUE_ENTRIES + 4)]
+        assert plc.eject(orders) == len(orders)
+        line.go(len(orders) / 4 + 4)
+        fired = [r.cup for r in plc.poll().reports if r.state == "fired"]
+    assert fired == list(range(len(orders)))
+    assert [row[3] for row in line.fell] == fired
+
+
+def test_a_full_queue_says_how_many_it_took() -> None:
+    with emulated(queue_room=20) as line:
+        plc = line.open()
+        plc.poll()
+        orders = [ahead(line, 3 + k, cup=k) for k in range(40)]
+        assert plc.eject(orders) == 20
+        assert plc.eject(orders[20:]) == 0
+        line.go(6)
+        assert plc.eject(orders[20:]) == 4
+
+
+def test_what_comes_too_late_is_reported_and_does_not_fall() -> None:
+    with emulated() as line:
+        plc = line.open()
+        plc.poll()
+        assert plc.eject([ahead(line, 0.1, cup=5), ahead(line, -3, cup=6)]) == 2
+        line.go(2)
+        reports = plc.poll().reports
+    assert said(reports) == [("late", 0, 0, 5), ("late", 0, 0, 6)]
+    assert line.fell == []
+
+
+def test_a_jammed_outlet_lets_nothing_fall_until_it_is_free() -> None:
+    with emulated() as line:
+        plc = line.open()
+        plc.poll()
+        line.plc.set_jammed(1, 3, True)
+        plc.eject([ahead(line, 2, lane=1, outlet=3, cup=8), ahead(line, 6, lane=1, outlet=3, cup=9)])
+        line.go(4)
+        line.plc.set_jammed(1, 3, False)
+        line.go(4)
+        reports = plc.poll().reports
+    assert said(reports) == [("jammed", 1, 3, -1), ("jammed", 1, 3, 8), ("clear", 1, 3, -1), ("fired", 1, 3, 9)]
+    assert [row[3] for row in line.fell] == [9]
+
+
+def test_an_outlet_held_too_long_takes_the_fruit_behind() -> None:
+    with emulated() as line:
+        line.open().poll()
+        entry = m.pack(m.ENTRY, lane=0, outlet=0, fire_count=line.tick() + 2 * TICKS, hold_ticks=TICKS, cup=3)
+        line.plc.write(line.clock(), m.QUEUE.address, [1, 1, *entry, 1])
+        line.go(3)
+    assert [(cup, round(tick / TICKS)) for _lane, _outlet, tick, cup in line.fell] == [(3, 2), (-1, 3)]
+
+
+def test_every_flag_of_the_index_sensor_arrives_once() -> None:
+    with emulated() as line:
+        plc = line.open()
+        seen = list(plc.poll().index_counts)
+        for _cup in range(300):
+            line.go(1)
+            line.plc.pass_flag(2, line.clock())
+            if line.tick() // TICKS % 7 == 0:
+                seen += plc.poll().index_counts
+        seen += plc.poll().index_counts
+    assert seen == [(2, cup * TICKS) for cup in range(1, 301)]
+
+
+def test_reports_that_were_written_over_are_counted_and_the_outlets_stated_anew() -> None:
+    with emulated() as line:
+        plc = line.open()
+        plc.poll()
+        line.plc.set_full(0, True)
+        for _flag in range(m.REPORT_RING):
+            line.plc.pass_flag(0, line.clock())
+        state = plc.poll()
+    assert plc.lost == 1
+    assert len(state.index_counts) == m.REPORT_RING
+    assert said(state.reports) == [STANDING[0], ("full", -1, 0, -1), *STANDING[1:]]
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+def test_a_counter_that_wraps_is_followed(bits: int) -> None:
+    config = with_encoder(500, bits)
+    with emulated(config, first_count=(1 << bits) - 1300) as line:
+        plc = line.open()
+        unwrap, start = Unwrapper(bits), (1 << bits) - 1300
+        assert unwrap(plc.poll().count) == start
+        order = Ejection(0, 1, 0, start + 4 * 500)
+        assert plc.eject([order]) == 1
+        line.go(6)
+        state = plc.poll()
+    assert state.count == (start + 6 * 500) % (1 << bits)
+    assert unwrap(state.count) == start + 6 * 500
+    assert said(state.reports) == [("fired", 0, 0, 1)]
+    assert abs(line.fell[0][2] - 4 * 500) <= 1
+
+
+def test_ticks_a_cup_may_be_a_ratio() -> None:
+    with emulated(with_encoder("4096/7", 32)) as line:
+        plc = line.open()
+        line.go(7)
+        assert plc.poll().count == 4096
+
+
+def test_a_silent_pc_empties_the_queue() -> None:
+    with emulated() as line:
+        plc = line.open()
+        plc.poll()
+        plc.eject([ahead(line, 5, cup=1), ahead(line, 60, cup=2)])
+        line.go(40)
+        assert [row[3] for row in line.fell] == [1]
+        line.go(40)
+        reports = plc.poll().reports
+    assert said(reports) == [("fired", 0, 0, 1), ("late", 0, 0, 2)]
+    assert [row[3] for row in line.fell] == [1]
+
+
+def test_closing_leaves_in_the_queue_what_is_in_it() -> None:
+    with emulated() as line:
+        plc = line.open()
+        plc.eject([ahead(line, 5, cup=1)])
+        plc.close()
+        plc.close()
+        line.go(6)
+    assert [row[3] for row in line.fell] == [1]
+
+
+class Swallowing:
+    """Hands a connection on to a PLC, but swallows one answer: whatever ``when`` says of the request it answers."""
+
+    def __init__(self, port: int, function: int) -> None:
+        self._port, self._function, self.swallowed = port, function, 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _address = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._port)) as server:
+            while request := client.recv(4096):
+                server.sendall(request)
+                answer = server.recv(4096)
+                address = int.from_bytes(request[8:10], "big")
+                if request[7] == 16 and address == m.QUEUE.address and not self.swallowed:
+                    self.swallowed += 1
+                    continue
+                client.sendall(answer)
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+def test_a_lost_answer_fires_nothing_twice() -> None:
+    with emulated() as line:
+        proxy = Swallowing(int(line.server.url.rpartition(":")[2]), 16)
+        plc = line.open_at(proxy.url)
+        plc.poll()
+        assert plc.eject([ahead(line, 5, cup=1)]) == 1
+        assert plc.eject([ahead(line, 6, cup=2)]) == 1
+        proxy.close()
+        line.go(8)
+        reports = plc.poll().reports
+    assert proxy.swallowed == 1
+    assert said(reports) == [("fired", 0, 0, 1), ("fired", 0, 0, 2)]
+    assert [row[3] for row in line.fell] == [1, 2]
+
+
+def test_a_block_that_comes_twice_is_taken_once() -> None:
+    with emulated() as line:
+        line.open().poll()
+        entry = m.pack(m.ENTRY, lane=0, outlet=0, fire_count=line.tick() + 2 * TICKS, hold_ticks=9, cup=3)
+        for _time in range(2):
+            line.plc.write(line.clock(), m.QUEUE.address, [1, 1, *entry, 1])
+        line.go(3)
+    assert [row[3] for row in line.fell] == [3]
+
+
+def test_a_block_that_is_only_half_there_is_not_taken() -> None:
+    with emulated() as line:
+        line.open().poll()
+        entry = m.pack(m.ENTRY, lane=0, outlet=0, fire_count=line.tick() + 2 * TICKS, hold_ticks=9, cup=3)
+        line.plc.write(line.clock(), m.QUEUE.address, [1, 1, *entry, 0])
+        assert line.plc.words[m.STATUS.at("queue_ack")] == 0
+        line.go(3)
+    assert line.fell == []
+
+
+def test_a_plc_that_restarted_is_gone_and_found_again() -> None:
+    with emulated() as line:
+        plc = line.open()
+        plc.eject([ahead(line, 9, cup=1)])
+        line.go(2)
+        line.plc.restart(line.clock())
+        with pytest.raises(DeviceGone, match="restarted"):
+            plc.poll()
+        with pytest.raises(DeviceGone):
+            plc.eject([ahead(line, 9)])
+        again = line.open()
+        assert again.poll().count == 0
+        line.go(9)
+        assert again.poll().count == 9 * TICKS
+    assert line.fell == []
+
+
+def test_a_plc_that_vanishes_is_gone_and_found_again_at_its_place() -> None:
+    with emulated() as line:
+        plc = line.open()
+        plc.poll()
+        line.server.stop()
+        with pytest.raises(DeviceGone):
+            plc.poll()
+        with pytest.raises(DeviceGone):
+            plc.eject([ahead(line, 5)])
+        with pytest.raises(DeviceGone, match="nothing can be reached"):
+            line.open()
+        line.server.start()
+        assert line.open().poll().running
+
+
+def test_answers_that_are_too_slow_end_the_connection() -> None:
+    with emulated() as line:
+        plc = line.open(timeout_ms=50)
+        line.server.delay_s = 0.3
+        with pytest.raises(DeviceGone):
+            plc.poll()
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [(ExcCodes.ILLEGAL_ADDRESS, DeviceError), (ExcCodes.DEVICE_BUSY, DeviceGone), (ExcCodes.DEVICE_FAILURE, DeviceGone)],
+)
+def test_modbus_exceptions_are_told_apart(code: ExcCodes, error: type[Exception]) -> None:
+    with emulated() as line:
+        plc = line.open()
+        line.server.refuse = code
+        with pytest.raises(error, match=str(int(code))):
+            plc.poll()
+
+
+def test_a_plc_whose_program_stands_still_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with emulated() as line:
+        plc = line.open()
+        monkeypatch.setattr(line.plc, "_write_status", lambda now_ns: None)
+        with pytest.raises(DeviceGone, match="takes no ejections"):
+            plc.eject([ahead(line, 5)])
+        again = line.open()
+        again._watchdog_ns = 0
+        assert not again.poll().heartbeat_ok
+
+
+def test_an_encoder_that_counts_down_is_an_error_that_says_what_to_swap() -> None:
+    with emulated(backwards=True) as line, pytest.raises(DeviceError, match="swap tracks A and B"):
+        line.open()
+
+
+def test_an_encoder_that_begins_to_count_down_is_found_at_a_look() -> None:
+    with emulated(first_count=100 * TICKS) as line:
+        plc = line.open()
+        plc.poll()
+        line.clock.speed(-1)
+        line.clock.now_ns += 100_000_000
+        with pytest.raises(DeviceError, match="counts down"):
+            plc.poll()
+
+
+def test_a_belt_that_stops_and_rolls_back_is_no_error() -> None:
+    with emulated(first_count=100 * TICKS) as line:
+        plc = line.open()
+        line.go(3)
+        plc.poll()
+        line.clock.speed(0)
+        line.clock.moved -= Fraction(1, 4)
+        line.go(1)
+        assert not plc.poll().running
+
+
+def wrong(part: str, **update: object) -> LineConfig:
+    section = getattr(CONFIG, part).model_copy(update=update)
+    return CONFIG.model_copy(update={part: section})
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        (wrong("line", lanes=4), "line.lanes: it has 6, line.toml 4"),
+        (wrong("line", name="other"), "it drives the line 'line 1', line.toml is of 'other'"),
+        (wrong("encoder", ticks_per_cup="4096/7"), "encoder.ticks_per_cup: it has 4096, line.toml 4096/7"),
+        (wrong("encoder", bits=16), "encoder.bits: it has 32, line.toml 16"),
+        (wrong("encoder", bits=64), "let the PLC give the low 32"),
+        (CONFIG.model_copy(update={"outlet": CONFIG.outlet[:2]}), r"\[\[outlet\]\]: it has 6, line.toml 2"),
+        (
+            CONFIG.model_copy(
+                update={"outlet": (CONFIG.outlet[0].model_copy(update={"latency_ms": 7000.0}), *CONFIG.outlet[1:])}
+            ),
+            "outlet 1: latency_ms = 7000",
+        ),
+    ],
+)
+def test_a_plc_of_another_line_is_refused(config: LineConfig, told: str) -> None:
+    with emulated() as line:
+        line.config = config
+        with pytest.raises(DeviceError, match=told):
+            line.open()
+
+
+def test_a_counter_too_short_for_the_way_to_the_outlets_is_refused() -> None:
+    with emulated(with_encoder(4096, 16)) as line, pytest.raises(DeviceError, match="extend its counter to 32 bits"):
+        line.open()
+
+
+@pytest.mark.parametrize(
+    ("at", "words", "told"),
+    [
+        ("magic", [0, 0], "has no register map of ours"),
+        ("magic", list(reversed(m.split(m.MAGIC, 2))), "send the high word first"),
+        ("map_version", [2], "version 2 of the register map, this program speaks version 1"),
+        ("ticks_per_cup_divisor", [0], "encoder.ticks_per_cup: it has 0"),
+    ],
+)
+def test_a_plc_without_our_map_is_refused(at: str, words: list[int], told: str) -> None:
+    with emulated() as line:
+        address = m.IDENTITY.at(at)
+        line.plc.words[address : address + len(words)] = words
+        with pytest.raises(DeviceError, match=told):
+            line.open()
+
+
+def test_a_map_that_begins_elsewhere_is_found_at_its_base() -> None:
+    with emulated(base=4096) as line:
+        assert line.open(base=4096).poll().running
+        with pytest.raises(DeviceError, match="correct base"):
+            line.open()
+
+
+def test_reports_of_what_the_line_does_not_have_are_an_error() -> None:
+    with emulated() as line:
+        plc = line.open()
+        plc.poll()
+        line.plc._report(m.FIRED, 0, 0, 17)
+        with pytest.raises(DeviceError, match="outlet 17"):
+            plc.poll()
+
+
+def test_a_torn_reading_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with emulated() as line:
+        plc = line.open()
+        read, torn = plc._wire.read, iter([True, True])
+
+        def tearing(address: int, words: int) -> list[int]:
+            got = read(address, words)
+            if address == m.STATUS.address and next(torn, False):
+                got[1] ^= 1
+            return got
+
+        monkeypatch.setattr(plc._wire, "read", tearing)
+        assert plc.poll().count == line.tick()
+        torn = iter([True] * 9)
+        with pytest.raises(DeviceGone, match="torn"):
+            plc.poll()
+
+
+def test_the_pc_starts_stops_and_sets_the_speed() -> None:
+    with emulated() as line:
+        belt = DrivenBelt(0.0, CONFIG.encoder.ratio, START_NS)
+        line.plc._belt, line.plc._drive = belt, belt.drive
+        plc = line.open()
+        assert not plc.poll().running
+        plc.drive(run=True, cups_per_s=10.0)
+        line.clock.now_ns += 500_000_000
+        state = plc.poll()
+        assert state.running
+        assert state.count == 5 * TICKS
+        plc.drive(run=False, cups_per_s=10.0)
+        line.clock.now_ns += 500_000_000
+        state = plc.poll()
+        assert not state.running
+        assert state.count == 5 * TICKS
+        line.plc.emergency_stop = True
+        plc.poll()
+
+
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ({}, "url: is missing"),
+        ({"url": "192.168.1.10"}, "names no PLC; write tcp"),
+        ({"url": "tcp://host:99999"}, "Port out of range"),
+        ({"url": "rtu:///dev/ttyUSB0?speed=9600"}, "names no PLC"),
+        ({"url": "rtu:///dev/ttyUSB0?baud=fast"}, "baud"),
+        ({"url": "tcp://a:502", "unit": 300}, "unit: 300"),
+        ({"url": "tcp://a:502", "timeout": 300}, "timeout.*unknown key"),
+    ],
+)
+def test_a_bad_section_says_what_is_wrong(section: dict[str, object], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        open_plc(section, CONFIG)
+
+
+def test_a_serial_line_that_is_not_there_is_gone() -> None:
+    with pytest.raises(DeviceGone, match="nothing can be reached"):
+        open_plc({"url": "rtu:///dev/no_such_device?baud=9600&parity=E&stopbits=2"}, CONFIG)
+
+
+def test_the_queue_is_executed_though_nobody_asks() -> None:
+    with emulated() as line:
+        plc = line.open()
+        plc.eject([ahead(line, 2, cup=1)])
+        line.clock.now_ns += 400_000_000
+        fallen = threading.Event()
+        line.plc._fell = lambda *row: fallen.set()
+        assert fallen.wait(10)
