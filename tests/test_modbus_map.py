@@ -1,12 +1,17 @@
 """The register map: nothing overlaps, every block fits a request, and words become numbers and back."""
 
+import re
+import runpy
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from citrus_grade.drivers.modbus import map as m
+
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 def test_blocks_follow_one_another_without_overlap() -> None:
@@ -55,3 +60,30 @@ def test_ascii_survives_its_words(text: str) -> None:
 @given(st.lists(st.integers(0, 0xFFFF), min_size=m.NAME_WORDS, max_size=m.NAME_WORDS))
 def test_any_words_can_be_shown(words: list[int]) -> None:
     assert m.unpack_text(words).isprintable()
+
+
+def test_the_page_about_the_plc_shows_this_map() -> None:
+    make = runpy.run_path(str(DOCS / "plc_map.py"))
+    page = (DOCS / "plc.md").read_text(encoding="utf-8")
+    assert make["BEGIN"] in page
+    assert make["with_tables"](page) == page, "run: python docs/plc_map.py"
+
+
+def test_the_example_names_registers_of_this_map() -> None:
+    page = (DOCS / "plc.md").read_text(encoding="utf-8")
+    used = {int(found) for found in re.findall(r"R\[(\d+)", page)} | {int(found) for found in re.findall(r"at := (\d+)", page)}
+    status = (
+        "count",
+        "speed",
+        "state",
+        "heartbeat",
+        "boot",
+        "queue_ack",
+        "queue_taken",
+        "queue_free",
+        "report_head",
+        "count_copy",
+    )
+    named = {m.STATUS.at(name) for name in status} | {m.STATUS.at(name) + 1 for name in ("count", "speed", "count_copy")}
+    named |= {m.QUEUE.at("sequence"), m.QUEUE.at("entries"), m.QUEUE_ENTRY.address, m.REPORT.address, m.LATENCY.address}
+    assert used == named | {m.COMMAND.at("heartbeat")}
