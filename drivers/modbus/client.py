@@ -53,7 +53,7 @@ def connect(wire: Wire, options: ModbusOptions, config: LineConfig) -> "ModbusPl
         said = check_map(words, options.url)
         check_line(words, said, config, options.url)
         wire.write(m.LATENCY.address, [round(outlet.latency_ms / m.LATENCY_UNIT_MS) for outlet in config.outlet])
-        return ModbusPlc(wire, options, config, said["watchdog_ms"])
+        return ModbusPlc(wire, options, config, said)
     except Exception:
         wire.close()
         raise
@@ -64,15 +64,17 @@ class ModbusPlc:
 
     Ticks of ejections count as `PlcState.count` does, unwrapped: modulo the counter's range they are what it will show.
     ``lost`` counts reports that the PLC wrote over before they were read; after a loss, and at the first look, the present
-    state of every outlet is reported anew.
+    state of every outlet is reported anew. ``simulated`` : the PLC says that it is an emulated one.
     """
 
-    def __init__(self, wire: Wire, options: ModbusOptions, config: LineConfig, watchdog_ms: int) -> None:
+    def __init__(self, wire: Wire, options: ModbusOptions, config: LineConfig, said: dict[str, int]) -> None:
         self._wire, self._options = wire, options
         self._lanes, self._ratio, self._bits = config.line.lanes, config.encoder.ratio, config.encoder.bits
         self._hold_ticks = round(options.hold_cups * self._ratio)
-        self._watchdog_ns = watchdog_ms * 1_000_000
-        self.identity = f"{config.line.name}, {options.url}, map {m.MAP_VERSION}"
+        self._watchdog_ns = said["watchdog_ms"] * 1_000_000
+        self.simulated = said["simulated"] != 0
+        marked = ", SIMULATED" if self.simulated else ""
+        self.identity = f"{config.line.name}, {options.url}, map {m.MAP_VERSION}{marked}"
         look = self._look()
         self._boot = look.status["boot"]
         self._sequence = look.status["queue_ack"]

@@ -36,11 +36,13 @@ class Shot(NamedTuple):
 
 @dataclass(slots=True)
 class Memory:
-    """What a loss of power wipes. ``queue`` has one heap an outlet, ``falling`` (when in ns, what) what is about to drop."""
+    """What a loss of power wipes. ``queue`` has one heap an outlet, ``falling`` (when in ns, what) what is about to drop,
+    ``ready_ns`` when an outlet of a lane can fire again."""
 
     queue: list[list[Shot]]
     jammed: list[int]
     falling: list[tuple[int, Shot]] = field(default_factory=list)
+    ready_ns: dict[tuple[int, int], int] = field(default_factory=dict)
     full: int = 0
     scans: int = 0
     ack: int = 0
@@ -64,7 +66,8 @@ class EmulatedPlc:
     Parameters
     ----------
     fell : told of every fruit an outlet lets fall. drive : told of run and speed commands.
-    delay_ms : what each outlet really takes from coil to drop; as configured if left out.
+    delay_ms : what each outlet really takes from coil to drop; as configured if left out. way_cups : how far the belt moves on
+        top of that, until the drop sensor sees the fruit. recover_ms : how soon each outlet can fire again on a lane.
     first_count : the encoder's counter where the belt has not moved yet. backwards : the encoder counts down.
     """
 
@@ -76,6 +79,8 @@ class EmulatedPlc:
         fell: Fell | None = None,
         drive: Drive | None = None,
         delay_ms: Sequence[float] | None = None,
+        way_cups: Sequence[float] | None = None,
+        recover_ms: Sequence[float] | None = None,
         first_count: int = 0,
         backwards: bool = False,
         drop_sensor: bool = False,
@@ -86,6 +91,8 @@ class EmulatedPlc:
         self._ratio, self._bits = config.encoder.ratio, min(config.encoder.bits, 32)
         self._lanes, self._outlets = config.line.lanes, len(config.outlet)
         self._delay_ns = [round(1e6 * ms) for ms in delay_ms or [outlet.latency_ms for outlet in config.outlet]]
+        self._way = [round(cups * self._ratio) for cups in way_cups or [0.0] * self._outlets]
+        self._recover_ns = [round(1e6 * ms) for ms in recover_ms or [0.0] * self._outlets]
         self._first_count, self._sign = first_count, -1 if backwards else 1
         self._drop_sensor, self._room, self._watchdog_ms = drop_sensor, queue_room, watchdog_ms
         self.words = [0] * m.MAP_WORDS
@@ -173,7 +180,10 @@ class EmulatedPlc:
             self._report(m.JAM, self._count(on_ns), shot.lane, shot.outlet, shot.cup)
             return
         self._report(m.FIRED, self._count(on_ns), shot.lane, shot.outlet, shot.cup)
-        heapq.heappush(self._memory.falling, (on_ns + self._delay_ns[shot.outlet], shot))
+        place = shot.lane, shot.outlet
+        if on_ns >= self._memory.ready_ns.get(place, on_ns):
+            self._memory.ready_ns[place] = on_ns + self._recover_ns[shot.outlet]
+            heapq.heappush(self._memory.falling, (on_ns + self._delay_ns[shot.outlet], shot))
 
     def _when(self, ticks: int, now_ns: int) -> int:
         """Return when the belt reached ``ticks``, to the microsecond."""
@@ -186,7 +196,8 @@ class EmulatedPlc:
     def _drop(self, at_ns: int, shot: Shot) -> None:
         tick = self._ticks(at_ns)
         if self._drop_sensor:
-            self._report(m.DROP, self._count(at_ns), shot.lane, shot.outlet, shot.cup)
+            seen = self._count(at_ns) + self._sign * self._way[shot.outlet]
+            self._report(m.DROP, seen % (1 << self._bits), shot.lane, shot.outlet, shot.cup)
         if self._fell:
             self._fell(shot.lane, shot.outlet, tick, shot.cup)
             # An outlet that is held longer than a pitch takes the fruit behind, too.
@@ -228,21 +239,22 @@ class EmulatedPlc:
         )
 
     def _write_identity(self, config: LineConfig) -> None:
-        head = m.pack(
-            m.IDENTITY.registers[:-1],
-            magic=m.MAGIC,
-            map_version=m.MAP_VERSION,
-            encoder_bits=self._bits,
-            lanes=self._lanes,
-            outlets=self._outlets,
-            ticks_per_cup=self._ratio.numerator,
-            ticks_per_cup_divisor=self._ratio.denominator,
-            watchdog_ms=self._watchdog_ms,
-        )
-        self.words[m.IDENTITY.address : m.IDENTITY.address + m.IDENTITY.words] = [
-            *head,
-            *m.pack_text(config.line.name, m.NAME_WORDS),
+        said = {
+            "magic": m.MAGIC,
+            "map_version": m.MAP_VERSION,
+            "encoder_bits": self._bits,
+            "lanes": self._lanes,
+            "outlets": self._outlets,
+            "ticks_per_cup": self._ratio.numerator,
+            "ticks_per_cup_divisor": self._ratio.denominator,
+            "watchdog_ms": self._watchdog_ms,
+            "simulated": 1,
+        }
+        words = [
+            m.pack_text(config.line.name, r.words) if r.kind == "text" else m.split(said[r.name], r.words)
+            for r in m.IDENTITY.registers
         ]
+        self.words[m.IDENTITY.address : m.IDENTITY.address + m.IDENTITY.words] = [word for value in words for word in value]
 
     def _write_status(self, now_ns: int) -> None:
         self._memory.scans += 1

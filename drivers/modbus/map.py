@@ -85,6 +85,7 @@ IDENTITY = Block(
         _value("ticks_per_cup_divisor", "u16", "", "denominator, 1 if ticks per cup are whole"),
         _value("watchdog_ms", "u16", "ms", "the PLC empties its queue when the PC's heartbeat has stood still so long"),
         _value("line_name", "text", "", "ASCII, two characters a word, filled up with 0", NAME_WORDS),
+        _value("simulated", "u16", "", "1: an emulated PLC, whose figures are marked as such; 0: a real one"),
     ),
 )
 
