@@ -16,7 +16,8 @@ EXAMPLES = (
     "citrus-grade calibrate geometry line.toml --board pictures --empty runs/empty --balls runs/balls"
     " --balls-mm 45,62,80 --out calibration-2\n"
     "citrus-grade calibrate check line.toml --balls runs/balls-in-week-3 --balls-mm 45,62,80\n"
-    "citrus-grade calibrate density line.toml runs/monday --weighed weighed.csv --variety Satsuma --out calibration-3"
+    "citrus-grade calibrate density line.toml runs/monday --weighed weighed.csv --variety Satsuma --out calibration-3\n"
+    "citrus-grade calibrate outlets line.toml --plc tcp://192.168.1.10:502 --speeds 6,12"
 )
 
 app = typer.Typer()
@@ -175,6 +176,47 @@ def density(
     out.text(text.format(mean=done.mean, sigma=done.sigma, kept=kept, out=n - kept))
     calibrated.show_written((to, picture))
     return errors.DONE
+
+
+@app.command(
+    "outlets",
+    cls=Verb,
+    help=N_(
+        "Fire every outlet for a test: its delay, how soon it can fire again, which one misses.\n\n"
+        "THE BELT STARTS AND EVERY OUTLET FIRES. The PLC must report its drop sensors. Exit code 1 if an outlet misses or"
+        " differs."
+    ),
+    epilog=EXAMPLES.splitlines()[3],
+)
+def outlets(
+    line: Line,
+    plc: Annotated[str, typer.Option("--plc", metavar="URL", help=N_("tcp://HOST:PORT or rtu:///dev/ttyUSB0?baud=115200."))],
+    speeds: Annotated[
+        str,
+        typer.Option("--speeds", metavar="A,B", help=N_("Belt speeds in cups/s; two that differ tell a way from a delay.")),
+    ] = "6,12",
+    repeats: Annotated[int, typer.Option("--repeats", min=1, max=50, help=N_("How often all gaps are tried at a speed."))] = 2,
+    as_json: Json = False,
+) -> int:
+    """Measure the outlets."""
+    from citrus_grade.cli import outlets_told
+    from citrus_grade.runtime.outlets import measure_outlets
+
+    config, found, simulated = measure_outlets(line, plc, _speeds(speeds), repeats)
+    told = outlets_told.told(config, found, simulated=simulated)
+    out.as_json(told) if as_json else outlets_told.show(told)
+    return errors.DONE if all(row["verdict"] == "as configured" for row in told["outlets"]) else errors.FINDINGS
+
+
+def _speeds(given: str) -> tuple[float, ...]:
+    """Return the speeds of ``6,12``."""
+    try:
+        speeds = tuple(float(part) for part in given.split(","))
+    except ValueError:
+        speeds = (0.0,)
+    if not all(0 < speed <= 30 for speed in speeds):
+        raise BadInput(_("--speeds {value}: is no list of speeds up to 30 cups/s, such as 6,12").format(value=given))
+    return speeds
 
 
 def _sizes(balls: Path | None, balls_mm: str | None) -> tuple[float, ...]:

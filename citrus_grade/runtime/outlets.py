@@ -1,0 +1,144 @@
+"""Test firings of every outlet, at one speed after another."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from citrus_grade.calibration.errors import CalibrationError
+from citrus_grade.calibration.outlets import ALONE_CUPS, FIRING, OutletFit, fit_outlets
+from citrus_grade.config import LineConfig, load
+from citrus_grade.drivers.modbus.client import ModbusPlc, open_plc
+from citrus_grade.geometry import Unwrapper
+from citrus_grade.messages import Ejection
+from citrus_grade.ports import DeviceError, DeviceGone
+from citrus_grade.words import _
+
+LOOK_S: Final = 0.02
+GAPS_CUPS: Final = (1, 2, 3, 4)
+AHEAD_CUPS: Final = 12
+"""How far ahead firings are sent: enough for the slowest look, and never more than a queue holds."""
+SETTLE_S: Final = 30.0
+NEAR: Final = 0.03
+"""A belt whose speed is this near to the one asked for runs as asked."""
+
+
+def fire_outlets(config: LineConfig, plc: ModbusPlc, speeds_cups_per_s: Sequence[float], repeats: int) -> NDArray[Any]:
+    """Fire every outlet of every lane, alone and soon after itself; return (n,) of `calibration.outlets.FIRING`.
+
+    Raises
+    ------
+    CalibrationError : if the belt does not come to a speed.
+    DeviceGone, DeviceError : as `ModbusPlc.poll`.
+    """
+    tests = _Tests(config, plc)
+    for cups_per_s in speeds_cups_per_s:
+        tests.speed(cups_per_s)
+        tests.fire(repeats)
+    return np.array([tuple(row) for row in tests.rows], FIRING)
+
+
+def measure_outlets(
+    line_toml: Path, url: str, speeds_cups_per_s: Sequence[float], repeats: int
+) -> tuple[LineConfig, tuple[OutletFit, ...], bool]:
+    """Open the PLC of a line, fire its outlets and fit them; return the line, a fit an outlet, and whether the PLC is emulated.
+
+    Raises
+    ------
+    ConfigError : of ``line.toml`` or the url. CalibrationError : where nothing can be measured; saying what to do.
+    """
+    config = load(line_toml)
+    try:
+        plc = open_plc({"url": url}, config)
+        try:
+            rows = fire_outlets(config, plc, speeds_cups_per_s, repeats)
+        finally:
+            with suppress(DeviceError, DeviceGone):
+                plc.drive(run=False, cups_per_s=0.0)
+            plc.close()
+    except (DeviceError, DeviceGone) as error:
+        raise CalibrationError(str(error)) from error
+    return config, fit_outlets(rows, len(config.outlet), config.line.lanes, config.encoder.ratio), plc.simulated
+
+
+class _Tests:
+    """The firings so far; ``rows`` one each, whose number the PLC is told as its cup."""
+
+    def __init__(self, config: LineConfig, plc: ModbusPlc) -> None:
+        self._config, self._plc = config, plc
+        self._per_cup = float(config.encoder.ratio)
+        self._unwrap = Unwrapper(config.encoder.bits)
+        self._tick = self._now_ns = 0
+        self.rows: list[list[float]] = []
+        self._look()
+
+    def speed(self, cups_per_s: float) -> None:
+        """Let the belt run, and wait until it is as fast as asked."""
+        self._plc.drive(run=True, cups_per_s=cups_per_s)
+        until, found = time.monotonic() + SETTLE_S, 0.0
+        while time.monotonic() < until:
+            found = self._measured() / self._per_cup
+            if abs(found - cups_per_s) <= NEAR * cups_per_s:
+                return
+        raise CalibrationError(
+            _(
+                "the belt runs at {found:.2f} cups/s, not at {asked:g}; let the PLC follow run and speed_setpoint, or ask for"
+                " another speed"
+            ).format(found=found, asked=cups_per_s)
+        )
+
+    def fire(self, repeats: int) -> None:
+        """Fire at one speed, and wait until the last fruit has dropped."""
+        start = self._look() + 2 * AHEAD_CUPS * self._per_cup
+        waiting = list(self._planned(start, repeats))
+        first_ns, first_tick = self._now_ns, self._tick
+        while waiting:
+            ahead = self._look() + AHEAD_CUPS * self._per_cup
+            due = [e for e in waiting if e.fire_tick <= ahead]
+            taken = self._plc.eject(due)
+            waiting = due[taken:] + waiting[len(due) :]
+            time.sleep(LOOK_S)
+        last = self._tick + 2 * AHEAD_CUPS * self._per_cup
+        while self._look() < last:
+            time.sleep(LOOK_S)
+        measured = (self._tick - first_tick) / (self._now_ns - first_ns) * 1e9
+        for row in self.rows:
+            if np.isnan(row[3]):
+                row[3] = measured
+
+    def _planned(self, start: float, repeats: int) -> Iterator[Ejection]:
+        """Yield the firings in order, and note a row for each."""
+        gaps = [gap for _repeat in range(repeats) for soon in GAPS_CUPS for gap in (ALONE_CUPS, soon)]
+        at = np.cumsum(gaps)
+        for gap, cups in zip(gaps, at, strict=True):
+            for lane in range(self._config.line.lanes):
+                for outlet in range(len(self._config.outlet)):
+                    number = len(self.rows)
+                    self.rows.append([lane, outlet, gap, np.nan, np.nan, np.nan])
+                    yield Ejection(lane, number, outlet, round(start + cups * self._per_cup))
+
+    def _measured(self) -> float:
+        """Return the speed over a few looks, in ticks/s."""
+        tick, at_ns = self._look(), self._now_ns
+        time.sleep(10 * LOOK_S)
+        return (self._look() - tick) / (self._now_ns - at_ns) * 1e9
+
+    def _look(self) -> int:
+        """Look at the PLC, note what was fired and what dropped; return where the belt is."""
+        state = self._plc.poll()
+        self._tick, self._now_ns = self._unwrap(state.count), state.t_ns
+        for report in state.reports:
+            if report.state == "fired" and 0 <= report.cup < len(self.rows):
+                self.rows[report.cup][4] = self._near(report.tick)
+        for drop in self._plc.drops():
+            if 0 <= drop.cup < len(self.rows):
+                self.rows[drop.cup][5] = self._near(drop.at)
+        return self._tick
+
+    def _near(self, count: int) -> int:
+        """Return a raw count unwrapped, beside where the belt is."""
+        return Unwrapper(self._config.encoder.bits, self._tick)(count)

@@ -1,0 +1,85 @@
+"""Outlets are measured by test firings: what the emulated PLC really does is found, and the outlet that misses is named."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from citrus_grade import templates
+from citrus_grade.calibration.errors import CalibrationError
+from citrus_grade.calibration.outlets import ALONE_CUPS, FIRING, fit_outlets
+from citrus_grade.cli.main import main
+from citrus_grade.drivers.modbus.emulated import EmulatedPlc
+from citrus_grade.drivers.modbus.server import DrivenBelt, PlcServer
+from tests.modbus_line import CONFIG, TICKS
+
+DELAY_MS = (30.0, 42.5, 30.0, 30.0, 30.0, 18.0)
+WAY_CUPS = (0.0, 0.1, 0.0, 0.0, -0.05, 0.0)
+RECOVER_MS = (0.0, 0.0, 80.0, 0.0, 0.0, 0.0)
+
+
+def rows(delay_s: float, way_ticks: float, speeds: tuple[float, ...], noise_ticks: float = 0.0, n: int = 50) -> np.ndarray:
+    rng = np.random.default_rng(1)
+    table = np.zeros(n * len(speeds), FIRING)
+    table["gap_cups"], table["ticks_per_s"] = ALONE_CUPS, np.tile(speeds, n)
+    table["coil_tick"] = 1e6 * np.arange(len(table))
+    moved = way_ticks + delay_s * table["ticks_per_s"] + noise_ticks * rng.standard_normal(len(table))
+    table["drop_tick"] = table["coil_tick"] + moved
+    return table
+
+
+def test_two_speeds_tell_the_way_from_the_delay() -> None:
+    [fit] = fit_outlets(rows(0.035, 400.0, (20000.0, 40000.0), noise_ticks=20.0), 1, 1, CONFIG.encoder.ratio)
+    assert abs(fit.latency_ms - 35.0) < 4 * fit.latency_sigma_ms < 2.0
+    assert fit.way_cups == pytest.approx(400 / TICKS, abs=0.01)
+
+
+def test_one_speed_gives_the_delay_at_that_speed_and_no_way() -> None:
+    [fit] = fit_outlets(rows(0.035, 400.0, (40000.0,)), 1, 1, CONFIG.encoder.ratio)
+    assert fit.latency_ms == pytest.approx(45.0)
+    assert np.isnan(fit.way_cups)
+
+
+def test_a_line_without_drop_sensors_is_told_so() -> None:
+    table = rows(0.035, 0.0, (40000.0,))
+    table["drop_tick"] = np.nan
+    with pytest.raises(CalibrationError, match="drop sensors"):
+        fit_outlets(table, 1, 1, CONFIG.encoder.ratio)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PlcServer]:
+    """A PLC whose outlets differ from line.toml; outlet 4 is jammed in lane 3."""
+    belt = DrivenBelt(0.0, CONFIG.encoder.ratio, time.monotonic_ns())
+    plc = EmulatedPlc(
+        CONFIG, belt, drive=belt.drive, delay_ms=DELAY_MS, way_cups=WAY_CUPS, recover_ms=RECOVER_MS, drop_sensor=True
+    )
+    plc.set_jammed(3, 3, True)
+    with PlcServer(plc, "tcp://127.0.0.1:0") as served:
+        yield served
+
+
+def test_the_verb_finds_what_the_outlets_really_do(server: PlcServer, capsys: pytest.CaptureFixture[str]) -> None:
+    verb = ["calibrate", "outlets", str(templates.LINE), "--plc", server.url, "--speeds", "15,30", "--repeats", "1", "--json"]
+    assert main(verb) == 1
+    told = json.loads(capsys.readouterr().out)
+    found = told["outlets"]
+    assert told["simulated"]
+    assert [row["latency_ms"] for row in found] == pytest.approx(DELAY_MS, abs=1.5)
+    assert [row["way_cups"] for row in found] == pytest.approx(WAY_CUPS, abs=0.03)
+    assert [row["min_gap_cups"] for row in found] == [0, 0, 2, 0, 0, 0]
+    assert [row["missed_in_lane"] for row in found] == [{}, {}, {}, {"3": found[3]["fired_a_lane"][3]}, {}, {}]
+    assert [row["verdict"] for row in found] == ["as configured", "differs", "differs", "misses", "as configured", "differs"]
+
+
+def test_a_plc_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calibrate", "outlets", str(templates.LINE), "--plc", "tcp://127.0.0.1:1"]) == 2
+    assert "nothing can be reached there" in capsys.readouterr().err
+
+
+def test_bad_speeds_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calibrate", "outlets", str(Path("line.toml")), "--plc", "tcp://127.0.0.1:1", "--speeds", "fast"]) == 2
+    assert "--speeds fast" in capsys.readouterr().err
