@@ -69,7 +69,7 @@ class Emulated:
 
     def go(self, cups: float) -> None:
         """Let the belt move, in steps as coarse as a PLC's scan is fine."""
-        until = self.clock.now_ns + round(cups / max(self.clock.cups_per_s, 1) * 1e9)
+        until = self.clock.now_ns + round(cups / max(abs(self.clock.cups_per_s), 1) * 1e9)
         while self.clock.now_ns < until:
             self.clock.now_ns = min(self.clock.now_ns + 20_000_000, until)
             self.server.advance()

@@ -289,6 +289,18 @@ def test_a_plc_that_restarted_is_gone_and_found_again() -> None:
     assert line.fell == []
 
 
+def test_a_block_from_before_a_restart_is_not_taken() -> None:
+    with emulated() as line:
+        plc = line.open()
+        order = ahead(line, 9, cup=1)
+        line.plc.restart(line.clock())
+        with pytest.raises(DeviceGone):
+            plc.eject([order])
+        line.open()
+        line.go(12)
+    assert line.fell == []
+
+
 def test_a_plc_that_vanishes_is_gone_and_found_again_at_its_place() -> None:
     with emulated() as line:
         plc = line.open()
@@ -345,7 +357,9 @@ def test_an_encoder_that_begins_to_count_down_is_found_at_a_look() -> None:
         plc = line.open()
         plc.poll()
         line.clock.speed(-1)
-        line.clock.now_ns += 100_000_000
+        line.go(1.5)
+        assert plc.poll().running
+        line.go(1.5)
         with pytest.raises(DeviceError, match="counts down"):
             plc.poll()
 

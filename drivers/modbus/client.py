@@ -18,7 +18,8 @@ from citrus_grade.words import _
 
 TORN_READINGS: Final = 5
 REVERSE_CUPS: Final = 2
-"""A belt that stops may roll back a little; so many cups back it runs the wrong way."""
+REVERSE_CUPS_PER_S: Final = 0.5
+"""A belt that starts or stops may roll back a little; so far or so fast it runs the wrong way."""
 ACK_PAUSE_S: Final = 0.0005
 DROPS_KEPT: Final = 1024
 
@@ -79,13 +80,15 @@ class ModbusPlc:
         self._boot = look.status["boot"]
         self._sequence = look.status["queue_ack"]
         self._reports = Reports(wire.read, options.url, config.line.lanes, len(config.outlet), look.status["report_head"])
-        self._unwrap, self._highest = Unwrapper(self._bits), look.status["count"]
+        self._unwrap = Unwrapper(self._bits)
+        self._highest = self._unwrap(look.status["count"])
         self._beat, self._beat_ns = look.status["heartbeat"], look.t_ns
         # A beat that the PLC has seen already would not show that this side is alive.
         self._heartbeat = wire.read(m.COMMAND.at("heartbeat"), 1)[0]
         self._show_alive()
         self._drops: deque[Drop] = deque(maxlen=DROPS_KEPT)
-        self._check_direction(look)
+        if look.status["state"] == m.RUNNING and look.status["speed"] < -REVERSE_CUPS_PER_S * self._ratio:
+            raise reversed_encoder(options.url)
 
     @property
     def lost(self) -> int:
@@ -182,7 +185,7 @@ class ModbusPlc:
         if look.status["state"] != m.RUNNING:
             self._highest = count
         self._highest = max(self._highest, count)
-        if look.status["state"] == m.RUNNING and (look.status["speed"] < 0 or count < self._highest - REVERSE_CUPS * self._ratio):
+        if count < self._highest - REVERSE_CUPS * self._ratio:
             self._wire.close()
             raise reversed_encoder(self._options.url)
 

@@ -97,7 +97,8 @@ class EmulatedPlc:
         self._drop_sensor, self._room, self._watchdog_ms = drop_sensor, queue_room, watchdog_ms
         self.words = [0] * m.MAP_WORDS
         self.emergency_stop = False
-        self._boot, self._memory = 1, self._wiped()
+        self._boot = 0
+        self._memory = self._wiped()
         self._write_identity(config)
 
     def advance(self, now_ns: int) -> None:
@@ -143,13 +144,14 @@ class EmulatedPlc:
 
     def restart(self, now_ns: int) -> None:
         """Lose power for a moment: the queue is gone and the counter begins at 0."""
-        self._boot, self._memory = self._boot + 1, self._wiped()
+        self._boot += 1
+        self._memory = self._wiped()
         self._first_count = -self._sign * self._ticks(now_ns)
         self.words[m.COMMAND.address : m.REPORT.address] = [0] * (m.REPORT.address - m.COMMAND.address)
         self.advance(now_ns)
 
     def _wiped(self) -> Memory:
-        return Memory([[] for _outlet in range(self._outlets)], [0] * self._lanes)
+        return Memory([[] for _outlet in range(self._outlets)], [0] * self._lanes, ack=4096 * self._boot & 0xFFFF)
 
     def _ticks(self, at_ns: int) -> int:
         return int(self._belt(at_ns) * self._ratio)

@@ -100,7 +100,12 @@ STATUS = Block(
         _value("state", "u16", "", "0 stopped, 1 running, 2 emergency stop"),
         _value("heartbeat", "u16", "", "rises with every scan of the PLC"),
         _value("boot", "u16", "", "another number after every power-up"),
-        _value("queue_ack", "u16", "", "sequence of the last block taken from the queue block"),
+        _value(
+            "queue_ack",
+            "u16",
+            "",
+            "sequence of the last block taken; begins at 4096 * boot, so that no block from before a restart fits",
+        ),
         _value("queue_taken", "u16", "", "how many of that block's entries found room, from the first on"),
         _value("queue_free", "u16", "", "entries the queue has room for"),
         _value("report_head", "u16", "", "number of the newest report; 0 after power-up"),
