@@ -1,0 +1,122 @@
+"""A box scale on a serial line, or on a network behind a serial server, that sends its readings without being asked."""
+
+import time
+from typing import Any, Final, Literal, NamedTuple
+
+import serial
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from citrus_grade.config import ConfigError, explain
+from citrus_grade.drivers.scale_formats import FORMATS, State
+from citrus_grade.ports import DeviceError, DeviceGone
+from citrus_grade.words import _
+
+GARBLED_BYTES: Final = 512
+"""So many bytes without a reading are no noise: format or baud are wrong."""
+LONGEST_FRAME: Final = 32
+SHOWN_BYTES: Final = 24
+
+
+class ScaleOptions(BaseModel):
+    """Where the scale is and what it sends. ``url`` : whatever pyserial opens, a device or ``socket://HOST:PORT``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    driver: Literal["serial"] = "serial"
+    url: str
+    baud: int = Field(default=9600, ge=300, le=921600)
+    bits: Literal[7, 8] = 8
+    parity: Literal["N", "E", "O"] = "N"
+    format: Literal["st,gs", "xor", "status", "status,sum"] = "st,gs"
+    unit: Literal["g", "kg", "t", "lb"] = "kg"
+
+
+class Mass(NamedTuple):
+    """A reading: ``t_ns`` is the host's `time.monotonic_ns` at arrival."""
+
+    t_ns: int
+    mass_g: float
+    state: State
+
+
+def open_scale(section: dict[str, Any]) -> "SerialScale":
+    """Open the scale that a section of ``line.toml`` names.
+
+    Raises
+    ------
+    ConfigError : naming each bad key.
+    DeviceGone : if it cannot be opened.
+    """
+    try:
+        return SerialScale(ScaleOptions.model_validate(section))
+    except ValidationError as error:
+        raise ConfigError("[scale]", explain(error)) from None
+
+
+class SerialScale:
+    """One scale, open. ``garbled`` counts readings whose checksum was wrong."""
+
+    def __init__(self, options: ScaleOptions) -> None:
+        self.identity = f"{options.url}, {options.format}"
+        self.garbled = 0
+        self._options, self._format = options, FORMATS[options.format]
+        self._waiting = b""
+        self._unread = 0
+        try:
+            self._port = serial.serial_for_url(
+                options.url, baudrate=options.baud, bytesize=options.bits, parity=options.parity, timeout=0.0
+            )
+        except (serial.SerialException, ValueError, OSError) as error:
+            raise self._gone(str(error)) from error
+
+    def read(self, timeout_s: float) -> Mass | None:
+        """Return the newest reading that has come since the last call, waiting for one; None after ``timeout_s`` without.
+
+        Raises
+        ------
+        DeviceGone : if the line is dead. DeviceError : if what comes is no reading in the configured format.
+        """
+        until = time.monotonic() + timeout_s
+        while True:
+            if (newest := self._newest()) is not None:
+                return newest
+            if time.monotonic() >= until:
+                return None
+            time.sleep(0.005)
+
+    def close(self) -> None:
+        """Let go of the scale; a second call does nothing."""
+        self._port.close()
+
+    def _newest(self) -> Mass | None:
+        new = self._arrived()
+        if not new:
+            return None
+        self._waiting += new
+        newest, end = None, 0
+        for found in self._format.frame.finditer(self._waiting):
+            end = found.end()
+            if (weight := self._format.read(found, self._options.unit)) is None:
+                self.garbled += 1
+            else:
+                newest = Mass(time.monotonic_ns(), weight.mass_g, weight.state)
+        self._unread = 0 if end else self._unread + len(new)
+        if self._unread > GARBLED_BYTES:
+            raise self._unreadable()
+        self._waiting = self._waiting[end:][-LONGEST_FRAME:]
+        return newest
+
+    def _arrived(self) -> bytes:
+        try:
+            return bytes(self._port.read(4096))
+        except (serial.SerialException, OSError) as error:
+            raise self._gone(str(error)) from error
+
+    def _unreadable(self) -> DeviceError:
+        text = _(
+            "the scale at {url} sends {bytes!r}, which is no reading in format {format!r}; correct format, baud, bits or parity"
+        )
+        return DeviceError(text.format(url=self._options.url, bytes=self._waiting[:SHOWN_BYTES], format=self._options.format))
+
+    def _gone(self, why: str) -> DeviceGone:
+        return DeviceGone(_("the scale at {url} is gone: {why}").format(url=self._options.url, why=why))
