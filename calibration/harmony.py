@@ -5,6 +5,7 @@ cameras give them, on covariates that go with the trait (colour, size): the part
 hides the offset.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -177,15 +178,15 @@ def _verdict(offset: float, half: float, tolerance: float) -> str:
     return DRIFTED if abs(offset) - half > tolerance else UNSURE
 
 
-def say(harmony: Harmony, unit: str) -> list[str]:
-    """Return a sentence for every lane that drifted."""
+def say(harmony: Harmony, unit: str, lanes: Sequence[int] | None = None) -> list[str]:
+    """Return a sentence for every lane that drifted; ``lanes`` (n_lanes,) are their numbers where some are missing."""
     text = _(
         "lane {lane}: predicts {offset:+.2f} {unit} ({low:+.2f} to {high:+.2f}) off the mean of all lanes over {n} fruit of the"
         " same lots; check its white and dark references; adding {proposed:+.2f} {unit} would bring it back"
     )
     return [
         text.format(
-            lane=k,
+            lane=k if lanes is None else lanes[k],
             offset=harmony.offset[k],
             low=harmony.low[k],
             high=harmony.high[k],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from citrus_grade.cli import errors, out
-from citrus_grade.cli.options import Json, positive
+from citrus_grade.cli.options import Json, page, positive
 from citrus_grade.cli.source import Bundle, Group, Id, KindOption, Lane, Matrix, Table
 from citrus_grade.words import N_, _
 
@@ -22,14 +22,6 @@ EXAMPLES = (
     "citrus-grade evaluate model fruit.csv --target brix --group lot --lane lane --report card.html\n"
     "citrus-grade evaluate model scans.parquet --references lab.csv --target ssc_brix --reference-error 0.1 --json"
 )
-
-
-def page(text: str) -> Path:
-    """Parse the name of a page."""
-    path = Path(text)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise typer.BadParameter(_("{value!r} is no page; end it in .html").format(value=text))
-    return path
 
 
 def verb(

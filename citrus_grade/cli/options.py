@@ -35,6 +35,14 @@ def positive(value: float | str) -> float:
     return number
 
 
+def page(text: str) -> Path:
+    """Parse the name of a page."""
+    path = Path(text)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise typer.BadParameter(_("{value!r} is no page; end it in .html").format(value=text))
+    return path
+
+
 def choice(*names: str) -> Callable[[str], str]:
     """Return a parser of one of ``names``."""
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from citrus_grade.models.compare import Comparison, Said, compare
 from citrus_grade.models.references import join
 from citrus_grade.rundir import start_of
 from citrus_grade.runlog import LogError
+from citrus_grade.runtime.fruit import fruit_of
 from citrus_grade.runtime.spectral import load_bundle
 from citrus_grade.spectra.interval import interval
 from citrus_grade.spectra.model import SpectralModel
@@ -75,7 +75,7 @@ def compare_run(run_dir: Path, references: Path | None = None, targets: Sequence
                 run=run_dir
             )
         )
-    fruit = _fruit(run_dir)
+    fruit = fruit_of(run_dir)
     names = tuple(start["targets"])
     both = np.all([np.isfinite(fruit[name + suffix]) for name in names for suffix in ("", "_shadow")], axis=0)
     seen = {name: column[both] for name, column in fruit.items()}
@@ -83,14 +83,6 @@ def compare_run(run_dir: Path, references: Path | None = None, targets: Sequence
     differences = tuple(one for name in names for one in _differences(name, seen))
     simulated = (run_dir / "truth.parquet").exists()
     return Trial(str(run_dir), start["model"], start["shadow"], differences, comparisons, notes, simulated)
-
-
-def _fruit(run_dir: Path) -> Columns:
-    path = run_dir / "fruit.parquet"
-    if not path.exists():
-        raise LogError(_("{path}: not there; make it from the log: citrus-grade log export RUN --to FOLDER").format(path=path))
-    table = pq.read_table(path)
-    return {name: np.asarray(table[name].to_numpy(zero_copy_only=False)) for name in table.column_names}
 
 
 def _differences(target: str, fruit: Columns) -> list[Difference]:
