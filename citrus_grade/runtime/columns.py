@@ -18,19 +18,24 @@ NOT_FRUIT: Final = frozenset({"lamp", "detector", "device", "board", "ambient", 
 _DATE: Final = re.compile(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?(?:[ T]+(\d{1,2}):(\d{2})(?::(\d{2}))?)?")
 
 
-def called(columns: Mapping[str, NDArray[Any]], words: frozenset[str], but: str = "") -> tuple[str | None, Floats | None]:
+def called(
+    columns: Mapping[str, NDArray[Any]], words: frozenset[str], but: str = "", *, alike: bool = False
+) -> tuple[str | None, Floats | None]:
     """Return the first column whose name holds one of the words and whose cells are numbers or dates, with its values (n,).
 
-    Dates are seconds; what is missing is NaN. A column of one value only is none, nor is the column ``but``.
+    Dates are seconds; what is missing is NaN. A column of one value only is none unless ``alike``, nor is the column ``but``.
     """
     for name, column in columns.items():
         parts = set(re.split(r"[\W_\d]+", name.casefold()))
-        if name != but and parts & words and not parts & NOT_FRUIT and (values := _values(column)) is not None:
-            return name, values
+        if name != but and parts & words and not parts & NOT_FRUIT and (values := values_of(column)) is not None:
+            known = values[np.isfinite(values)]
+            if len(known) and (alike or np.ptp(known) > 0):
+                return name, values
     return None, None
 
 
-def _values(column: NDArray[Any]) -> Floats | None:
+def values_of(column: NDArray[Any]) -> Floats | None:
+    """Return a column of numbers or dates as numbers (n,), None where it holds something else."""
     if column.dtype.kind in "fiub":
         values = column.astype(np.float64)
     else:
@@ -40,8 +45,7 @@ def _values(column: NDArray[Any]) -> Floats | None:
         if None in read:
             return None
         values = np.array(read, np.float64)
-    known = values[np.isfinite(values)]
-    return values if len(known) > 1 and np.ptp(known) > 0 else None
+    return values
 
 
 def moment(text: str) -> float | None:

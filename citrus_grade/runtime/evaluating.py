@@ -97,7 +97,7 @@ def evaluate_table(
         model=model, model_id=model_id, j=j, batch=batch, told=told, lanes=named, lots=lots,
         temperature=warm, temperature_c=temperature_c, time=time, order=order,
         signals={} if time is None else _signals(told.residual[order], None if named is None else named[order], basis.error),
-        simulated=_simulated(model, batch),
+        simulated=simulated(model, batch.columns),
         table_hash=hash_of(path for path in (source.table, source.references) if path is not None),
         card=card, findings=tuple(findings(card, model.units[j])), verdicts=tuple(_verdicts(model, j)),
     )  # fmt: skip
@@ -148,9 +148,10 @@ def _signals(residual: Floats, lanes: Texts | None, sigma: float) -> dict[str, t
     return {str(name): tuple(one for one in found if one.lane == k) for k, name in enumerate(names)}
 
 
-def _simulated(model: SpectralModel, batch: Batch) -> bool:
+def simulated(model: SpectralModel, columns: Mapping[str, NDArray[Any]]) -> bool:
+    """Return whether a model or a table's own column ``simulated`` says that no fruit was real."""
     flags: Sequence[str] = [
-        text for name, column in batch.columns.items() if name.casefold() == "simulated" for text in as_text(column)
+        text for name, column in columns.items() if name.casefold() == "simulated" for text in as_text(column)
     ]
     return bool(model.training.get("SIMULATED")) or any(text.strip().casefold() not in NO for text in flags)
 

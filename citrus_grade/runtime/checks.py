@@ -1,0 +1,279 @@
+"""Sample checks: fruit that the laboratory measures now and then, gathered over a season, and the control chart they make.
+
+A history is a `journal` of events ``checks``: model and target, and of each fruit its id, lane, time, reference and NIR value.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from citrus_grade import __version__
+from citrus_grade.calibration import control
+from citrus_grade.models.batch import unlabelled
+from citrus_grade.runtime import journal
+from citrus_grade.runtime.columns import TIMES, called, values_of
+from citrus_grade.runtime.evaluating import simulated, target_of
+from citrus_grade.runtime.spectral import Source, kind_of, lanes_of, load_bundle, near, to_model
+from citrus_grade.spectra.model import SpectralModel
+from citrus_grade.spectra.predict import predict_absorbance
+from citrus_grade.spectra_table import SpectraTableError
+from citrus_grade.words import _
+
+Floats = NDArray[np.float64]
+
+EVENT: Final = "checks"
+LEAST_TO_TELL: Final = 10
+"""Samples that a shift of one sigma takes on average to be seen."""
+BACK: Final = 20
+"""A lane that gave no signal in so many samples after its last is in control again."""
+MANY: Final = 5
+"""So many references that are all alike were not measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A sample fruit; ``when`` in seconds or whatever its column counts, None where nobody said; ``lane`` "" likewise."""
+
+    id: str
+    lane: str
+    when: float | None
+    reference: float
+    nir: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LaneChart:
+    """One lane's ``checks`` (n) in order, ``sums`` (n, 2) of the CUSUM up and down, in sigma, and its ``signals``."""
+
+    lane: str
+    sigma: float
+    checks: tuple[Check, ...]
+    sums: Floats
+    signals: tuple[control.Signal, ...]
+
+    @property
+    def deviation(self) -> Floats:
+        """(n,) reference minus NIR."""
+        return np.array([one.reference - one.nir for one in self.checks])
+
+    @property
+    def out_since(self) -> int | None:
+        """The sample, from 1, since which the lane is out of control; None where it is in control, or is so again."""
+        if not self.signals or len(self.checks) - self.signals[-1].sample >= BACK:
+            return None
+        since, after = self.signals[-1].since, self.signals[-1].sample
+        for earlier in reversed(self.signals[:-1]):
+            if after - earlier.sample >= BACK:
+                break
+            since, after = earlier.since, earlier.sample
+        return since
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Charts:
+    """The charts of a model's target, lane by lane; ``added`` checks that are new, ``others`` of the history that are of other
+    models, ``in_time`` whether all checks have a time."""
+
+    model_id: str
+    target: str
+    unit: str
+    lanes: tuple[LaneChart, ...]
+    added: int
+    others: int
+    in_time: bool
+    simulated: bool
+
+
+def chart(
+    model_path: Path,
+    sources: Sequence[Source],
+    column: str | None = None,
+    *,
+    lane: str | None = None,
+    time: str | None = None,
+    history: Path | None = None,
+) -> Charts:
+    """Chart the sample checks of tables and of a history, and append to the history those that are new to it.
+
+    Parameters
+    ----------
+    column : of references; may be left out if it is called as the model's only target. lane : column of lanes, ``lane`` by
+        default. time : column of times, otherwise found. history : file that gathers checks, made where there is none.
+
+    Raises
+    ------
+    ArtefactError, SpectraTableError, CalibrationError : what cannot be used, with the remedy; nothing is appended then.
+    """
+    model, model_id = load_bundle(model_path)
+    j, column = _target(model, column)
+    target, unit = model.names[j], model.units[j]
+    past = _past(history) if history is not None else []
+    own = [one for one in past if one["model"] == model_id and one["target"] == target]
+    known = [Check(*row) for one in own for row in one["checks"]]
+    fresh = [_checks(model, j, source, column, lane, time) for source in sources]
+    new = _new(known, [found for found, _flag in fresh])
+    checks = [*known, *(one for found in new for one in found)]
+    if not checks:
+        raise SpectraTableError(_nothing(model_path, history))
+    in_time = all(one.when is not None for one in checks)
+    if in_time:
+        checks.sort(key=lambda one: one.when or 0.0)
+    lanes = tuple(_lane(name, [one for one in checks if one.lane == name], model.targets[j].sigma) for name in _names(checks))
+    for source, found, (_all, flag) in zip(sources, new, fresh, strict=True):
+        if history is not None and found:
+            journal.append(history, _event(model_id, target, source, found, simulated=flag))
+    others = sum(len(one["checks"]) for one in past if one["model"] != model_id and one["target"] == target)
+    unreal = any(flag for _all, flag in fresh) or any(one["simulated"] for one in own)
+    return Charts(model_id, target, unit, lanes, sum(map(len, new)), others, in_time, unreal)
+
+
+def facts(charts: Charts) -> dict[str, Any]:
+    """Return the charts as plain data."""
+    return {
+        "model_id": charts.model_id,
+        "target": charts.target,
+        "unit": charts.unit,
+        "SIMULATED": charts.simulated,
+        "added": charts.added,
+        "of_other_models": charts.others,
+        "in_time": charts.in_time,
+        "lanes": {one.lane: _facts(one) for one in charts.lanes},
+    }
+
+
+def _facts(one: LaneChart) -> dict[str, Any]:
+    return {
+        "n": len(one.checks),
+        "mean": float(one.deviation.mean()),
+        "sigma": one.sigma,
+        "in_control": one.out_since is None,
+        "out_since_sample": one.out_since,
+        "signals": [
+            {name: value for name, value in asdict(found).items() if name not in ("lane", "row")} for found in one.signals
+        ],
+    }
+
+
+def _target(model: SpectralModel, column: str | None) -> tuple[int, str]:
+    if column is not None:
+        return target_of(model, column), column
+    if len(model.names) > 1:
+        raise SpectraTableError(_("the model tells {names}; say which with --target").format(names=", ".join(model.names)))
+    return 0, model.names[0]
+
+
+def _nothing(model_path: Path, history: Path | None) -> str:
+    if history is None:
+        return _("no sample checks: give a table of spectra with references, or --history")
+    return _("{path}: holds no checks of {model} yet; give a table of spectra with references").format(
+        path=history, model=model_path
+    )
+
+
+def _past(history: Path) -> list[journal.Event]:
+    found = journal.read(history)
+    if found.broken_at is not None:
+        text = _(
+            "{path}: line {line} was changed, taken out or put in by hand; take the log from a backup, or move it away to"
+            " begin a new one"
+        )
+        raise SpectraTableError(text.format(path=history, line=found.broken_at))
+    strange = next((one for one in found.events if one.get("event") != EVENT), None)
+    if strange is not None:
+        text = _("{path}: is no history of sample checks; name another file with --history")
+        raise SpectraTableError(text.format(path=history))
+    return list(found.events)
+
+
+def _new(known: Sequence[Check], tables: Sequence[Sequence[Check]]) -> list[list[Check]]:
+    """Return of each table the checks that stand nowhere before it."""
+    seen = {_key(one) for one in known}
+    new = []
+    for found in tables:
+        new.append([one for one in found if _key(one) not in seen])
+        seen |= {_key(one) for one in found}
+    return new
+
+
+def _key(one: Check) -> tuple[Any, ...]:
+    """What tells a check; another processor may give the NIR value another last digit."""
+    return one.id, one.lane, one.when, one.reference, round(one.nir, 6)
+
+
+def _checks(
+    model: SpectralModel, j: int, source: Source, column: str, lane: str | None, time: str | None
+) -> tuple[list[Check], bool]:
+    """Return the fruit of a table that have a reference, with what the model says of them, and whether they are simulated."""
+    table = near(source.read(), model.wavelength_nm)
+    known = np.isfinite(table.numbers(column))
+    if not known.any():
+        text = _("{path}: no row has a value in {column!r}; fill in what the laboratory measured")
+        raise SpectraTableError(text.format(path=source.table, column=column))
+    own = table.rows(known)
+    reference = own.numbers(column)
+    if len(reference) >= MANY and np.ptp(reference) == 0:
+        text = _("{path}: {column!r} is {value:g} in all {n} rows; look whether it was filled in by hand")
+        raise SpectraTableError(text.format(path=source.table, column=column, value=reference[0], n=len(reference)))
+    rows = unlabelled(own, source.id, kind=kind_of(model, source.kind))
+    lanes = lanes_of(rows.columns, lane)
+    absorbance = to_model(model, rows.path, rows.wavelength_nm, rows.absorbance)
+    nir = predict_absorbance(model, absorbance, lanes if model.lanes else None)["value"][:, j]
+    lost = np.flatnonzero(~np.isfinite(nir))
+    if len(lost):
+        text = _("{path}: {place}: the model gives no value for this spectrum ({n} such rows); is it flat? leave it out")
+        raise SpectraTableError(text.format(path=source.table, place=rows.places[int(lost[0])], n=len(lost)))
+    parts = (
+        rows.ids.tolist(),
+        lanes or [""] * len(nir),
+        _times(rows.columns, time, column, source),
+        reference.tolist(),
+        nir.tolist(),
+    )
+    return [Check(*row) for row in zip(*parts, strict=True)], simulated(model, rows.columns)
+
+
+def _times(columns: Mapping[str, NDArray[Any]], time: str | None, column: str, source: Source) -> list[float | None]:
+    n = len(next(iter(columns.values())))
+    if time is None:
+        _name, when = called(columns, TIMES, but=column, alike=True)
+    else:
+        when = values_of(columns[time]) if time in columns else None
+        if when is None:
+            text = _("{path}: there is no column {name!r} of dates or times; there are {there}")
+            raise SpectraTableError(text.format(path=source.table, name=time, there=", ".join(columns)))
+    return [None] * n if when is None else [None if np.isnan(value) else float(value) for value in when]
+
+
+def _names(checks: Sequence[Check]) -> Iterator[str]:
+    """Lanes in the order of their numbers."""
+    return iter(sorted({one.lane for one in checks}, key=lambda name: (len(name), name)))
+
+
+def _lane(name: str, checks: Sequence[Check], sigma: float) -> LaneChart:
+    state = control.start(sigma)
+    sums, signals = np.zeros((len(checks), 2)), []
+    only = np.zeros(1, np.int64)
+    for row, one in enumerate(checks):
+        far = (one.reference - one.nir) / sigma
+        sums[row] = np.maximum(state.sums[:, 0] + np.array([far, -far]) - state.slack, 0.0)
+        state, found = control.follow(state, only, np.array([one.reference - one.nir]))
+        signals += [replace(signal, row=row) for signal in found]
+    return LaneChart(name, sigma, tuple(checks), sums, tuple(signals))
+
+
+def _event(model_id: str, target: str, source: Source, checks: Sequence[Check], *, simulated: bool) -> journal.Event:
+    return {
+        "event": EVENT,
+        "model": model_id,
+        "target": target,
+        "table": source.table.name,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "software": __version__,
+        "simulated": simulated,
+        "checks": [list(astuple(one)) for one in checks],
+    }
