@@ -432,6 +432,11 @@ def test_a_models_life_on_the_command_line(place: Path, capsys: pytest.CaptureFi
     told = json.loads(text)
     assert {one["id"]: one["mark"] for one in told["models"]} == {first: "", better: "live"}
     assert told["log"]["findings"] == []
+    switched = journal.read(registry.log_of(line)).events[-1]["time"]
+    assert {one["id"]: one["since"] for one in told["models"]} == {first: "", better: switched}
+    assert all(len(one["made"]) > 10 for one in told["models"])
+    _code, text, _error = here(capsys, "models", "list", line)
+    assert f"{better} is live since {switched[:10]}" in text
     code, _text, error = here(capsys, "models", "rollback", line)
     assert code == errors.BAD_INPUT
     assert "--because" in error

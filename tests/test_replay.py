@@ -12,6 +12,7 @@ import pytest
 
 from citrus_grade import artefacts
 from citrus_grade.calibration_set import KIND as CALIBRATION
+from citrus_grade.cli.doctor_line import artefacts as artefacts_of
 from citrus_grade.messages import Decisions, OutletReport, Pulse
 from citrus_grade.replay import PIXELS, SEAM, replay
 from citrus_grade.rundir import with_value
@@ -316,6 +317,13 @@ def test_a_run_with_a_classifier_replays_to_the_same_bits_from_its_folder_alone(
     report = replay(run)
     assert report.first_differences == []
     assert (report.diff_fields, report.compared) == (0, summary.cups)
+
+
+def test_the_doctor_names_the_classifier_of_a_line(classified):
+    run, _summary, classifier_id = classified
+    (found,) = artefacts_of(run / "line.toml", [])
+    assert found.state == "ok"
+    assert f"classifier {classifier_id}" in found.found
 
 
 def fruit_table(run):

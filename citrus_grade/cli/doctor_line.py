@@ -77,13 +77,12 @@ def artefacts(path: Path, to_be_made: list[str]) -> Iterator[Finding]:
         for problem in str(error).splitlines():
             yield Finding(what, "fail", problem, _("correct the file or name another in line.toml"))
         return
-    yield Finding(
-        what,
-        "ok",
-        _("plan {plan}, model {model}, calibration {calibration}").format(
-            plan=loaded.plan.id, model=loaded.model_id or "-", calibration=loaded.calibration.id
-        ),
+    found = _("plan {plan}, model {model}, calibration {calibration}").format(
+        plan=loaded.plan.id, model=loaded.model_id or "-", calibration=loaded.calibration.id
     )
+    for text, artefact_id in ((_(", classifier {id}"), loaded.classifier_id), (_(", model on trial {id}"), loaded.shadow_id)):
+        found += text.format(id=artefact_id) if artefact_id else ""
+    yield Finding(what, "ok", found)
     for grade, condition, reads in conditions(loaded.plan, loaded.residuals):
         text = _("{grade}: {condition}; met by readings of {reads}").format(grade=grade, condition=condition, reads=reads)
         yield Finding(_("sort plan"), "ok", text)

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from citrus_grade.runtime.trial import Trial
 
 MARKS = {"live": N_("live"), "shadow": N_("on trial"), "": ""}
+TEMPERATURE = {
+    "none": N_("left alone, for nothing was better beyond chance"),
+    "projection": N_("taken out of the spectra, no thermometer is needed"),
+    "covariate": N_("allowed for by the degree, where a table has the column"),
+}
 STYLES = {"better": "bold green", "not_worse": "green", "worse": "bold red", "cannot_be_told": "yellow"}
 
 
@@ -48,6 +53,9 @@ def show_list(told: dict[str, Any]) -> None:
     if any(one["simulated"] for one in found):
         out.text(_("SIMULATED: made from simulated fruit: {ids}").format(ids=", ".join(o["id"] for o in found if o["simulated"])))
     for one in found:
+        if one["since"]:
+            text = _("{id} is live since {day}") if one["mark"] == "live" else _("{id} was last made live on {day}")
+            out.text(text.format(id=one["id"], day=one["since"].partition("T")[0]))
         if one["problem"]:
             out.text(one["problem"], "red")
     for finding in (told["log"] or {}).get("findings", []):
@@ -74,6 +82,8 @@ def show_card(card: dict[str, Any]) -> None:
     out.text(text.format(id=card["model_id"], first=first, last=last, n=n), "bold")
     for name, one in card["targets"].items():
         _show_target(name, one)
+    if "temperature" in story:
+        show_temperature(story.pop("temperature"))
     lots = card["lots"]
     if lots:
         out.text(_("lots: {lots}").format(lots=", ".join(f"{name} ({size})" for name, size in lots.items())))
@@ -88,6 +98,23 @@ def show_card(card: dict[str, Any]) -> None:
     out.table(_("Where it comes from"), (_("what"), _("is")), ([name, _plain(value)] for name, value in story.items()), left=2)
     for verdict in card["verdicts"]:
         out.text(verdict, "yellow")
+
+
+def show_temperature(told: dict[str, Any]) -> None:
+    """Print what was tried against the fruit's temperature, and how far it still moves the error."""
+    low, high = told["range_c"]
+    text = _("temperature ({column}, {low:.3g} to {high:.3g} °C; {n} fruit measured cold and warm): {chosen}")
+    chosen = _(TEMPERATURE[told["chosen"]])
+    out.text(text.format(column=told["column"], low=low, high=high, n=told["fruit_cold_and_warm"], chosen=chosen))
+    columns = [_("target"), *(_(way) for way in next(iter(told["targets"].values()))["rmse"])]
+    rows = ([name, *(f"{rmse:.3g}" for rmse in one["rmse"].values())] for name, one in told["targets"].items())
+    out.table(_("RMSE of fruit left out, by what is done about temperature"), columns, rows)
+    for name, one in told["targets"].items():
+        before, after = one["bias_per_15c"]
+        text = _("{name}: reference minus predicted moves by {before:+.2g} over 15 degrees, {after:+.2g} with what was chosen")
+        out.text(text.format(name=name, before=before, after=after))
+    if told["chosen"] == "covariate":
+        out.text(_("a line has no such column: there, and in tables without it, the model says what it says without"), "yellow")
 
 
 def _show_target(name: str, one: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """What models there are in a folder or at a line, and what each one's card says."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from citrus_grade import artefacts, config
 from citrus_grade.artefacts import ArtefactError
 from citrus_grade.models import fingerprints
-from citrus_grade.runtime import registry
+from citrus_grade.runtime import journal, registry
 from citrus_grade.spectra import bundle
 from citrus_grade.spectra.model import SpectralModel
 
@@ -18,7 +18,8 @@ Json = Any  # a JSON value; its shape is the card's affair
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A model in a list; ``mark`` is "live", "shadow" or ""; ``problem`` says why a bundle cannot be used."""
+    """A model in a list; ``mark`` is "live", "shadow" or "", ``since`` when the registry last made it live, "" if it never did;
+    ``problem`` says why a bundle cannot be used."""
 
     id: str
     path: str
@@ -30,6 +31,7 @@ class Listed:
     made: str
     simulated: bool
     problem: str = ""
+    since: str = ""
 
 
 def models_in(folder: Path) -> list[Listed]:
@@ -47,7 +49,12 @@ def models_of(line_toml: Path) -> list[Listed]:
         if _is_model(path):
             one = _listed(path, marks)
             found.setdefault(one.id, one)
-    return list(found.values())
+    made_live = {
+        event["model"]: event["time"]
+        for event in journal.read(registry.log_of(line_toml)).events
+        if event["event"] in registry.DONE.values()
+    }
+    return [replace(one, since=made_live.get(one.id, "")) for one in found.values()]
 
 
 def _marks(files: config.FilesSection) -> list[str]:
