@@ -1,7 +1,7 @@
 """Labelled batches: spectra with a reference value each, what a model is made from and judged by."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -68,6 +68,7 @@ def labelled(
     kind: Kind | None = None,
     range_nm: tuple[float, float] | None = None,
     least: int = LEAST_ROWS,
+    again: bool = False,
 ) -> Batch:
     """Return the rows of a table that have a reference value, as absorbance.
 
@@ -78,7 +79,7 @@ def labelled(
     id : the column of ids; without one see `ids_of`.
     kind : what the signal is; guessed where not said.
     range_nm : the wavelengths to keep, both ends included; what lies outside may be anything.
-    least : fewer rows than this are refused.
+    least : fewer rows than this are refused. again : some fruit were measured several times on purpose.
 
     Raises
     ------
@@ -89,6 +90,7 @@ def labelled(
     reference = cut.numbers(target)
     lots = np.array(as_text(cut.column(group)), np.str_) if group is not None else None
     named = ids_of(cut, id)
+    named = replace(named, repeats=named.repeats or (again and len(set(named.ids)) < len(named.ids)))
     keep, left_out = _kept(cut, named, reference, target, lots, group)
     own = cut.rows(keep)
     ids = [named.ids[k] for k in np.flatnonzero(keep)]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from citrus_grade.calibration import pls
+from citrus_grade.calibration.standardise import Projection
 from citrus_grade.models import recipes
 from citrus_grade.models.assemble import Fitted, Part, assemble, domain_limits
 from citrus_grade.models.recipes import Recipe
@@ -72,6 +73,11 @@ def hindrance(model: SpectralModel) -> str:
 def _told(model: SpectralModel) -> list[dict[str, Any]]:
     targets = model.training["targets"]
     return [targets[name] for name in model.names]
+
+
+def removed_of(model: SpectralModel) -> Floats:
+    """Return the directions (d, n_out) that were taken out of a model's features."""
+    return model.domain.loadings[model.domain.n_scores :]
 
 
 def own_absorbance(model: SpectralModel) -> Floats:
@@ -144,14 +150,15 @@ def mixture(model: SpectralModel, target: int, absorbance: Floats, reference: Fl
     """
     old, way = own_absorbance(model), way_of(model, target)
     z = recipes.normal(model.preprocessing, np.vstack([old, absorbance]))
-    parts = tuple(_turned(z, recipe, k) for recipe, k in ((way.recipe, way.components), *way.beside))
+    away = Projection(removed_of(model))
+    parts = tuple(_turned(z, recipe, k, away) for recipe, k in ((way.recipe, way.components), *way.beside))
     y = np.r_[rows_of(model).reference[:, target], reference]
     return Mixture(way, parts, y, np.r_[np.ones(len(old)), np.full(len(reference), weight)], len(reference))
 
 
-def _turned(z: Floats, recipe: Recipe, components: int) -> Turned:
+def _turned(z: Floats, recipe: Recipe, components: int, away: Projection) -> Turned:
     after = recipes.savitzky_golay(z.shape[1], recipe.points, recipe.derivative)
-    features = z @ matrix_of(after, z.shape[1])
+    features = away(z @ matrix_of(after, z.shape[1]))
     narrow, turn = pls.compress(features)
     return Turned(after, features.mean(0), narrow, turn, components)
 
@@ -195,8 +202,7 @@ def refitted(
     narrow, y = mixed[0].parts[0].narrow, mixed[0].reference
     k = min(model.domain.n_scores, targets[0].part.components)
     limits = domain_limits(narrow, y, [np.arange(fold, len(y), FOLDS) for fold in range(FOLDS)], k)
-    nothing = np.zeros((0, len(mixed[0].parts[0].centre)))
-    return assemble(model.preprocessing, nothing, targets, k, limits, training, grown(model, absorbance, reference))
+    return assemble(model.preprocessing, removed_of(model), targets, k, limits, training, grown(model, absorbance, reference))
 
 
 def grown(model: SpectralModel, absorbance: Floats, reference: Sequence[Floats]) -> Rows:

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from citrus_grade import __version__
 from citrus_grade.calibration import pls
 from citrus_grade.calibration.pls import Fold
-from citrus_grade.models import fingerprints, recipes
+from citrus_grade.models import fingerprints, recipes, temperature
 from citrus_grade.models.assemble import Fitted, Part, assemble, domain_limits
 from citrus_grade.models.recipes import Recipe
 from citrus_grade.models.score_models import MOST_POINTS, representative
@@ -32,6 +32,7 @@ from citrus_grade.models.search import (
     search_pls,
     search_scores,
 )
+from citrus_grade.models.temperature import Warmth, projected, steadied
 from citrus_grade.spectra.model import Rows, SpectralModel
 from citrus_grade.spectra.traits import MAX_TARGETS
 from citrus_grade.words import Refused, _
@@ -45,6 +46,8 @@ MORE_COMPONENTS, LEAST_COMPONENTS, MOST_COMPONENTS = 4, 8, 25
 """The nonlinear families take so many components more than PLS, within bounds: their lengths switch off what is noise."""
 MOST_KEPT: Final = 1_000_000
 """Absorbances of the training that a bundle keeps at most."""
+NOTHING: Final = np.zeros((0, 0))
+"""No directions taken out of the features."""
 SUSPECT: Final = 4.5
 """A reference so many robust standard deviations off what the other fruit say is named in the story."""
 
@@ -72,6 +75,7 @@ def train(
     range_nm: tuple[float, float] | None = None,
     families: Sequence[str] = ("pls", "gpr", "svr", "mean"),
     reference_error: Sequence[float] | None = None,
+    warmth: Warmth | None = None,
     story: dict[str, Any] | None = None,
     step: Step = lambda what: None,
 ) -> Trained:
@@ -81,16 +85,16 @@ def train(
     ----------
     batch : labelled spectra. names : of the targets, ending in their unit where it is Brix or %.
     range_nm : wavelengths to use, by default found. families : which to try; PLS always is.
-    reference_error : sd of the laboratory's value, per target. story : more to keep in the model's card.
-    step : told of every step, for a progress bar.
+    reference_error : sd of the laboratory's value, per target. warmth : the fruit's temperatures, to be made harmless.
+    story : more to keep in the model's card. step : told of every step, for a progress bar.
 
     Raises
     ------
-    TrainError : NaN, too few fruit, one lot, a constant reference, a range without spectra.
+    TrainError : NaN, too few fruit, one lot, a constant reference, a range without spectra. TemperatureError : all but alike.
     """
     _check(batch, names)
     with threadpool_limits(1):  # the matrices are small: a second thread waits for the first, and on a busy machine for long
-        return _train(batch, names, range_nm, families, reference_error, story or {}, step)
+        return _train(batch, names, range_nm, families, reference_error, warmth, story or {}, step)
 
 
 def _train(
@@ -99,6 +103,7 @@ def _train(
     range_nm: tuple[float, float] | None,
     families: Sequence[str],
     reference_error: Sequence[float] | None,
+    warmth: Warmth | None,
     story: dict[str, Any],
     step: Step,
 ) -> Trained:
@@ -112,8 +117,14 @@ def _train(
     if set(families) - {"pls"}:
         tried = [found + _nonlinear(batch, folds, found, target, families, step) for target, found in enumerate(tried)]
     chosen = _together(tried, batch.reference)
-    ready = prepare(batch, chosen[0].recipe, folds)
-    fitted = [_fit(batch, folds, batch.reference[:, j], names[j], one) for j, one in enumerate(chosen)]
+    removed = NOTHING
+    if warmth is not None:
+        step(_("temperature"))
+        steady = steadied(batch, names, folds, chosen, warmth)
+        chosen, removed = steady.chosen, steady.removed
+        story = story | {temperature.KEY: steady.told}
+    ready = projected(prepare(batch, chosen[0].recipe, folds), removed)
+    fitted = [_fit(batch, folds, batch.reference[:, j], names[j], one, removed) for j, one in enumerate(chosen)]
     k = min(_domain_components(tried[0], chosen[0]), chosen[0].components)
     limits = domain_limits(ready.narrow, batch.reference[:, 0], folds, k)
     made = recipes.preprocessing(chosen[0].recipe, batch.wavelength_nm, batch.absorbance)
@@ -122,8 +133,7 @@ def _train(
     told = _story(batch, names, tried, chosen, reference_error, suspects) | story
     used = recipes.window(batch.wavelength_nm, chosen[0].recipe)
     told = fingerprints.remember(told, batch.wavelength_nm[used], batch.absorbance[:, used])
-    nothing = np.zeros((0, ready.features.shape[1]))
-    model = assemble(made, nothing, fitted, k, limits, told, rows_of(batch, said[:, 0]))
+    model = assemble(made, removed.reshape(-1, ready.features.shape[1]), fitted, k, limits, told, rows_of(batch, said[:, 0]))
     return Trained(model, tried, chosen, said, suspects)
 
 
@@ -225,8 +235,8 @@ def _domain_components(found: Sequence[Tried], chosen: Tried) -> int:
     return next(one.components for one in found if one.recipe == chosen.recipe and one.family == "pls")
 
 
-def _fit(batch: Samples, folds: Sequence[Fold], y: Floats, name: str, one: Tried) -> Fitted:
-    ready = prepare(batch, one.recipe, folds)
+def _fit(batch: Samples, folds: Sequence[Fold], y: Floats, name: str, one: Tried, removed: Floats = NOTHING) -> Fitted:
+    ready = projected(prepare(batch, one.recipe, folds), removed)
     narrow = pls.fit(ready.narrow, y, one.components)
     model = None
     if one.dials is not None:

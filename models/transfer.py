@@ -17,6 +17,7 @@ from citrus_grade.calibration.transfer import Spectra, Transferred, Values, tran
 from citrus_grade.models import recipes, refit
 from citrus_grade.models.assemble import Fitted, Part, assemble, domain_limits
 from citrus_grade.models.recipes import Recipe
+from citrus_grade.models.temperature import KEY as TEMPERATURE
 from citrus_grade.spectra.bands import Band, interpolation, matrix_of
 from citrus_grade.spectra.model import Preprocessing, Rows, SpectralModel, Target
 from citrus_grade.spectra.predict import predict_absorbance
@@ -143,7 +144,8 @@ def _bundle(
     fit = inner.turned(features.mean(0), turn)
     limits = domain_limits(narrow, y, [np.arange(fold, len(y), FOLDS) for fold in range(FOLDS)], k, slice(-len(answers[0]), None))
     fitted = [_fitted(target, made.after, fit, one, own) for target, one, own in zip(model.targets, found, answers, strict=True)]
-    story = dict(model.training) | {"transfer": [_story(one, len(own)) for one, own in zip(found, answers, strict=True)]}
+    kept = {name: told for name, told in model.training.items() if name != TEMPERATURE}  # learnt anew, without its directions
+    story = kept | {"transfer": [_story(one, len(own)) for one, own in zip(found, answers, strict=True)]}
     base = assemble(made, np.zeros((0, features.shape[1])), fitted, k, limits, story, rows)
     after = matrix_of(made.after, len(made.before.first))
     targets = []

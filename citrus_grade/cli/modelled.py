@@ -106,9 +106,13 @@ def show_temperature(told: dict[str, Any]) -> None:
     text = _("temperature ({column}, {low:.3g} to {high:.3g} °C; {n} fruit measured cold and warm): {chosen}")
     chosen = _(TEMPERATURE[told["chosen"]])
     out.text(text.format(column=told["column"], low=low, high=high, n=told["fruit_cold_and_warm"], chosen=chosen))
-    columns = [_("target"), *(_(way) for way in next(iter(told["targets"].values()))["rmse"])]
-    rows = ([name, *(f"{rmse:.3g}" for rmse in one["rmse"].values())] for name, one in told["targets"].items())
-    out.table(_("RMSE of fruit left out, by what is done about temperature"), columns, rows)
+    first = next(iter(told["targets"].values()))
+    ways = [way for way in TEMPERATURE if way in first["rmse"]]
+    rows = []
+    for name, one in told["targets"].items():
+        kinds = ((_("{name}: RMSE of fruit left out"), "rmse"), (_("{name}: how far a fruit moves from cold to warm"), "wobble"))
+        rows += [[text.format(name=name), *(f"{one[kind][way]:.3g}" for way in ways)] for text, kind in kinds if kind in one]
+    out.table(_("What was tried against temperature"), ["", *(_(way) for way in ways)], rows)
     for name, one in told["targets"].items():
         before, after = one["bias_per_15c"]
         text = _("{name}: reference minus predicted moves by {before:+.2g} over 15 degrees, {after:+.2g} with what was chosen")

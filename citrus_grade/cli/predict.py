@@ -7,7 +7,7 @@ import typer
 
 from citrus_grade.cli import errors, out
 from citrus_grade.cli.options import Json
-from citrus_grade.cli.source import Bundle, Id, KindOption, Lane, Matrix, Table
+from citrus_grade.cli.source import Bundle, Id, KindOption, Lane, Matrix, Table, Temperature
 from citrus_grade.words import N_, _
 
 HELP = N_(
@@ -23,6 +23,7 @@ def verb(
     to: Annotated[Path, typer.Option("--out", metavar="FILE.csv", help=N_("Table to write, CSV or Parquet."))],
     kind: KindOption = None,
     lane: Lane = None,
+    temperature: Temperature = None,
     matrix: Matrix = None,
     id_column: Id = None,
     as_json: Json = False,
@@ -31,15 +32,20 @@ def verb(
     from citrus_grade.runtime.spectral import Source, predict_table
     from citrus_grade.runtime.writing import write_table
 
-    predicted = predict_table(bundle, Source(table, matrix, id=id_column, kind=kind), lane)  # type: ignore[arg-type]  # parsed
+    source = Source(table, matrix, id=id_column, kind=kind)  # type: ignore[arg-type]  # parsed by choice
+    predicted = predict_table(bundle, source, lane, temperature)
     columns = predicted.columns()
     write_table(columns, to)
     n, strange = len(columns["id"]), int((~columns["in_domain"]).sum())
     if as_json:
         signal = predicted.rows.kind.kind
-        out.as_json({"model_id": predicted.model_id, "n": n, "n_out_of_domain": strange, "signal": signal, "written": [str(to)]})
+        told = {"n": n, "n_out_of_domain": strange, "n_by_temperature": predicted.warm, "signal": signal, "written": [str(to)]}
+        out.as_json({"model_id": predicted.model_id, **told})
         return errors.DONE
     out.text(_("{n:,} rows predicted by model {id}").format(n=n, id=predicted.model_id))
+    if predicted.by_temperature:
+        text = _("the model allows for temperature: {k:,} of {n:,} rows have one, the others are as without")
+        out.text(text.format(k=predicted.warm, n=n), "" if predicted.warm == n else "yellow")
     if strange:
         out.text(
             _("{k:,} of them are unlike what the model was made from (in_domain is false): do not grade by those values").format(

@@ -56,3 +56,6 @@ Id = Annotated[str | None, typer.Option("--id", metavar="COL", help=N_("Column o
 Lane = Annotated[
     str | None, typer.Option("--lane", metavar="COL", help=N_("Column of lanes; otherwise the column 'lane' if there is one."))
 ]
+Temperature = Annotated[
+    str | None, typer.Option("--temperature", metavar="COL", help=N_("Column of the fruit's own temperature, in °C."))
+]

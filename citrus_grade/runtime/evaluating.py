@@ -17,6 +17,7 @@ from citrus_grade.models.judgement import Finding, findings
 from citrus_grade.models.verdict import verdicts
 from citrus_grade.runtime.columns import TIMES, WARM, called
 from citrus_grade.runtime.spectral import Source, kind_of, lanes_of, load_bundle, near, to_model
+from citrus_grade.runtime.warmth import allow_for
 from citrus_grade.spectra.model import SpectralModel
 from citrus_grade.spectra.predict import predict_absorbance
 from citrus_grade.spectra_table import SpectraTableError
@@ -116,6 +117,7 @@ def target_of(model: SpectralModel, column: str) -> int:
 def _told(model: SpectralModel, j: int, batch: Batch, lanes: list[str] | None) -> Told:
     absorbance = to_model(model, batch.path, batch.wavelength_nm, batch.absorbance)
     traits = predict_absorbance(model, absorbance, lanes if model.lanes else None)
+    allow_for(model, traits, batch)
     value = traits["value"][:, j]
     lost = np.flatnonzero(~np.isfinite(value))
     if len(lost):

@@ -13,7 +13,9 @@ from citrus_grade.artefacts import ArtefactError
 from citrus_grade.models.batch import Batch, Unlabelled, labelled, lot_columns, need_lots, unlabelled
 from citrus_grade.models.references import join
 from citrus_grade.models.search import FAMILIES, Samples
+from citrus_grade.models.temperature import TemperatureError
 from citrus_grade.models.train import LEAST, Trained, TrainError, train
+from citrus_grade.runtime.warmth import allow_for, uses, warmth_of
 from citrus_grade.spectra import bundle
 from citrus_grade.spectra.bands import interpolation, matrix_of
 from citrus_grade.spectra.model import SpectralModel
@@ -49,13 +51,18 @@ class Source:
         return table if self.references is None else join(self.references, table)
 
 
-def batches(source: Source, targets: Sequence[str], least: int = LEAST, near_to: SpectralModel | None = None) -> list[Batch]:
-    """Return a batch of the rows that have every target, once per target; of no more wavelengths than a model needs."""
+def batches(
+    source: Source, targets: Sequence[str], least: int = LEAST, near_to: SpectralModel | None = None, *, again: bool = False
+) -> list[Batch]:
+    """Return a batch of the rows that have every target, once per target; of no more wavelengths than a model needs.
+
+    ``again``: some fruit were measured several times on purpose.
+    """
     table = source.read() if near_to is None else near(source.read(), near_to.wavelength_nm)
     known = np.all([np.isfinite(table.numbers(target)) for target in targets], axis=0)
     rows = table.rows(known) if len(targets) > 1 else table
     return [
-        labelled(rows, target, source.group, source.id, kind=source.kind, range_nm=source.range_nm, least=least)
+        labelled(rows, target, source.group, source.id, kind=source.kind, range_nm=source.range_nm, least=least, again=again)
         for target in targets
     ]
 
@@ -75,17 +82,23 @@ def train_spectra(
     *,
     families: Sequence[str] = FAMILIES,
     reference_error: Sequence[float] | None = None,
+    temperature: str | None = None,
     story: Mapping[str, Any] | None = None,
     step: Step = lambda what: None,
 ) -> tuple[Trained, list[Batch], str]:
     """Make a model and write its bundle; return what training found, the batches and the model's id.
+
+    Parameters
+    ----------
+    temperature : column of the fruit's temperature in °C, whose effect is to be taken out or allowed for if that is better.
 
     Raises
     ------
     SpectraTableError, TrainError, ArtefactError : what cannot be used, with the place and the remedy; nothing is written then.
     """
     free(out)
-    found = batches(source, targets)
+    found = batches(source, targets, again=temperature is not None)
+    warmth = None if temperature is None else warmth_of(found[0], source.read(), temperature, source.id, source.range_nm)
     if source.group is not None:
         need_lots(found[0])
     told = {
@@ -99,9 +112,9 @@ def train_spectra(
     try:
         trained = train(
             samples_of(found), targets, range_nm=source.range_nm, families=families, reference_error=reference_error,
-            story=told, step=step,
+            warmth=warmth, story=told, step=step,
         )  # fmt: skip
-    except TrainError as error:
+    except (TrainError, TemperatureError) as error:
         raise SpectraTableError(f"{source.table}: {error}") from error
     model_id = artefacts.save(out, bundle.KIND, *bundle.to_artefact(trained.model))
     return trained, found, model_id
@@ -153,12 +166,19 @@ def kind_of(model: SpectralModel, kind: Kind | None) -> Kind | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predicted:
-    """Rows of a table with the traits (n,) of `traits.TRAITS` a model gives them."""
+    """Rows of a table with the traits (n,) of `traits.TRAITS` a model gives them; ``warm`` of them by their temperature, where
+    the model uses it."""
 
     model: SpectralModel
     model_id: str
     rows: Unlabelled
     traits: NDArray[Any]
+    warm: int = 0
+
+    @property
+    def by_temperature(self) -> bool:
+        """Whether the values depend on the table's temperature."""
+        return uses(self.model)
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return what is written: id, then value, lo90 and hi90 of each target, t2, q and in_domain."""
@@ -172,12 +192,13 @@ class Predicted:
         return named | {"t2": self.traits["t2"], "q": self.traits["q"], "in_domain": inside}
 
 
-def predict_table(model_path: Path, source: Source, lane: str | None = None) -> Predicted:
+def predict_table(model_path: Path, source: Source, lane: str | None = None, temperature: str | None = None) -> Predicted:
     """Predict every row of a table.
 
     Parameters
     ----------
     lane : the column of lanes, for a model that corrects lanes each by its own; by default ``lane`` where there is one.
+    temperature : that of temperatures, for a model that uses them; by default the one called as in its training, if any.
 
     Raises
     ------
@@ -188,7 +209,9 @@ def predict_table(model_path: Path, source: Source, lane: str | None = None) -> 
     rows = unlabelled(near(own.read(), model.wavelength_nm), own.id, kind=own.kind)
     absorbance = to_model(model, rows.path, rows.wavelength_nm, rows.absorbance)
     lanes = lanes_of(rows.columns, lane) if model.lanes else None
-    return Predicted(model, model_id, rows, predict_absorbance(model, absorbance, lanes))
+    traits = predict_absorbance(model, absorbance, lanes)
+    warm = allow_for(model, traits, rows, temperature)
+    return Predicted(model, model_id, rows, traits, warm)
 
 
 def near(table: SpectraTable, wavelength_nm: Floats) -> SpectraTable:

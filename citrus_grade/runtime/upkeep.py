@@ -14,6 +14,7 @@ from citrus_grade.models.fingerprints import remember
 from citrus_grade.models.transfer import Pairs, move
 from citrus_grade.models.upkeep import Kept, upkeep
 from citrus_grade.runtime.spectral import Source, batches, free, kind_of, lanes_of, load_bundle, near, to_model
+from citrus_grade.runtime.warmth import at_training
 from citrus_grade.spectra import bundle
 from citrus_grade.spectra.model import SpectralModel
 from citrus_grade.spectra_table import SpectraTable, SpectraTableError
@@ -41,6 +42,7 @@ def keep_up(
     model, model_id = load_bundle(model_path)
     named(model, columns, model_path)
     found = batches(replace(source, kind=kind_of(model, source.kind)), columns, LEAST_FRUIT, near_to=model)
+    found = [replace(own, reference=at_training(model, own, name)) for own, name in zip(found, model.names, strict=True)]
     first = found[0]
     absorbance = to_model(model, first.path, first.wavelength_nm, first.absorbance)
     lanes = lanes_of(first.columns, lane)
