@@ -5,6 +5,8 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from citrus_grade import artefacts
@@ -78,6 +80,13 @@ def test_a_lane_that_moved_is_found_with_the_sample_where_it_began(path, tmp_pat
     assert "lane 1" in grave[0]
     assert reads in grave[0]
     assert "citrus-grade upkeep" in grave[0]
+
+
+def test_lanes_that_moved_together_point_to_the_season(path, tmp_path):
+    source = table(tmp_path / "a.csv", n=20, off=0.4, lane=0)
+    both = table(tmp_path / "b.csv", seed=3, n=20, off=0.4, lane=1)
+    assert not any("the season" in text for _kind, text in findings(chart(path, [source], "brix")))
+    assert any("the season" in text for _kind, text in findings(chart(path, [source, both], "brix")))
 
 
 def test_a_lane_is_in_control_again_after_enough_good_samples(path, tmp_path):
@@ -205,4 +214,52 @@ def test_simulated_checks_are_stamped_also_when_they_come_from_the_history(path,
 def test_references_of_two_tables_at_once_are_refused(path, tmp_path, capsys):
     tables = [str(table(tmp_path / name).table) for name in ("a.csv", "b.csv")]
     assert main(["control", str(path), *tables, "--target", "brix", "--references", tables[0]]) == 2
-    assert "give one TABLE" in capsys.readouterr().err
+    assert "give one TABLE, or RUN" in capsys.readouterr().err
+
+
+def run_of(folder, model, n=40, off=0.0):
+    """A run whose line said sugar of two lanes, and the laboratory's table of every second fruit."""
+    model_id = artefacts.save(folder / "models" / "draft", bundle.KIND, *bundle.to_artefact(model))
+    (folder / "models" / "draft").rename(folder / "models" / model_id)
+    (folder / "run.json").write_text(json.dumps({"model": model_id, "targets": ["ssc_brix"]}))
+    rng = np.random.default_rng(4)
+    lane, cup, nir = np.arange(n) % LANES, np.arange(n) // LANES, 11 + rng.standard_normal(n)
+    fruit = {"lane": lane, "cup": cup, "lot": np.zeros(n, int), "model_id": np.full(n, model_id, object), "ssc_brix": nir}
+    pq.write_table(pa.table(fruit), folder / "fruit.parquet")
+    lab = folder.parent / f"{folder.name}.csv"
+    with lab.open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["run", "lane", "cup", "ssc_brix", "date"])
+        out.writerows(
+            [folder.name, lane[k], cup[k], round(nir[k] + off * lane[k] + 0.05 * rng.standard_normal(), 4), "2026-11-03"]
+            for k in range(n)
+            if cup[k] % 2
+        )
+    return lab
+
+
+def test_runs_are_watched_by_what_the_line_said(path, model, tmp_path, capsys):
+    run = tmp_path / "monday"
+    lab = run_of(run, model, off=0.5)
+    charts = chart(path, [], runs=[run], references=lab)
+    assert [len(one.checks) for one in charts.lanes] == [10, 10]
+    assert [one.out_since is None for one in charts.lanes] == [True, False]
+    assert charts.in_time
+    assert charts.lanes[1].checks[0].id == "monday/1/1"
+    assert main(["control", str(path), str(run), "--references", str(lab)]) == 1
+    assert "OUT since sample" in capsys.readouterr().out
+    table = pq.read_table(run / "fruit.parquet").to_pydict()
+    table["ssc_brix"][2] = table["ssc_brix"][3] = float("nan")
+    pq.write_table(pa.table(table), run / "fruit.parquet")
+    lost = chart(path, [], runs=[run], references=lab)
+    assert lost.lost == 2
+    assert any("2 samples got no value" in text for _kind, text in findings(lost))
+
+
+def test_runs_without_references_or_of_another_model_are_refused(path, model, tmp_path):
+    run = tmp_path / "monday"
+    lab = run_of(run, replace(model, training={**model.training, "note": "another"}))
+    with pytest.raises(SpectraTableError, match="--references"):
+        chart(path, [], runs=[run])
+    with pytest.raises(SpectraTableError, match="give the model it ran with"):
+        chart(path, [], runs=[run], references=lab)

@@ -13,11 +13,12 @@ from citrus_grade.words import N_, _
 
 HELP = N_(
     "Watch a model with sample fruit that the laboratory measures now and then: has a lane moved?\n\n"
-    "Draws a control chart (CUSUM) of reference minus NIR for every lane."
-    " A few fruit a day are enough. With --history they gather in a file over the season: give each new table once, and rows that"
-    " the file has already are not counted twice. Exit code 1 where a lane is out of control."
+    "Draws a control chart (CUSUM) of reference minus NIR for every lane. A few fruit a day are enough: tables of spectra, or"
+    " runs with the laboratory's values by run, lane and cup. With --history they gather in a file over the season; what it has"
+    " already is not counted twice. Exit code 1 where a lane is out of control."
 )
 EXAMPLES = (
+    "citrus-grade control model runs/monday --references lab.csv --target ssc_brix --history checks.jsonl\n"
     "citrus-grade control model monday.csv --target brix --history checks.jsonl\n"
     "citrus-grade control model --target brix --history checks.jsonl --picture control.png\n"
     "citrus-grade control model october.csv november.csv --target brix --lane lane --time date"
@@ -28,7 +29,9 @@ def verb(
     bundle: Bundle,
     tables: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="TABLE...", help=N_("Tables of spectra with references; none to look at the history alone.")),
+        typer.Argument(
+            metavar="TABLE|RUN...", help=N_("Tables of spectra with references, or runs; none to look at the history alone.")
+        ),
     ] = None,
     target: Annotated[str | None, typer.Option("--target", metavar="COL", help=N_("Column of reference values."))] = None,
     history: Annotated[
@@ -54,11 +57,13 @@ def verb(
     from citrus_grade.runtime.checks import chart, facts
     from citrus_grade.runtime.spectral import Source
 
-    given = tables or []
-    if references is not None and len(given) != 1:
-        raise BadInput(_("--references belongs to one table of spectra; give one TABLE"))
-    sources = [Source(table, matrix, references, None, id_column, kind) for table in given]  # type: ignore[arg-type]  # parsed
-    charts = chart(bundle, sources, target, lane=lane, time=time, history=history)
+    runs = [path for path in tables or [] if (path / "run.json").exists()]
+    given = [path for path in tables or [] if path not in runs]
+    if references is not None and len(given) + bool(runs) != 1:
+        raise BadInput(_("--references belongs to one table of spectra, or to runs; give one TABLE, or RUN..."))
+    of_table = references if given else None
+    sources = [Source(table, matrix, of_table, None, id_column, kind) for table in given]  # type: ignore[arg-type]  # parsed
+    charts = chart(bundle, sources, target, lane=lane, time=time, history=history, runs=runs, references=references)
     written = [history] if history is not None and charts.added else []
     if picture is not None:
         from citrus_grade.report.control import control_picture

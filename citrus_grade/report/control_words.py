@@ -32,8 +32,16 @@ def findings(charts: Charts) -> Iterator[tuple[str, str]]:
     for one in charts.lanes:
         where = _("lane {lane}").format(lane=one.lane) if one.lane else _("all lanes")
         yield _found(one, where, charts.unit)
+    out = [one for one in charts.lanes if one.out_since is not None]
+    if len(out) > 1 and 2 * len(out) > len(charts.lanes) and len({one.signals[-1].size > 0 for one in out}) == 1:
+        yield (
+            "bad",
+            _("most lanes are off the same way: that is the season or the model more than the lanes; run citrus-grade upkeep"),
+        )
     if not charts.in_time:
         yield "", _("not every sample has a time: they were taken in the order of the tables; name their column with --time")
+    if charts.lost:
+        yield "bad", _("{n} samples got no value of this model on the line and do not count").format(n=charts.lost)
     if charts.others:
         yield "", _("{n} checks of the history are of other models and do not count").format(n=charts.others)
     yield "", _("a lane where all is well gives a false signal once in {n:.0f} samples").format(n=control.run_length())

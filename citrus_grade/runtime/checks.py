@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from citrus_grade import __version__
 from citrus_grade.calibration import control
 from citrus_grade.models.batch import unlabelled
+from citrus_grade.models.references import join
+from citrus_grade.rundir import start_of
 from citrus_grade.runtime import journal
 from citrus_grade.runtime.columns import TIMES, called, values_of
 from citrus_grade.runtime.evaluating import simulated, target_of
+from citrus_grade.runtime.fruit import fruit_of, keyed
 from citrus_grade.runtime.spectral import Source, kind_of, lanes_of, load_bundle, near, to_model
 from citrus_grade.spectra.model import SpectralModel
 from citrus_grade.spectra.predict import predict_absorbance
@@ -44,6 +47,16 @@ class Check:
     when: float | None
     reference: float
     nir: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The checks of one place ``name``; ``lost`` samples that the line gave no value."""
+
+    name: str
+    checks: list[Check]
+    simulated: bool
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +90,7 @@ class LaneChart:
 @dataclass(frozen=True, slots=True, eq=False)
 class Charts:
     """The charts of a model's target, lane by lane; ``added`` checks that are new, ``others`` of the history that are of other
-    models, ``in_time`` whether all checks have a time."""
+    models, ``in_time`` whether all checks have a time, ``lost`` samples that the line gave no value."""
 
     model_id: str
     target: str
@@ -87,6 +100,7 @@ class Charts:
     others: int
     in_time: bool
     simulated: bool
+    lost: int
 
 
 def chart(
@@ -97,6 +111,8 @@ def chart(
     lane: str | None = None,
     time: str | None = None,
     history: Path | None = None,
+    runs: Sequence[Path] = (),
+    references: Path | None = None,
 ) -> Charts:
     """Chart the sample checks of tables and of a history, and append to the history those that are new to it.
 
@@ -104,6 +120,7 @@ def chart(
     ----------
     column : of references; may be left out if it is called as the model's only target. lane : column of lanes, ``lane`` by
         default. time : column of times, otherwise found. history : file that gathers checks, made where there is none.
+    runs : of this model, whose values as the line said them are held against ``references``, a table by run, lane and cup.
 
     Raises
     ------
@@ -115,8 +132,10 @@ def chart(
     past = _past(history) if history is not None else []
     own = [one for one in past if one["model"] == model_id and one["target"] == target]
     known = [Check(*row) for one in own for row in one["checks"]]
-    fresh = [_checks(model, j, source, column, lane, time) for source in sources]
-    new = _new(known, [found for found, _flag in fresh])
+    fresh = [_Found(source.table.name, *_checks(model, j, source, column, lane, time)) for source in sources]
+    if runs:
+        fresh.append(_of_runs(runs, model_id, model, target, references, column, time))
+    new = _new(known, [found.checks for found in fresh])
     checks = [*known, *(one for found in new for one in found)]
     if not checks:
         raise SpectraTableError(_nothing(model_path, history))
@@ -124,12 +143,12 @@ def chart(
     if in_time:
         checks.sort(key=lambda one: one.when or 0.0)
     lanes = tuple(_lane(name, [one for one in checks if one.lane == name], model.targets[j].sigma) for name in _names(checks))
-    for source, found, (_all, flag) in zip(sources, new, fresh, strict=True):
-        if history is not None and found:
-            journal.append(history, _event(model_id, target, source, found, simulated=flag))
+    for found, own_new in zip(fresh, new, strict=True):
+        if history is not None and own_new:
+            journal.append(history, _event(model_id, target, found, own_new))
     others = sum(len(one["checks"]) for one in past if one["model"] != model_id and one["target"] == target)
-    unreal = any(flag for _all, flag in fresh) or any(one["simulated"] for one in own)
-    return Charts(model_id, target, unit, lanes, sum(map(len, new)), others, in_time, unreal)
+    unreal = any(found.simulated for found in fresh) or any(one["simulated"] for one in own)
+    return Charts(model_id, target, unit, lanes, sum(map(len, new)), others, in_time, unreal, sum(f.lost for f in fresh))
 
 
 def facts(charts: Charts) -> dict[str, Any]:
@@ -230,14 +249,45 @@ def _checks(
     parts = (
         rows.ids.tolist(),
         lanes or [""] * len(nir),
-        _times(rows.columns, time, column, source),
+        _times(rows.columns, time, column, source.table),
         reference.tolist(),
         nir.tolist(),
     )
     return [Check(*row) for row in zip(*parts, strict=True)], simulated(model, rows.columns)
 
 
-def _times(columns: Mapping[str, NDArray[Any]], time: str | None, column: str, source: Source) -> list[float | None]:
+def _of_runs(
+    runs: Sequence[Path], model_id: str, model: SpectralModel, target: str, references: Path | None, column: str, time: str | None
+) -> _Found:
+    """Return the fruit of runs that the laboratory measured, with what the line said of them."""
+    if references is None:
+        raise SpectraTableError(
+            _("{path}: is a run; give the laboratory's table by run, lane and cup: --references").format(path=runs[0])
+        )
+    for run in runs:
+        ran = start_of(run)["model"]
+        if ran != model_id:
+            text = _("{run} ran with model {ran}, not {model}; give the model it ran with: {place}")
+            raise SpectraTableError(
+                text.format(run=run, ran=ran or "-", model=model_id, place=run / "models" / ran if ran else "-")
+            )
+    tables = [(run, fruit_of(run)) for run in runs]
+    joined = join(references, keyed(tables))
+    reference, nir = joined.numbers(column), np.concatenate([fruit[target] for _run, fruit in tables])
+    live = np.concatenate([fruit["model_id"] == model_id for _run, fruit in tables])
+    measured, told = np.isfinite(reference), np.isfinite(nir) & live
+    when = _times(joined.columns, time, column, references)
+    keys = [joined.columns[name].tolist() for name in ("run", "lane", "cup")]
+    checks = [
+        Check("/".join(map(str, key)), str(key[1]), when[row], float(reference[row]), float(nir[row]))
+        for row, key in enumerate(zip(*keys, strict=True))
+        if measured[row] and told[row]
+    ]
+    unreal = bool(model.training.get("SIMULATED")) or any((run / "truth.parquet").exists() for run in runs)
+    return _Found(references.name, checks, unreal, int((measured & ~told).sum()))
+
+
+def _times(columns: Mapping[str, NDArray[Any]], time: str | None, column: str, path: Path) -> list[float | None]:
     n = len(next(iter(columns.values())))
     if time is None:
         _name, when = called(columns, TIMES, but=column, alike=True)
@@ -245,7 +295,7 @@ def _times(columns: Mapping[str, NDArray[Any]], time: str | None, column: str, s
         when = values_of(columns[time]) if time in columns else None
         if when is None:
             text = _("{path}: there is no column {name!r} of dates or times; there are {there}")
-            raise SpectraTableError(text.format(path=source.table, name=time, there=", ".join(columns)))
+            raise SpectraTableError(text.format(path=path, name=time, there=", ".join(columns)))
     return [None] * n if when is None else [None if np.isnan(value) else float(value) for value in when]
 
 
@@ -266,14 +316,14 @@ def _lane(name: str, checks: Sequence[Check], sigma: float) -> LaneChart:
     return LaneChart(name, sigma, tuple(checks), sums, tuple(signals))
 
 
-def _event(model_id: str, target: str, source: Source, checks: Sequence[Check], *, simulated: bool) -> journal.Event:
+def _event(model_id: str, target: str, found: _Found, checks: Sequence[Check]) -> journal.Event:
     return {
         "event": EVENT,
         "model": model_id,
         "target": target,
-        "table": source.table.name,
+        "table": found.name,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "software": __version__,
-        "simulated": simulated,
+        "simulated": found.simulated,
         "checks": [list(astuple(one)) for one in checks],
     }

@@ -12,11 +12,11 @@ from citrus_grade.models.compare import Comparison, Said, compare
 from citrus_grade.models.references import join
 from citrus_grade.rundir import start_of
 from citrus_grade.runlog import LogError
-from citrus_grade.runtime.fruit import fruit_of
+from citrus_grade.runtime.fruit import fruit_of, keyed
 from citrus_grade.runtime.spectral import load_bundle
 from citrus_grade.spectra.interval import interval
 from citrus_grade.spectra.model import SpectralModel
-from citrus_grade.spectra_table import SpectraTable, SpectraTableError
+from citrus_grade.spectra_table import SpectraTableError
 from citrus_grade.spectra_table.ids import as_text
 from citrus_grade.words import _
 
@@ -107,7 +107,7 @@ def _against(
                 path=run_dir, names=", ".join(start["targets"]), target=missing[0]
             )
         )
-    table = join(references, _keyed(run_dir, fruit))
+    table = join(references, keyed([(run_dir, fruit)]))
     groups = np.array(as_text(table.column(group or "lot")), np.str_)
     models = [load_bundle(run_dir / "models" / start[kind])[0] for kind in ("model", "shadow")]
     strange = ~np.isin(groups, [name for model in models for name in model.training.get("groups", ())])
@@ -141,11 +141,3 @@ def _compared(
 def _said(model: SpectralModel, target: str, value: Floats) -> Said:
     low, high = interval(model.targets[model.names.index(target)].residuals)
     return Said(value, value + low, value + high, None)
-
-
-def _keyed(run_dir: Path, fruit: Columns) -> SpectraTable:
-    """Return the fruit of a run as a table that references are joined to; it has no spectra."""
-    n = len(fruit["cup"])
-    keys = {"run": np.full(n, run_dir.resolve().name), "lane": fruit["lane"], "cup": fruit["cup"], "lot": fruit["lot"]}
-    places = tuple(f"row {k + 1}" for k in range(n))
-    return SpectraTable(run_dir / "fruit.parquet", np.zeros(0), np.zeros((n, 0)), keys, places)
