@@ -28,6 +28,8 @@ WIDTHS: Final = (7, 13)
 FOLDS: Final = 10
 METHODS: Final = ("joint", "none", "bias", "slope")
 """The joint regression is the best on every real set tried, so what is to take its place must be better beyond chance."""
+FURTHER: Final = ("projection", "direct standardisation")
+"""Ways that may be asked for. Not piecewise standardisation: it needs neighbouring channels, and here they are turned narrow."""
 MOST_OF_IT: Final = 0.6
 """The model's own range is kept where it is so much of what both spectrometers measure."""
 SAME: Final = 1e-5
@@ -57,18 +59,22 @@ class _Option:
     turn: Floats
 
 
-def move(model: SpectralModel, pairs: Pairs) -> tuple[SpectralModel, list[Transferred]]:
+def move(model: SpectralModel, pairs: Pairs, also: Sequence[str] = ()) -> tuple[SpectralModel, list[Transferred]]:
     """Return a model for the slave, and how each target was come by; all share the preprocessing the first one chooses.
+
+    Parameters
+    ----------
+    also : further ways of `FURTHER` to choose among.
 
     Raises
     ------
     CalibrationError : too few samples, or spectrometers that have too little in common. RefitError : no rows in the bundle.
     """
     with threadpool_limits(1):
-        return _move(model, pairs)
+        return _move(model, pairs, (*METHODS, *also))
 
 
-def _move(model: SpectralModel, pairs: Pairs) -> tuple[SpectralModel, list[Transferred]]:
+def _move(model: SpectralModel, pairs: Pairs, methods: tuple[str, ...]) -> tuple[SpectralModel, list[Transferred]]:
     rows = refit.rows_of(model)
     shared = overlap(rows.wavelength_nm, pairs.slave_nm)
     shared &= (rows.wavelength_nm >= pairs.master_nm[0]) & (rows.wavelength_nm <= pairs.master_nm[-1])
@@ -82,7 +88,7 @@ def _move(model: SpectralModel, pairs: Pairs) -> tuple[SpectralModel, list[Trans
     for j in range(len(model.targets)):
         chosen = [found[0].option] if found else list(options)
         y = _reference(model, j, pairs)
-        found.append(transfer({name: options[name].narrow for name in chosen}, Values(rows.reference[:, j], y, same), METHODS))
+        found.append(transfer({name: options[name].narrow for name in chosen}, Values(rows.reference[:, j], y, same), methods))
         answers.append(y)
     moved = (train - master.mean(0) + slave.mean(0)).astype(np.float32)
     return _bundle(model, options[found[0].option], found, answers, Rows(nm, moved, rows.reference, rows.groups)), found

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 VERBS = ("demo", "init", "simulate", "run", "replay", "log", "show", "doctor", "version")
 PAGES = [[verb] for verb in VERBS] + [["log", verb] for verb in ("info", "recover", "export")]
 PAGES += [["models", verb] for verb in ("list", "show", "import", "export", "compare", "promote", "rollback")]
+PAGES += [["harmony"], ["control"], ["upkeep"], ["transfer"], ["predict"], ["train", "spectra"]]
 HEAVY = {"numpy", "scipy", "cv2", "numba", "pydantic", "sklearn", "pyarrow", "matplotlib", "mcap"}
 LIGHT = {
     "citrus_grade",

@@ -97,6 +97,9 @@ def test_transfer_pairs_by_id_and_writes_a_bundle(folder, tmp_path, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["targets"]["brix"]["samples"] == 30
     assert (tmp_path / "moved" / "arrays.npz").exists()
+    assert main([*call[:-2], str(tmp_path / "also"), "--also", "projection", "--json"]) == 0
+    assert "projection" in json.loads(capsys.readouterr().out)["targets"]["brix"]["rmse"]
+    assert "projection" not in told["targets"]["brix"]["rmse"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from citrus_grade.artefacts import Artefact
 from citrus_grade.models import refit
 from citrus_grade.models.search import Samples
 from citrus_grade.models.train import train
-from citrus_grade.models.transfer import Pairs, move
+from citrus_grade.models.transfer import FURTHER, Pairs, move
 from citrus_grade.models.upkeep import upkeep
 from citrus_grade.spectra.bundle import KIND, from_artefact, to_artefact
 from citrus_grade.spectra.interval import interval
@@ -145,6 +145,19 @@ def test_without_a_laboratory_the_models_own_values_serve(model):
     spectra, _brix = fruit(11, 30)
     nm, seen = slave_of(spectra)
     moved, _ = move(model, Pairs(NM, spectra, nm, seen, [None]))
+    fresh, sugar = fruit(12, 300)
+    inside = np.stack([np.interp(moved.wavelength_nm, nm, row) for row in slave_of(fresh)[1]])
+    assert rmse(moved, inside, sugar) < 0.4
+
+
+def test_further_ways_are_candidates_where_they_are_asked_for(model):
+    spectra, brix = fruit(11, 30)
+    nm, seen = slave_of(spectra)
+    pairs = Pairs(NM, spectra, nm, seen, [brix])
+    _moved, (usual,) = move(model, pairs)
+    moved, (found,) = move(model, pairs, FURTHER)
+    assert set(found.rmse) - set(usual.rmse) == set(FURTHER)
+    assert found.rmse[found.method] <= usual.rmse[usual.method]
     fresh, sugar = fruit(12, 300)
     inside = np.stack([np.interp(moved.wavelength_nm, nm, row) for row in slave_of(fresh)[1]])
     assert rmse(moved, inside, sugar) < 0.4

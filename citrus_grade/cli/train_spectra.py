@@ -32,8 +32,8 @@ FAMILIES = {"auto": ("pls", "gpr", "svr", "mean"), "pls": ("pls",), "gpr": ("pls
         "Make a model from a table of spectra with reference values, and say how far it can be trusted.\n\n"
         "Columns whose header is a number are wavelengths in nm. Preprocessing, family and number of components are chosen by"
         " cross-validation that leaves whole groups out; the simpler model wins within 3 %. With --temperature, taking what"
-        " temperature does out of the spectra and allowing for it a degree are tried too; 15 fruit measured cold and warm, under"
-        " one id, tell it best."
+        " temperature does out of the spectra and allowing for it by the degree are tried too; 15 fruit measured cold and warm,"
+        " under one id, tell it best."
     ),
     epilog=EXAMPLES,
 )

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from citrus_grade.cli import errors, out
-from citrus_grade.cli.options import Json
+from citrus_grade.cli.options import Json, choice
 from citrus_grade.cli.source import Bundle, Id, KindOption
 from citrus_grade.words import N_, _
 
@@ -15,7 +15,11 @@ HELP = N_(
     "Samples are told by their ids, or by their order where the tables have none in common. Every way is tried on samples it was"
     " made without. References in either table are used if there are any; otherwise the model's own values on the master are."
 )
-EXAMPLES = "citrus-grade transfer model master.csv slave.csv --target brix --out model-lane-7"
+EXAMPLES = (
+    "citrus-grade transfer model master.csv slave.csv --target brix --out model-lane-7\n"
+    "citrus-grade transfer model master.csv slave.csv --target brix --also projection --out model-lane-7"
+)
+FURTHER = {"projection": "projection", "direct": "direct standardisation"}
 
 
 def verb(
@@ -27,6 +31,15 @@ def verb(
         list[str] | None,
         typer.Option(
             "--target", metavar="COL", help=N_("Column of references, one for each target; otherwise by the targets' names.")
+        ),
+    ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--also",
+            parser=choice(*FURTHER),
+            metavar="|".join(FURTHER),
+            help=N_("Further way to choose among, EPO or direct standardisation; few samples cannot rank many ways."),
         ),
     ] = None,
     kind: KindOption = None,
@@ -47,7 +60,7 @@ def verb(
     ours = Source(master, master_matrix, id=id_column, kind=kind)  # type: ignore[arg-type]  # parsed by choice
     theirs = Source(slave, slave_matrix, id=id_column, kind=kind)  # type: ignore[arg-type]  # parsed by choice
     with counting(_("moving the model")):
-        model, found, model_id = move_to(bundle, ours, theirs, target or [], to)
+        model, found, model_id = move_to(bundle, ours, theirs, target or [], to, [FURTHER[way] for way in also or ()])
     if as_json:
         told = dict(zip(model.names, model.training["transfer"], strict=True))
         out.as_json({"model_id": model_id, "targets": told, "written": [str(to)]})

@@ -53,7 +53,7 @@ def keep_up(
 
 
 def move_to(
-    model_path: Path, master: Source, slave: Source, columns: Sequence[str], out: Path
+    model_path: Path, master: Source, slave: Source, columns: Sequence[str], out: Path, also: Sequence[str] = ()
 ) -> tuple[SpectralModel, list[Transferred], str]:
     """Move a model to another spectrometer by samples measured on both, and write the new bundle.
 
@@ -62,7 +62,7 @@ def move_to(
     Parameters
     ----------
     columns : of references in either table, one per target; a target's own name where none is given; a target without one
-        takes what the model says of the master's spectrum.
+        takes what the model says of the master's spectrum. also : further ways to try, of `models.transfer.FURTHER`.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def move_to(
     wanted = [columns[j] if columns else name for j, name in enumerate(model.names)]
     reference = [_reference(name, (here, a), (there, b), given=bool(columns)) for name in wanted]
     pairs = Pairs(ours.wavelength_nm, ours.absorbance[a], theirs.wavelength_nm, theirs.absorbance[b], reference)
-    made, found = move(model, pairs)
+    made, found = move(model, pairs, also)
     story = made.training
     for nm, spectra in ((pairs.master_nm, pairs.master), (pairs.slave_nm, pairs.slave)):
         inside = (nm >= made.wavelength_nm[0]) & (nm <= made.wavelength_nm[-1])
