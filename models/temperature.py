@@ -29,6 +29,7 @@ KEY: Final = "temperature"
 """Where a model's story tells of it."""
 LEAST_RANGE_C: Final = 3.0
 FOLDS: Final = 10
+"""Of fruit measured cold and warm, left out in turn."""
 SPAN_C: Final = 15.0
 """Over so many degrees a bias is told: from a cold morning to a warm afternoon."""
 
@@ -163,7 +164,7 @@ class _Features:
 
 
 def _span(warmth: Warmth) -> tuple[float, float]:
-    both = np.r_[warmth.celsius, warmth.repeated_c]
+    both = np.r_[warmth.celsius, warmth.repeated_c] if warmth.told else warmth.celsius
     low, high = float(both.min()), float(both.max())
     if not high - low >= LEAST_RANGE_C:
         text = _(
@@ -220,7 +221,10 @@ def _projected(
 
 
 def _wobble(features: _Features, y: Floats, warmth: Warmth, n_directions: int, components: int) -> Floats:
-    """How far predictions (m,) of fruit measured cold and warm lie off their fruit's mean, the projection made without them."""
+    """How far predictions (m,) of fruit measured cold and warm lie off their fruit's mean, the projection made without them.
+
+    Of PLS with so many components, whatever the family: it is the linear part that temperature moves.
+    """
     if not warmth.told:
         return np.zeros(0)
     difference = of_each(features.repeats, warmth.fruit)
