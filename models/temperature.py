@@ -250,21 +250,33 @@ def _with_covariate(plain: _Way, y: Floats, folds: Sequence[Fold], warmth: Warmt
 def _choose(ways: dict[str, list[_Way]], reference: Floats) -> str:
     """Return the simplest way, unless another is better by `MARGIN` and beyond chance, over all targets together.
 
-    Each target counts in units of its error without. A projection comes first: it holds where nobody knows the temperature.
+    Mean squares of errors and of wobbles count alike, each target in units of its error without: of few fruit measured cold and
+    warm as of many labelled ones. A projection comes before a covariate: it holds where nobody knows the temperature.
     """
     unit = [one.tried.rmse for one in ways[NONE]]
-    squares = {
-        way: np.concatenate(
-            [np.square(np.r_[one.tried.said - y, one.wobble] / s) for one, y, s in zip(own, reference.T, unit, strict=True)]
-        )
-        for way, own in ways.items()
-    }
+    squares = {way: _squares(own, reference, unit) for way, own in ways.items()}
     best, *richer = ways
     for way in richer:
-        gain = squares[best] - squares[way]
-        if squares[way].mean() * MARGIN**2 < squares[best].mean() and gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)):
+        gains = [was - now for was, now in zip(squares[best], squares[way], strict=True) if len(was)]
+        chance = np.sqrt(sum(gain.var(ddof=1) / len(gain) for gain in gains))
+        better = MARGIN**2 * _total(squares[way]) < _total(squares[best])
+        if better and sum(gain.mean() for gain in gains) > chance:
             best = way
     return best
+
+
+def _squares(way: Sequence[_Way], reference: Floats, unit: Sequence[float]) -> tuple[Floats, Floats]:
+    """Squared errors (n,) and wobbles (m,), summed over targets."""
+    own = list(zip(way, reference.T, unit, strict=True))
+    errors, wobbles = (
+        [np.square((one.tried.said - y) / s) for one, y, s in own],
+        [np.square(one.wobble / s) for one, _y, s in own],
+    )
+    return np.sum(errors, axis=0), np.sum(wobbles, axis=0)
+
+
+def _total(parts: Sequence[Floats]) -> float:
+    return sum(float(part.mean()) for part in parts if len(part))
 
 
 def _told(ways: dict[str, _Way], best: str, y: Floats, warmth: Warmth) -> dict[str, Any]:

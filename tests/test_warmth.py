@@ -86,6 +86,13 @@ def test_the_story_tells_the_bias_before_and_after():
     assert one["wobble"]["projection"] < 0.3 * one["wobble"]["none"]
 
 
+def test_few_fruit_measured_cold_and_warm_weigh_as_much_as_many_labelled_ones():
+    told = made({"per_c": 0.002}, n=600, repeats=6).training["temperature"]
+    one = told["targets"]["ssc_brix"]
+    assert one["wobble"]["none"] > 0.5 * one["rmse"]["none"]
+    assert told["chosen"] == "projection"
+
+
 def test_nothing_is_done_where_temperature_does_nothing():
     told = made({}, spread=True).training["temperature"]
     assert told["chosen"] == "none"
