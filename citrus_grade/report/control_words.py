@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from citrus_grade.calibration import control
-from citrus_grade.runtime.checks import LEAST_TO_TELL, Charts, Check, LaneChart
+from citrus_grade.runtime.checks import LEAST_TO_TELL, Charts, LaneChart
+from citrus_grade.runtime.sampling import Check
 from citrus_grade.words import N_, _
 
 HEADS: Final = (N_("lane"), N_("samples"), N_("reference minus NIR, mean"), N_("signals"), N_("state"))

@@ -1,9 +1,9 @@
-"""Sample checks: fruit that the laboratory measures now and then, gathered over a season, and the control chart they make.
+"""Sample checks gathered over a season, and the control chart they make.
 
 A history is a `journal` of events ``checks``: model and target, and of each fruit its id, lane, time, reference and NIR value.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,16 +14,11 @@ from numpy.typing import NDArray
 
 from citrus_grade import __version__
 from citrus_grade.calibration import control
-from citrus_grade.models.batch import unlabelled
-from citrus_grade.models.references import join
-from citrus_grade.rundir import start_of
 from citrus_grade.runtime import journal
-from citrus_grade.runtime.columns import TIMES, called, values_of
-from citrus_grade.runtime.evaluating import simulated, target_of
-from citrus_grade.runtime.fruit import fruit_of, keyed
-from citrus_grade.runtime.spectral import Source, kind_of, lanes_of, load_bundle, near, to_model
+from citrus_grade.runtime.evaluating import target_of
+from citrus_grade.runtime.sampling import Check, Found, of_runs, of_table
+from citrus_grade.runtime.spectral import Source, load_bundle
 from citrus_grade.spectra.model import SpectralModel
-from citrus_grade.spectra.predict import predict_absorbance
 from citrus_grade.spectra_table import SpectraTableError
 from citrus_grade.words import _
 
@@ -34,29 +29,6 @@ LEAST_TO_TELL: Final = 10
 """Samples that a shift of one sigma takes on average to be seen."""
 BACK: Final = 20
 """A lane that gave no signal in so many samples after its last is in control again."""
-MANY: Final = 5
-"""So many references that are all alike were not measured."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A sample fruit; ``when`` in seconds or whatever its column counts, None where nobody said; ``lane`` "" likewise."""
-
-    id: str
-    lane: str
-    when: float | None
-    reference: float
-    nir: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """The checks of one place ``name``; ``lost`` samples that the line gave no value."""
-
-    name: str
-    checks: list[Check]
-    simulated: bool
-    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,9 +104,9 @@ def chart(
     past = _past(history) if history is not None else []
     own = [one for one in past if one["model"] == model_id and one["target"] == target]
     known = [Check(*row) for one in own for row in one["checks"]]
-    fresh = [_Found(source.table.name, *_checks(model, j, source, column, lane, time)) for source in sources]
+    fresh = [of_table(model, j, source, column, lane, time) for source in sources]
     if runs:
-        fresh.append(_of_runs(runs, model_id, model, target, references, column, time))
+        fresh.append(of_runs(runs, model_id, model, target, references, column, time))
     new = _new(known, [found.checks for found in fresh])
     checks = [*known, *(one for found in new for one in found)]
     if not checks:
@@ -224,81 +196,6 @@ def _key(one: Check) -> tuple[Any, ...]:
     return one.id, one.lane, one.when, one.reference, round(one.nir, 6)
 
 
-def _checks(
-    model: SpectralModel, j: int, source: Source, column: str, lane: str | None, time: str | None
-) -> tuple[list[Check], bool]:
-    """Return the fruit of a table that have a reference, with what the model says of them, and whether they are simulated."""
-    table = near(source.read(), model.wavelength_nm)
-    known = np.isfinite(table.numbers(column))
-    if not known.any():
-        text = _("{path}: no row has a value in {column!r}; fill in what the laboratory measured")
-        raise SpectraTableError(text.format(path=source.table, column=column))
-    own = table.rows(known)
-    reference = own.numbers(column)
-    if len(reference) >= MANY and np.ptp(reference) == 0:
-        text = _("{path}: {column!r} is {value:g} in all {n} rows; look whether it was filled in by hand")
-        raise SpectraTableError(text.format(path=source.table, column=column, value=reference[0], n=len(reference)))
-    rows = unlabelled(own, source.id, kind=kind_of(model, source.kind))
-    lanes = lanes_of(rows.columns, lane)
-    absorbance = to_model(model, rows.path, rows.wavelength_nm, rows.absorbance)
-    nir = predict_absorbance(model, absorbance, lanes if model.lanes else None)["value"][:, j]
-    lost = np.flatnonzero(~np.isfinite(nir))
-    if len(lost):
-        text = _("{path}: {place}: the model gives no value for this spectrum ({n} such rows); is it flat? leave it out")
-        raise SpectraTableError(text.format(path=source.table, place=rows.places[int(lost[0])], n=len(lost)))
-    parts = (
-        rows.ids.tolist(),
-        lanes or [""] * len(nir),
-        _times(rows.columns, time, column, source.table),
-        reference.tolist(),
-        nir.tolist(),
-    )
-    return [Check(*row) for row in zip(*parts, strict=True)], simulated(model, rows.columns)
-
-
-def _of_runs(
-    runs: Sequence[Path], model_id: str, model: SpectralModel, target: str, references: Path | None, column: str, time: str | None
-) -> _Found:
-    """Return the fruit of runs that the laboratory measured, with what the line said of them."""
-    if references is None:
-        raise SpectraTableError(
-            _("{path}: is a run; give the laboratory's table by run, lane and cup: --references").format(path=runs[0])
-        )
-    for run in runs:
-        ran = start_of(run)["model"]
-        if ran != model_id:
-            text = _("{run} ran with model {ran}, not {model}; give the model it ran with: {place}")
-            raise SpectraTableError(
-                text.format(run=run, ran=ran or "-", model=model_id, place=run / "models" / ran if ran else "-")
-            )
-    tables = [(run, fruit_of(run)) for run in runs]
-    joined = join(references, keyed(tables))
-    reference, nir = joined.numbers(column), np.concatenate([fruit[target] for _run, fruit in tables])
-    live = np.concatenate([fruit["model_id"] == model_id for _run, fruit in tables])
-    measured, told = np.isfinite(reference), np.isfinite(nir) & live
-    when = _times(joined.columns, time, column, references)
-    keys = [joined.columns[name].tolist() for name in ("run", "lane", "cup")]
-    checks = [
-        Check("/".join(map(str, key)), str(key[1]), when[row], float(reference[row]), float(nir[row]))
-        for row, key in enumerate(zip(*keys, strict=True))
-        if measured[row] and told[row]
-    ]
-    unreal = bool(model.training.get("SIMULATED")) or any((run / "truth.parquet").exists() for run in runs)
-    return _Found(references.name, checks, unreal, int((measured & ~told).sum()))
-
-
-def _times(columns: Mapping[str, NDArray[Any]], time: str | None, column: str, path: Path) -> list[float | None]:
-    n = len(next(iter(columns.values())))
-    if time is None:
-        _name, when = called(columns, TIMES, but=column, alike=True)
-    else:
-        when = values_of(columns[time]) if time in columns else None
-        if when is None:
-            text = _("{path}: there is no column {name!r} of dates or times; there are {there}")
-            raise SpectraTableError(text.format(path=path, name=time, there=", ".join(columns)))
-    return [None] * n if when is None else [None if np.isnan(value) else float(value) for value in when]
-
-
 def _names(checks: Sequence[Check]) -> Iterator[str]:
     """Lanes in the order of their numbers."""
     return iter(sorted({one.lane for one in checks}, key=lambda name: (len(name), name)))
@@ -316,7 +213,7 @@ def _lane(name: str, checks: Sequence[Check], sigma: float) -> LaneChart:
     return LaneChart(name, sigma, tuple(checks), sums, tuple(signals))
 
 
-def _event(model_id: str, target: str, found: _Found, checks: Sequence[Check]) -> journal.Event:
+def _event(model_id: str, target: str, found: Found, checks: Sequence[Check]) -> journal.Event:
     return {
         "event": EVENT,
         "model": model_id,
