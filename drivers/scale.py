@@ -50,7 +50,7 @@ def open_scale(section: dict[str, Any]) -> "SerialScale":
     try:
         return SerialScale(ScaleOptions.model_validate(section))
     except ValidationError as error:
-        raise ConfigError("[scale]", explain(error)) from None
+        raise ConfigError("[scale]", explain(error, ScaleOptions)) from None
 
 
 class SerialScale:

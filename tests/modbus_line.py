@@ -8,7 +8,7 @@ from typing import Any
 
 from citrus_grade import templates
 from citrus_grade.config import LineConfig, load
-from citrus_grade.drivers.modbus.client import ModbusPlc, open_plc
+from citrus_grade.drivers.modbus.client import ModbusPlc, open_at
 from citrus_grade.drivers.modbus.emulated import EmulatedPlc
 from citrus_grade.drivers.modbus.server import PlcServer
 from citrus_grade.messages import Ejection
@@ -63,7 +63,7 @@ class Emulated:
         return self.open_at(self.server.url, **section)
 
     def open_at(self, url: str, **section: Any) -> ModbusPlc:
-        plc = open_plc({"driver": "modbus", "url": url, "timeout_ms": 300} | section, self.config)
+        plc = open_at({"driver": "modbus", "url": url, "timeout_ms": 300} | section, self.config)
         self.opened.append(plc)
         return plc
 

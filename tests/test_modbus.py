@@ -9,7 +9,7 @@ from pymodbus.constants import ExcCodes
 
 from citrus_grade.config import ConfigError, LineConfig
 from citrus_grade.drivers.modbus import map as m
-from citrus_grade.drivers.modbus.client import open_plc
+from citrus_grade.drivers.modbus.client import open_at
 from citrus_grade.drivers.modbus.server import DrivenBelt
 from citrus_grade.geometry import Unwrapper
 from citrus_grade.messages import Ejection, OutletReport
@@ -494,12 +494,12 @@ def test_the_pc_starts_stops_and_sets_the_speed() -> None:
 )
 def test_a_bad_section_says_what_is_wrong(section: dict[str, object], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
-        open_plc(section, CONFIG)
+        open_at(section, CONFIG)
 
 
 def test_a_serial_line_that_is_not_there_is_gone() -> None:
     with pytest.raises(DeviceGone, match="nothing can be reached"):
-        open_plc({"url": "rtu:///dev/no_such_device?baud=9600&parity=E&stopbits=2"}, CONFIG)
+        open_at({"url": "rtu:///dev/no_such_device?baud=9600&parity=E&stopbits=2"}, CONFIG)
 
 
 def test_the_queue_is_executed_though_nobody_asks() -> None:

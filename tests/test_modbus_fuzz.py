@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from citrus_grade.drivers.modbus.client import connect, open_plc
+from citrus_grade.drivers.modbus.client import connect, open_at
 from citrus_grade.drivers.modbus.fuzz import OPTIONS, framed, fuzz, fuzz_line, fuzz_many
 from citrus_grade.drivers.modbus.wire import Wire
 from citrus_grade.messages import Ejection
@@ -70,7 +70,7 @@ def test_a_plc_that_never_stops_talking_does_not_hold_the_client(noise: bytes) -
         talker = threading.Thread(target=_talk, args=(listener, noise))
         talker.start()
         with pytest.raises(DeviceGone):
-            open_plc({"url": f"tcp://127.0.0.1:{listener.getsockname()[1]}", "timeout_ms": 50}, fuzz_line())
+            open_at({"url": f"tcp://127.0.0.1:{listener.getsockname()[1]}", "timeout_ms": 50}, fuzz_line())
         talker.join()
 
 

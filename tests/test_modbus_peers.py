@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from citrus_grade.drivers.modbus import map as m
-from citrus_grade.drivers.modbus.client import open_plc
+from citrus_grade.drivers.modbus.client import open_at
 from citrus_grade.messages import Ejection
 from tests.modbus_line import CONFIG, TICKS, ahead, emulated
 
@@ -182,7 +182,7 @@ def test_our_client_works_a_libmodbus_server(peer: Path) -> None:
     server = subprocess.Popen([peer, "serve"], stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
-        plc = open_plc({"url": f"tcp://127.0.0.1:{int(server.stdout.readline())}"}, CONFIG)
+        plc = open_at({"url": f"tcp://127.0.0.1:{int(server.stdout.readline())}"}, CONFIG)
         first = plc.poll()
         orders = [Ejection(k % 6, 1000 + k, k % 5, first.count + 40 * k) for k in range(300)]
         taken = sum(plc.eject(orders[k : k + 40]) for k in range(0, 300, 40))

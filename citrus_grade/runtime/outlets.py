@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from citrus_grade.calibration.errors import CalibrationError
 from citrus_grade.calibration.outlets import ALONE_CUPS, FIRING, OutletFit, fit_outlets
 from citrus_grade.config import LineConfig, load
-from citrus_grade.drivers.modbus.client import ModbusPlc, open_plc
+from citrus_grade.drivers.modbus.client import ModbusPlc, open_at
 from citrus_grade.geometry import Unwrapper
 from citrus_grade.messages import Ejection
 from citrus_grade.ports import DeviceError, DeviceGone
@@ -53,7 +53,7 @@ def measure_outlets(
     """
     config = load(line_toml)
     try:
-        plc = open_plc({"url": url}, config)
+        plc = open_at({"url": url}, config)
         try:
             rows = fire_outlets(config, plc, speeds_cups_per_s, repeats)
         finally:

@@ -32,7 +32,12 @@ class Look(NamedTuple):
     jammed: tuple[int, ...]
 
 
-def open_plc(section: dict[str, Any], config: LineConfig) -> "ModbusPlc":
+def open_plc(config: LineConfig) -> "ModbusPlc":
+    """Open the PLC that ``[plc]`` of a line names; see `open_at`."""
+    return open_at(config.plc, config)
+
+
+def open_at(section: dict[str, Any], config: LineConfig) -> "ModbusPlc":
     """Open the PLC that a section of ``line.toml`` names, and check that it is this line's.
 
     Raises
@@ -48,7 +53,7 @@ def open_plc(section: dict[str, Any], config: LineConfig) -> "ModbusPlc":
 
 
 def connect(wire: Wire, options: ModbusOptions, config: LineConfig) -> "ModbusPlc":
-    """Make the PLC of an open connection; closes it where that fails. Raises as `open_plc`."""
+    """Make the PLC of an open connection; closes it where that fails. Raises as `open_at`."""
     try:
         words = wire.read(m.IDENTITY.address, m.IDENTITY.words)
         said = check_map(words, options.url)

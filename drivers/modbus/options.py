@@ -72,7 +72,7 @@ def endpoint(url: str) -> Endpoint:
 
 
 def _reason(error: ValueError) -> str:
-    return "; ".join(explain(error)) if isinstance(error, ValidationError) else str(error)
+    return "; ".join(explain(error, Rtu)) if isinstance(error, ValidationError) else str(error)
 
 
 def options_of(section: dict[str, Any], where: str = "[plc]") -> ModbusOptions:
@@ -85,4 +85,4 @@ def options_of(section: dict[str, Any], where: str = "[plc]") -> ModbusOptions:
     try:
         return ModbusOptions.model_validate(section)
     except ValidationError as error:
-        raise ConfigError(where, explain(error)) from None
+        raise ConfigError(where, explain(error, ModbusOptions)) from None

@@ -57,12 +57,21 @@ def options_of(section: dict[str, Any], where: str) -> TapeOptions:
 class LoopClock:
     """Where the endless belt is."""
 
-    def __init__(self, options: TapeOptions) -> None:
-        self._t0_ns, self._ns_a_cup = options.t0_ns, 1e9 / options.cups_per_s
+    def __init__(self, t0_ns: int, cups_per_s: float) -> None:
+        self._t0_ns, self._ns_a_cup = t0_ns, 1e9 / cups_per_s
+
+    @classmethod
+    def of(cls, options: TapeOptions) -> "LoopClock":
+        """Return the clock that a device's options name."""
+        return cls(options.t0_ns, options.cups_per_s)
 
     def cups(self) -> float:
         """Return how many pitches the belt has moved by now."""
-        return (time.monotonic_ns() - self._t0_ns) / self._ns_a_cup
+        return self.cups_at(time.monotonic_ns())
+
+    def cups_at(self, host_ns: int) -> float:
+        """Return how many pitches the belt has moved by a moment of the host's monotonic clock."""
+        return (host_ns - self._t0_ns) / self._ns_a_cup
 
     def ns(self, cups: float) -> int:
         """Return when the belt has moved so many pitches, since it began to move."""
@@ -80,7 +89,7 @@ class TapeCamera:
 
     def __init__(self, options: TapeOptions, index: int) -> None:
         self._frames = tape.load(Path(options.tape)).frames[index]
-        self._clock = LoopClock(options)
+        self._clock = LoopClock.of(options)
         self._next = int(self._clock.cups()) + 1
         self.identity = f"simulated camera {index}"
 
@@ -102,7 +111,7 @@ class TapeSpectrometer:
         spectrometer = config.spectrometer
         assert spectrometer is not None
         self._counts: NDArray[np.uint16] = tape.load(Path(options.tape)).counts[:, :, lane]
-        self._clock = LoopClock(options)
+        self._clock = LoopClock.of(options)
         scans, chord = spectrometer.scans, spectrometer.chord_cups
         self._places = [spectrometer.station + config.phases[lane] + chord * ((j + 0.5) / scans - 0.5) for j in range(scans)]
         self._next = int(self._clock.cups()) * scans
@@ -136,7 +145,7 @@ class TapePlc:
 
     def __init__(self, options: TapeOptions, config: LineConfig) -> None:
         self._options = options
-        self._clock = LoopClock(options)
+        self._clock = LoopClock.of(options)
         self._ratio: Fraction = config.encoder.ratio
         self._mask = (1 << config.encoder.bits) - 1
         self._bits = config.encoder.bits
@@ -190,7 +199,7 @@ def open_camera(config: LineConfig, index: int) -> Camera:
     """Open a simulated camera."""
     options = options_of(config.camera[index].device, f"camera.{index}.device")
     camera = TapeCamera(options, index)
-    return FaultyCamera(camera, _plan(options), LoopClock(options).cups, index) if options.faults else camera
+    return FaultyCamera(camera, _plan(options), LoopClock.of(options).cups, index) if options.faults else camera
 
 
 def open_spectrometer(config: LineConfig, lane: int) -> Spectrometer:
@@ -198,14 +207,14 @@ def open_spectrometer(config: LineConfig, lane: int) -> Spectrometer:
     assert config.spectrometer is not None
     options = options_of(config.spectrometer.device[lane], f"spectrometer.device.{lane}")
     device = TapeSpectrometer(options, config, lane)
-    return FaultySpectrometer(device, _plan(options), LoopClock(options).cups, lane) if options.faults else device
+    return FaultySpectrometer(device, _plan(options), LoopClock.of(options).cups, lane) if options.faults else device
 
 
 def open_plc(config: LineConfig) -> Plc:
     """Open the simulated PLC."""
     options = options_of(config.plc, "plc")
     plc = TapePlc(options, config)
-    return FaultyPlc(plc, _plan(options), LoopClock(options).cups, config.encoder.bits) if options.faults else plc
+    return FaultyPlc(plc, _plan(options), LoopClock.of(options).cups, config.encoder.bits) if options.faults else plc
 
 
 def _plan(options: TapeOptions) -> PlanFile:

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +38,32 @@ def played(
     }
     if faults:
         options["faults"] = str(faults)
-    device = _inline(options)
-    devices = ", ".join([device] * config.line.lanes)
+    plc = options | ({"fell": str(fell)} if fell else {})
+    devices = Devices([options] * len(config.camera), [options] * config.line.lanes, plc)
+    return with_devices(line_toml, devices, cups_per_s=cups_per_s)
+
+
+@dataclass(slots=True)
+class Devices:
+    """The options of each device of a line: cameras in order, spectrometers by lane, and the PLC."""
+
+    cameras: list[dict[str, Any]]
+    spectrometers: list[dict[str, Any]]
+    plc: dict[str, Any]
+
+
+def with_devices(line_toml: Path, devices: Devices, *, cups_per_s: float | None = None) -> str:
+    """Return the text of ``line_toml`` with these devices in place of its ``[source]``, all else and its comments kept."""
+    cameras = iter(devices.cameras)
+    spectrometers = ", ".join(map(_inline, devices.spectrometers))
     text = line_toml.read_text(encoding="utf-8")
     text = re.sub(r"(?ms)^\[source\].*?(?=^\[|\Z)", "", text)
-    text = re.sub(r"(?m)^\[\[camera\]\]", lambda found: f"{found[0]}\ndevice = {device}", text)
-    text = re.sub(r"(?m)^\[spectrometer\]", lambda found: f"{found[0]}\ndevice = [{devices}]", text)
+    text = re.sub(r"(?m)^\[\[camera\]\]", lambda found: f"{found[0]}\ndevice = {_inline(next(cameras))}", text)
+    text = re.sub(r"(?m)^\[spectrometer\]", lambda found: f"{found[0]}\ndevice = [{spectrometers}]", text)
     if cups_per_s:
         text = re.sub(r"(?m)^cups_per_s = .*$", f"cups_per_s = {float(cups_per_s)}", text)
-    plc = options | ({"fell": str(fell)} if fell else {})
-    return text.rstrip() + "\n\n[plc]\n" + "\n".join(f"{key} = {json.dumps(value)}" for key, value in plc.items()) + "\n"
+    plc = [f"{key} = {json.dumps(value)}" for key, value in devices.plc.items()]
+    return "\n".join([text.rstrip(), "", "[plc]", *plc, ""])
 
 
 def truth(tape: Tape, fell: Path, config: LineConfig, origin: int, cups: int) -> Table:

@@ -5,7 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from citrus_grade.config import load
+from citrus_grade.config import ConfigError, load
 from citrus_grade.ports import DeviceError
 from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.work import CORE, PLC, RECORDER, SPARE, SPECTRA, UNUSABLE, Spec, Work
@@ -22,7 +22,7 @@ def main(text: str) -> int:
     work = Work(spec)
     try:
         _run(work)
-    except DeviceError as error:
+    except (DeviceError, ConfigError) as error:
         work.tell(str(error))
         return UNUSABLE
     return 0

@@ -1,0 +1,108 @@
+"""A line emulated on this machine: each device a process that speaks its real protocol, all by one belt.
+
+`Emulation` renders a loop of fruit, starts the devices and writes a ``line.toml`` that names them; `citrus-grade run` then drives
+it exactly as it would drive hardware. What is shown is SIMULATED.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from citrus_grade.config import load
+from citrus_grade.drivers.sim import tape
+from citrus_grade.drivers.sim.plant import SimOptions
+from citrus_grade.ports import DeviceError
+from citrus_grade.runtime.live.played import Devices, with_devices
+from citrus_grade.words import _
+
+LOOP_CUPS = 96
+NAME = "emulated.toml"
+Progress = Callable[[float, float], None]
+
+
+class Emulation:
+    """The emulated devices of a line, from `start` to `close`.
+
+    Parameters
+    ----------
+    line_toml : of a simulated line. folder : where the loop, what fell and ``emulated.toml`` go.
+    cups_per_s : of the belt, if not the line's. devices : which are emulated over their protocol ("plc", "spectrometers",
+        "cameras"); the others play the same loop inside the line's own processes.
+    """
+
+    def __init__(
+        self, line_toml: Path, folder: Path, *, cups_per_s: float | None = None, devices: tuple[str, ...] = ("plc",)
+    ) -> None:
+        self.line_toml, self.folder, self._devices = line_toml, folder, devices
+        self.config = load(line_toml)
+        self.cups_per_s = float(cups_per_s or self.config.line.cups_per_s)
+        self.fell = folder / "fell.bin"
+        self.tape = folder / "tape"
+        self._processes: list[subprocess.Popen[str]] = []
+
+    def render(self, seed: int, progress: Progress | None = None, cups: int = LOOP_CUPS) -> None:
+        """Render the loop, unless the folder holds one."""
+        if not (self.tape / "tape.json").exists():
+            self.tape.mkdir(parents=True, exist_ok=True)
+            options = SimOptions(seed=seed, season=int(self.config.source.get("season", 0)))
+            tape.record(self.config, self.tape, options, cups, progress)
+
+    def start(self) -> Path:
+        """Start the devices; return the ``line.toml`` that names them.
+
+        Raises
+        ------
+        DeviceError : if one can't be started.
+        """
+        self.fell.unlink(missing_ok=True)
+        t0_ns = time.monotonic_ns()
+        played = {"driver": "tape", "tape": str(self.tape.resolve()), "t0_ns": t0_ns, "cups_per_s": self.cups_per_s}
+        lanes, cameras = self.config.line.lanes, len(self.config.camera)
+        found = Devices(
+            [dict(played) for _ in range(cameras)], [dict(played) for _ in range(lanes)], {**played, "fell": str(self.fell)}
+        )
+        clock = ["--t0-ns", str(t0_ns), "--cups-per-s", str(self.cups_per_s)]
+        if "plc" in self._devices:
+            url = self._serve("plc", str(self.line_toml), "--fell", str(self.fell), *clock)
+            found.plc = {"driver": "modbus", "url": url}
+        path = self.folder / NAME
+        path.write_text(with_devices(self.line_toml, found, cups_per_s=self.cups_per_s), encoding="utf-8")
+        return path
+
+    def _serve(self, name: str, *arguments: str) -> str:
+        command = [sys.executable, "-m", f"citrus_grade.drivers.emulate.{name}", *arguments]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        self._processes.append(process)
+        assert process.stdout
+        said = process.stdout.readline().strip()
+        if not said:
+            raise DeviceError(_("the emulated {name} could not be started; its own words are above").format(name=name))
+        return said
+
+    @property
+    def pids(self) -> list[int]:
+        """Numbers of the devices' processes."""
+        return [process.pid for process in self._processes]
+
+    def close(self) -> None:
+        """Stop every device; each ends when its standard input does."""
+        for process in self._processes:
+            assert process.stdin
+            assert process.stdout
+            process.stdin.close()
+            try:
+                process.wait(5.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            process.stdout.close()
+        self._processes.clear()
+
+    def __enter__(self) -> "Emulation":
+        return self
+
+    def __exit__(self, *_error: Any) -> None:
+        self.close()
