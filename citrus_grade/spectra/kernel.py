@@ -14,6 +14,7 @@ from citrus_grade.spectra.expansion import expand
 from citrus_grade.spectra.gate import gate_row, room
 from citrus_grade.spectra.packed import Packed, Plan, unpack
 from citrus_grade.spectra.scatter import normalise
+from citrus_grade.spectra.sums import add_rows, dot
 from citrus_grade.spectra.traits import MAX_TARGETS, OK, OUT_OF_DOMAIN, TRAITS
 
 Floats = NDArray[np.float64]
@@ -30,10 +31,12 @@ class Lanes(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Room for one row: absorbance at the model's wavelengths, normalised, less the model's part, and the numbers found."""
+    """Room for one row: absorbance at the model's wavelengths, normalised, its features, these less the model's part, and the
+    numbers found."""
 
     row: Floats
     normal: Floats
+    features: Floats
     rest: Floats
     found: Floats
     share: Floats
@@ -44,44 +47,16 @@ class Work(NamedTuple):
 def _work(plan: Plan, n_row: int) -> Work:
     most = max(len(plan.expansions[0].weight), len(plan.expansions[1].weight))
     return Work(
-        np.empty(n_row), np.empty(len(plan.weights)), np.empty(len(plan.centre)), np.empty(len(plan.offsets)),
-        np.empty(len(plan.shapes)), np.empty((2, most)),
+        np.empty(n_row), np.empty(len(plan.weights)), np.empty(len(plan.centre)), np.empty(len(plan.centre)),
+        np.empty(len(plan.offsets)), np.empty(len(plan.shapes)), np.empty(most),
     )  # fmt: skip
-
-
-@njit(cache=True, nogil=True)
-def _find(z: Floats, weights: Floats, offsets: Floats, found: Floats) -> None:
-    """``found = z @ weights + offsets``, four points a step: the sums stay in order, the memory is walked once."""
-    found[:] = offsets
-    whole = len(z) // 4 * 4
-    for p in range(0, whole, 4):
-        a, b, c, d = z[p], z[p + 1], z[p + 2], z[p + 3]
-        for j in range(len(found)):
-            found[j] += (a * weights[p, j] + b * weights[p + 1, j]) + (c * weights[p + 2, j] + d * weights[p + 3, j])
-    for p in range(whole, len(z)):
-        for j in range(len(found)):
-            found[j] += z[p] * weights[p, j]
-
-
-@njit(cache=True, nogil=True)
-def _take_off(scores: Floats, loadings: Floats, rest: Floats) -> None:
-    """``rest -= scores @ loadings``, four at a time."""
-    whole = len(loadings) // 4 * 4
-    for k in range(0, whole, 4):
-        a, b, c, d = scores[k], scores[k + 1], scores[k + 2], scores[k + 3]
-        for p in range(len(rest)):
-            rest[p] -= (a * loadings[k, p] + b * loadings[k + 1, p]) + (c * loadings[k + 2, p] + d * loadings[k + 3, p])
-    for k in range(whole, len(loadings)):
-        for p in range(len(rest)):
-            rest[p] -= scores[k] * loadings[k, p]
 
 
 @njit(cache=True, nogil=True)
 def _values(plan: Plan, correction: Floats, work: Work, out: Any) -> None:
     """Values of the targets with their intervals; a target the model lacks stays NaN, for its offset is."""
     for j in range(MAX_TARGETS):
-        value = work.found[j] + expand(plan.expansions[j], work.found, work.gaussians)
-        value = correction[j, 0] + correction[j, 1] * value
+        value = correction[j, 0] + correction[j, 1] * work.found[j]
         out.value[j], out.sigma[j] = value, plan.sigma[j]
         out.low90[j], out.high90[j] = value + plan.interval[j, 0], value + plan.interval[j, 1]
 
@@ -89,16 +64,14 @@ def _values(plan: Plan, correction: Floats, work: Work, out: Any) -> None:
 @njit(cache=True, nogil=True)
 def _domain(plan: Plan, work: Work, out: Any) -> None:
     """T2 within the model and Q away from it; beyond a limit the fruit is out of domain."""
-    rest = work.rest
-    pass_through(plan.after.taps, plan.after.first, plan.after.run, work.normal, rest)
+    features, rest = work.features, work.rest
+    pass_through(plan.after.taps, plan.after.first, plan.after.run, work.normal, features)
+    rest[:] = plan.centre
+    add_rows(work.found[MAX_TARGETS:], plan.loadings, rest)
     for p in range(len(rest)):
-        rest[p] -= plan.centre[p]
-    _take_off(work.found[MAX_TARGETS:], plan.loadings, rest)
-    t2, q = 0.0, 0.0
-    for k in range(plan.n_scores):
-        t2 += work.found[MAX_TARGETS + k] ** 2
-    for p in range(len(rest)):
-        q += rest[p] * rest[p]
+        rest[p] = features[p] - rest[p]
+    scores = work.found[MAX_TARGETS : MAX_TARGETS + plan.n_scores]
+    t2, q = dot(scores, scores), dot(rest, rest)
     out.t2, out.q = t2, q
     if not (t2 <= plan.limits[0] and q <= plan.limits[1]):
         out.status = OUT_OF_DOMAIN
@@ -109,7 +82,11 @@ def apply_row(plan: Plan, correction: Floats, work: Work, out: Any) -> None:
     """Traits of the absorbance in ``work.row``, at the model's wavelengths."""
     pass_through(plan.before.taps, plan.before.first, plan.before.run, work.row, work.normal)
     normalise(work.normal, plan.scatter, plan.shapes, plan.solver, work.share)
-    _find(work.normal, plan.weights, plan.offsets, work.found)
+    work.found[:] = plan.offsets
+    add_rows(work.normal, plan.weights, work.found)
+    if len(work.gaussians):
+        work.found[0] += expand(plan.expansions[0], work.found, work.gaussians)
+        work.found[1] += expand(plan.expansions[1], work.found, work.gaussians)
     _values(plan, correction, work, out)
     _domain(plan, work, out)
 

@@ -13,6 +13,7 @@ from citrus_grade.spectra.graph import Graph
 from citrus_grade.spectra.interval import interval
 from citrus_grade.spectra.packed import Packed, Plan, pack
 from citrus_grade.spectra.scatter import FITTED
+from citrus_grade.spectra.sums import STEP
 from citrus_grade.spectra.traits import MAX_TARGETS
 
 Floats = NDArray[np.float64]
@@ -200,7 +201,8 @@ def _plan(model: SpectralModel) -> Plan:
     n, k = made.before.taps.shape[1], len(domain.loadings)
     gaussians = [_of(target) for target in model.targets] + [_no_gaussians(n)] * (MAX_TARGETS - len(model.targets))
     starts = np.cumsum([MAX_TARGETS + k, *(len(g.weights) for g in gaussians)])
-    weights, offsets = np.zeros((n, starts[-1])), np.full(starts[-1], np.nan)
+    n_found = -(-starts[-1] // STEP) * STEP
+    weights, offsets = np.zeros((n, n_found)), np.full(n_found, np.nan)
     sigma, ends = np.full(MAX_TARGETS, np.nan), np.full((MAX_TARGETS, 2), np.nan)
     weights[:, MAX_TARGETS : starts[0]], offsets[MAX_TARGETS : starts[0]] = domain.weights.T, domain.offsets
     for j, target in enumerate(model.targets):

@@ -11,6 +11,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from citrus_grade.spectra.sums import dot, total
+
 Floats = NDArray[np.float64]
 
 NONE: Final = 0
@@ -23,16 +25,13 @@ FITTED: Final = 2
 @njit(cache=True, nogil=True)
 def standardise(row: Floats) -> None:
     """SNV in place. A constant row becomes zeros."""
-    mean = 0.0
+    mean = total(row) / len(row)
     for p in range(len(row)):
-        mean += row[p]
-    mean /= len(row)
-    square = 0.0
-    for p in range(len(row)):
-        square += (row[p] - mean) ** 2
+        row[p] -= mean
+    square = dot(row, row)
     scale = 1.0 / sqrt(square / len(row)) if square > 0.0 else 0.0
     for p in range(len(row)):
-        row[p] = (row[p] - mean) * scale
+        row[p] *= scale
 
 
 @njit(cache=True, nogil=True)
