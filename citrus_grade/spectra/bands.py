@@ -1,6 +1,6 @@
 """Linear maps between spectra, kept as the few weights each output has: derivatives, wavelength axes, windows.
 
-``out[q] = sum_j taps[j, q] * in[first[q] + j]``, summed in the order of j.
+``out[q] = sum_j taps[j, q] * in[first[q] + j]``, summed in a fixed order.
 """
 
 from typing import Any, NamedTuple
@@ -98,24 +98,26 @@ def interpolation(have_nm: Floats, want_nm: Floats) -> Band:
 def pass_through(taps: Floats, first: Any, run: Any, row: Floats, out: Floats) -> None:
     """Map one spectrum: ``row`` (n_in,) -> ``out`` (n_out,)."""
     n_taps, low, high = len(taps), run[0], run[1]
-    out[:] = 0.0
-    start = first[low]
-    inside = out[low:high]
-    for j in range(n_taps):
-        # Slices, for an index that might be negative keeps the compiler from taking many points at once.
-        weights, values = taps[j, low:high], row[start + j : start + j + high - low]
-        for q in range(len(inside)):
-            inside[q] += weights[q] * values[q]
+    start, n = first[low], high - low
+    inside, odd = out[low:high], n_taps % 2
+    # Slices, for an index that might be negative keeps the compiler from taking many points at once.
+    weights, values = taps[0, low:high], row[start : start + n]
+    for q in range(n):
+        inside[q] = weights[q] * values[q] if odd else 0.0
+    for j in range(odd, n_taps, 2):
+        weights, values = taps[j, low:high], row[start + j : start + j + n]
+        more, beside = taps[j + 1, low:high], row[start + j + 1 : start + j + 1 + n]
+        for q in range(n):
+            inside[q] += weights[q] * values[q] + more[q] * beside[q]
     for q in range(low):
-        out[q] = _one(taps, first, row, q)
+        out[q] = _one(taps, first[q], row, q)
     for q in range(high, len(out)):
-        out[q] = _one(taps, first, row, q)
+        out[q] = _one(taps, first[q], row, q)
 
 
 @njit(cache=True, nogil=True)
-def _one(taps: Floats, first: Any, row: Floats, q: int) -> float:
-    values = row[first[q] : first[q] + len(taps)]
+def _one(taps: Floats, first: int, row: Floats, q: int) -> float:
     total = 0.0
-    for j in range(len(values)):
-        total += taps[j, q] * values[j]
+    for j in range(len(taps)):
+        total += taps[j, q] * row[first + j]
     return total

@@ -210,7 +210,7 @@ def _absorb(counts: Any, kept: int, dark: Floats, white: Floats, start: int, wor
         if work.good[b]:
             scan = counts[b, start : start + n]
             for p in range(n):
-                light[p] += np.uint32(scan[p])
+                light[p] = np.uint32(light[p] + scan[p])
     floor, lamp = dark[start : start + n], white[start : start + n]
     for p in range(n):
         above, span = light[p] - kept * floor[p], lamp[p] - floor[p]
