@@ -11,6 +11,7 @@ from citrus_grade.cli import (
     control,
     demo,
     doctor,
+    emulate,
     errors,
     evaluate,
     harmony,
@@ -44,7 +45,22 @@ app = typer.Typer(
 )
 
 
-for module in (demo, init, simulate, run, status, replay, measure, predict, evaluate, harmony, control, upkeep, transfer):
+for module in (
+    demo,
+    init,
+    simulate,
+    run,
+    status,
+    emulate,
+    replay,
+    measure,
+    predict,
+    evaluate,
+    harmony,
+    control,
+    upkeep,
+    transfer,
+):
     app.command(module.__name__.rpartition(".")[2], cls=Verb, help=module.HELP, epilog=module.EXAMPLES)(module.verb)
 app.add_typer(calibrate.app, name="calibrate", cls=Verbs, help=calibrate.HELP, epilog=calibrate.EXAMPLES)
 app.add_typer(train_spectra.app, name="train", cls=Verbs, help=train.HELP, epilog=train.EXAMPLES)

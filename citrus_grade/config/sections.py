@@ -148,6 +148,7 @@ class LineConfig(Section):
     source: dict[str, Any] = Field(default_factory=dict)
     plc: dict[str, Any] = Field(default_factory=dict)
     live: LiveSection = LiveSection()
+    emulation: str | None = None
 
     @property
     def is_live(self) -> bool:

@@ -217,9 +217,10 @@ def _views(heads: Table, rows: Table, clarity: Table) -> Iterator[Views]:
 
 
 def _scans_messages(heads: Table, rows: Table) -> Iterator[Scans]:
-    lane, seq, tick = (np.ascontiguousarray(rows[name]) for name in ("lane", "seq", "tick"))
+    # Arrays of their own: what lies in a record is aligned or not by chance, and to the compiler those are two types.
+    lane, seq, tick, counts = (np.array(rows[name], order="C") for name in ("lane", "seq", "tick", "counts"))
     start = 0
     for t_ns, n in heads.tolist():
         part = slice(start, start + n)
-        yield Scans(t_ns, lane[part], seq[part], tick[part], rows["counts"][part])
+        yield Scans(t_ns, lane[part], seq[part], tick[part], counts[part])
         start += n

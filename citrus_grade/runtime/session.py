@@ -159,7 +159,7 @@ def _summary(
     truth, packout = plant.truth(), recorder.packout
     accuracy = None
     if truth is not None:
-        pq.write_table(_flat(truth), run_dir / "truth.parquet")
+        pq.write_table(flat(truth), run_dir / "truth.parquet")
         accuracy = against_truth(stack(decisions, DECISION), truth, loaded.targets, plant.truth_kind) if decisions else None
     return RunSummary(
         run_dir=str(run_dir),
@@ -177,7 +177,7 @@ def _summary(
     )
 
 
-def _flat(truth: Table) -> pa.Table:
+def flat(truth: Table) -> pa.Table:
     """Return the scalar columns of a truth, the fruit's own with them, and as ``seen_...`` what could be seen of it."""
     named = {name: truth[name] for name in ("lane", "cup", "load", "fell")}
     fruit = truth["fruit"]

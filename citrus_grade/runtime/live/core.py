@@ -258,8 +258,5 @@ def warm(config: LineConfig, run_dir: Path) -> None:
             pixels = config.spectrometer.pixels
             counts = np.zeros((len(lanes), pixels), np.uint16)
             scans = Scans(0, lanes, lanes * 0 + pitch, np.full(len(lanes), tick, np.int64), counts)
-            # As they come: arrays in the bytes of a datagram are of another type to the compiler than arrays of their own.
-            for data in wire.of_messages([scans], pixels):
-                for message in wire.messages_of(data, pixels):
-                    line.feed(message)
+            line.feed(scans)
         line.feed(Pulse(tick, tick, 0))

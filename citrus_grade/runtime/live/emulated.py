@@ -4,6 +4,7 @@
 it exactly as it would drive hardware. What is shown is SIMULATED.
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -15,11 +16,14 @@ from citrus_grade.config import load
 from citrus_grade.drivers.sim import tape
 from citrus_grade.drivers.sim.plant import SimOptions
 from citrus_grade.ports import DeviceError
+from citrus_grade.rundir import with_section
 from citrus_grade.runtime.live.played import Devices, with_devices
 from citrus_grade.words import _
 
 LOOP_CUPS = 96
-NAME = "emulated.toml"
+NAME, TAPE, FELL = "emulated.toml", "tape", "fell.bin"
+KINDS = ("plc",)
+"""What can be emulated."""
 Progress = Callable[[float, float], None]
 
 
@@ -39,8 +43,9 @@ class Emulation:
         self.line_toml, self.folder, self._devices = line_toml, folder, devices
         self.config = load(line_toml)
         self.cups_per_s = float(cups_per_s or self.config.line.cups_per_s)
-        self.fell = folder / "fell.bin"
-        self.tape = folder / "tape"
+        self.fell, self.tape = folder / FELL, folder / TAPE
+        self.served: dict[str, str] = {}
+        """Where each emulated device is to be found."""
         self._processes: list[subprocess.Popen[str]] = []
 
     def render(self, seed: int, progress: Progress | None = None, cups: int = LOOP_CUPS) -> None:
@@ -68,9 +73,17 @@ class Emulation:
         if "plc" in self._devices:
             url = self._serve("plc", str(self.line_toml), "--fell", str(self.fell), *clock)
             found.plc = {"driver": "modbus", "url": url}
+            self.served["plc"] = url
         path = self.folder / NAME
-        path.write_text(with_devices(self.line_toml, found, cups_per_s=self.cups_per_s), encoding="utf-8")
+        text = with_devices(self.line_toml, found, cups_per_s=self.cups_per_s, emulation=self.folder)
+        path.write_text(self._beside(text), encoding="utf-8")
         return path
+
+    def _beside(self, text: str) -> str:
+        """Name the artefacts from where ``emulated.toml`` lies."""
+        named = self.config.files.model_dump(exclude_none=True)
+        here = {key: os.path.relpath(self.line_toml.parent / path, self.folder) for key, path in named.items()}
+        return with_section(text, "files", here)
 
     def _serve(self, name: str, *arguments: str) -> str:
         command = [sys.executable, "-m", f"citrus_grade.drivers.emulate.{name}", *arguments]

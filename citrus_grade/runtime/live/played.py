@@ -52,8 +52,11 @@ class Devices:
     plc: dict[str, Any]
 
 
-def with_devices(line_toml: Path, devices: Devices, *, cups_per_s: float | None = None) -> str:
-    """Return the text of ``line_toml`` with these devices in place of its ``[source]``, all else and its comments kept."""
+def with_devices(line_toml: Path, devices: Devices, *, cups_per_s: float | None = None, emulation: Path | None = None) -> str:
+    """Return the text of ``line_toml`` with these devices in place of its ``[source]``, all else and its comments kept.
+
+    ``emulation`` is the folder with what really lay on the belt, where it is an emulated one.
+    """
     cameras = iter(devices.cameras)
     spectrometers = ", ".join(map(_inline, devices.spectrometers))
     text = line_toml.read_text(encoding="utf-8")
@@ -63,7 +66,8 @@ def with_devices(line_toml: Path, devices: Devices, *, cups_per_s: float | None 
     if cups_per_s:
         text = re.sub(r"(?m)^cups_per_s = .*$", f"cups_per_s = {float(cups_per_s)}", text)
     plc = [f"{key} = {json.dumps(value)}" for key, value in devices.plc.items()]
-    return "\n".join([text.rstrip(), "", "[plc]", *plc, ""])
+    known = [f"emulation = {json.dumps(str(emulation.resolve()))}"] if emulation else []
+    return "\n".join([*known, text.rstrip(), "", "[plc]", *plc, ""])
 
 
 def truth(tape: Tape, fell: Path, config: LineConfig, origin: int, cups: int) -> Table:

@@ -1,5 +1,6 @@
 """One live run: processes up, watched until it is told to stop, everything kept."""
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -7,13 +8,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from citrus_grade.alarms import Alarms
+from citrus_grade.drivers.sim import tape
 from citrus_grade.lots import FruitTable, Packout
 from citrus_grade.messages import Alarm
 from citrus_grade.rundir import Loaded, create, load_line
+from citrus_grade.runtime.accuracy import against_truth
 from citrus_grade.runtime.live import health, store
+from citrus_grade.runtime.live.emulated import FELL, TAPE
+from citrus_grade.runtime.live.played import truth
 from citrus_grade.runtime.live.supervisor import LOOK_S, Supervisor
-from citrus_grade.runtime.session import Progress, RunSummary, Told
+from citrus_grade.runtime.session import Progress, RunSummary, Told, flat
+from citrus_grade.tables import DECISION, stack
 
 During = Callable[[Supervisor], bool | None]
 
@@ -90,6 +98,8 @@ def _summary(run_dir: Path, loaded: Loaded, supervisor: Supervisor, line_s: floa
         table.add(rows)
         packout.add(rows)
     table.close()
+    state = health.state(supervisor)
+    accuracy = _against_emulation(run_dir, loaded, state["origin"]) if loaded.config.emulation else None
     alarms = Alarms()
     for event in store.events(run_dir):
         alarms.add(Alarm(event["tick"] or 0, event["kind"], event["place"], event["count"]))
@@ -107,5 +117,20 @@ def _summary(run_dir: Path, loaded: Loaded, supervisor: Supervisor, line_s: floa
         reasons=packout.reasons(),
         alarms=dict(alarms.times),
         alarm_places=alarms.places,
-        live=health.state(supervisor),
+        accuracy=accuracy,
+        live=state,
     )
+
+
+def _against_emulation(run_dir: Path, loaded: Loaded, origin: int) -> dict[str, Any] | None:
+    """Compare decisions with what lay on an emulated belt and where it fell; of cups that have passed the last outlet."""
+    config = loaded.config
+    folder = Path(str(config.emulation))
+    decided = stack(list(store.decisions(run_dir)), DECISION)
+    last = int(decided["cup"].max(initial=-1)) + config.line.decision_station
+    passed = last - math.ceil(max(outlet.station for outlet in config.outlet) + max(map(abs, config.phases))) - 1
+    if passed < 1:
+        return None
+    known = truth(tape.load(folder / TAPE), folder / FELL, config, origin, passed)
+    pq.write_table(flat(known), run_dir / "truth.parquet")
+    return against_truth(decided[decided["cup"] < passed], known, loaded.targets)

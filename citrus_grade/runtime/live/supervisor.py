@@ -204,6 +204,8 @@ class Supervisor:
                     self._tell("process_back", child.role)
                 if station.is_ready and station.silent_s > SILENT_S.get(child.role, CAMERA_SILENT_S):
                     self._tell("process_silent", child.role)
+                    child.process.send_signal(signal.SIGUSR1)  # it writes down where it stands
+                    time.sleep(LOOK_S)
                     child.process.kill()
                 continue
             if self.board.stopping:

@@ -17,6 +17,8 @@ from citrus_grade.runtime.live.memory import Board, FrameRing, Shape
 from citrus_grade.words import _
 
 CORE, RECORDER, PLC, SPECTRA, SPARE = "core", "recorder", "plc", "spectra", "spare"
+STACKS = "stacks.txt"
+"""File of the run folder in which a process that stands still writes where it stands."""
 UNUSABLE = 3
 """Exit code of a process whose device cannot be used as configured: starting it again is no use."""
 

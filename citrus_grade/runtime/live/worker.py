@@ -1,5 +1,6 @@
 """``python -m citrus_grade.runtime.live.worker SPEC``: one process of a live line."""
 
+import faulthandler
 import signal
 import sys
 from dataclasses import replace
@@ -8,7 +9,7 @@ from pathlib import Path
 from citrus_grade.config import ConfigError, load
 from citrus_grade.ports import DeviceError
 from citrus_grade.runtime.live import wire
-from citrus_grade.runtime.live.work import CORE, PLC, RECORDER, SPARE, SPECTRA, UNUSABLE, Spec, Work
+from citrus_grade.runtime.live.work import CORE, PLC, RECORDER, SPARE, SPECTRA, STACKS, UNUSABLE, Spec, Work
 
 
 def main(text: str) -> int:
@@ -20,6 +21,12 @@ def main(text: str) -> int:
     if spec is None:
         return 0
     work = Work(spec)
+    with (work.run_dir / STACKS).open("a", encoding="utf-8") as stacks:
+        faulthandler.register(signal.SIGUSR1, stacks, all_threads=True)
+        return _worked(work)
+
+
+def _worked(work: Work) -> int:
     try:
         _run(work)
     except (DeviceError, ConfigError) as error:
