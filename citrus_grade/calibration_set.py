@@ -10,7 +10,7 @@ from citrus_grade.config import LineConfig
 
 KIND = "calibration"
 _ALWAYS = ("scale", "scale_sigma_mm", "density_g_per_ml", "dark", "white")
-_WHERE_MEASURED = ("lens", "lane_y_px", "cup_x_px", "colour", "wavelength_nm")
+_WHERE_MEASURED = ("lens", "lane_y_px", "cup_x_px", "colour", "wavelength_nm", "transmission", "integration_us")
 
 Floats = NDArray[np.float64]
 
@@ -26,7 +26,9 @@ class CalibrationSet:
     seen at ``r * (1 + k1 * r**2 + k2 * r**4)`` (Brown, Photogrammetric Engineering 32, 444, 1966). All other places in pixels are
     those of a lens without k1 and k2. ``lane_y_px`` (n_cameras, n_lanes) middles of the lanes; ``cup_x_px`` (n_cameras, n_lanes)
     middle of the cup in window 0 as the station's tick comes. ``colour`` (2**15,) named colours learnt on this line, see
-    `imaging.colour.table_of`. ``wavelength_nm`` (n_lanes, n_pixels) of each lane's spectrometer, rising.
+    `imaging.colour.table_of`. ``wavelength_nm`` (n_lanes, n_pixels) of each lane's spectrometer, rising. ``transmission``
+    (n_lanes, n_pixels) of the attenuator that a running line takes its white through, as a share of the light behind ``white``;
+    None where ``white`` was taken through it. ``integration_us`` (n_lanes,) of the references.
     """
 
     id: str
@@ -40,6 +42,8 @@ class CalibrationSet:
     cup_x_px: Floats | None = None
     colour: NDArray[np.uint8] | None = None
     wavelength_nm: Floats | None = None
+    transmission: Floats | None = None
+    integration_us: Floats | None = None
 
     @classmethod
     def nominal(cls, config: LineConfig) -> "CalibrationSet":

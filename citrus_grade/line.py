@@ -38,6 +38,9 @@ from citrus_grade.messages import (
     Views,
 )
 from citrus_grade.rings import join_lanes, place_scans, place_views
+from citrus_grade.spectra import references
+from citrus_grade.spectra import watch as spectra_watch
+from citrus_grade.spectra.keeper import READINGS, Keeper
 from citrus_grade.spectra.model import SpectralModel
 from citrus_grade.spectra.predict import Aligned, align, predict
 from citrus_grade.spectra.traits import TRAITS
@@ -102,6 +105,7 @@ class Line:
         self._new = np.empty(len(health.KINDS), np.bool_)
         self._bind_stations()
         self._bind_artefacts()
+        self._begin("calibration", "model")
         self._handlers: dict[type, Callable[[Any], list[Output]]] = {
             Frame: self._on_frame,
             Views: self._on_views,
@@ -134,9 +138,11 @@ class Line:
         ``plan``, ``model``, ``calibration``: ids to take in place of the snapshot's.
         """
         self.state = of_bytes(snapshot)
-        for kind, artefact_id in artefacts.items():
-            setattr(self.state, f"{kind}_id", artefact_id)
+        changed = [kind for kind, artefact_id in artefacts.items() if getattr(self.state, f"{kind}_id") != artefact_id]
+        for kind in changed:
+            setattr(self.state, f"{kind}_id", artefacts[kind])
         self._bind_artefacts()
+        self._begin(*changed)
 
     def _bind_stations(self) -> None:
         config, spectrometer = self.config, self.config.spectrometer
@@ -200,6 +206,15 @@ class Line:
         self._blank["shadow_model_id"] = int(state.shadow_id or "0", 16)
         self._blank["plan_id"] = int(state.plan_id, 16)
         self._blank["calibration_id"] = int(state.calibration_id, 16)
+        self._keeper = Keeper.of(self.config, calibration, self._model)
+
+    def _begin(self, *changed: str) -> None:
+        """Begin anew what is remembered of the artefacts that have changed: references, and what the spectra are held against."""
+        if "calibration" in changed:
+            references.take(self.state.references, self._calibration)
+            spectra_watch.begin_lamps(self.state.spectra_watched)
+        if "model" in changed:
+            spectra_watch.begin_model(self.state.spectra_watched, self._model)
 
     def _align(self, model: SpectralModel) -> Aligned | None:
         """Where each lane's pixels lie on the model's wavelengths, and what its values are corrected by."""
@@ -267,12 +282,15 @@ class Line:
             self._chord,
             self._ruler.num,
             self._ruler.den,
+            state.references.light_from,
             state.scan_seq,
             state.counts,
             state.scans_seen,
         )
         state.troubles[2] += missed
         state.troubles[3] += gap
+        if state.references.busy[0]:
+            references.collect(scans.lane, scans.tick, scans.counts, state.references.lanes, state.references.scans)
         return []
 
     def _on_pulse(self, pulse: Pulse) -> list[Output]:
@@ -282,6 +300,8 @@ class Line:
             return []
         if reached - state.next_cup >= 4 * len(state.joined) and not self._agreed(reached):
             return [Alarm(pulse.tick, "encoder_jump", "encoder", reached - state.next_cup)]
+        keeper, known, watched = self._keeper, state.references, state.spectra_watched
+        taken = keeper.settle(known, watched, pulse.tick, state.next_cup) if keeper and known.busy[0] else []
         outputs = self._troubles(pulse.tick)
         if reached > state.next_cup and state.next_cup > 0:
             outputs.append(Alarm(pulse.tick, "pulse_gap", "encoder", reached - state.next_cup))
@@ -289,12 +309,17 @@ class Line:
         for cup in range(state.next_cup, reached + 1):
             rows, ejected = self._decide(cup, pulse)
             batches.append(rows)
+            slot = cup % len(state.joined)
+            if keeper:
+                outputs += keeper.watch(known, watched, rows, state.counts[slot], state.scans_seen[slot], pulse.tick)
+            state.views_seen[slot] = state.joined[slot] = state.scans_seen[slot] = False
+            state.next_cup = cup + 1
             if ejected:
                 where = enumerate(zip(rows["outlet"].tolist(), rows["fire_tick"].tolist(), strict=True))
                 outputs += [Ejection(lane, cup, outlet, tick) for lane, (outlet, tick) in where if tick >= 0]
         rows = batches[0] if len(batches) == 1 else stack(batches, DECISION)
         rows.setflags(write=False)
-        return [Decisions(rows), *outputs]
+        return [*taken, Decisions(rows), *outputs]
 
     def _agreed(self, reached: int) -> bool:
         """Say whether enough pulses in a row have told of the same far place: then the counter was set, and the line goes on
@@ -330,6 +355,7 @@ class Line:
         # A decision begins with the fields of the joined fruit: the same packed bytes.
         rows.view(np.uint8).reshape(len(rows), -1)[:, : FRUIT.itemsize] = fruit.view(np.uint8).reshape(len(rows), -1)
         rows["tick"] = pulse.tick
+        rows["reference_id"] = state.references.lanes["reference_id"]
         rows["lot"] = state.lot[max(int(np.searchsorted(state.lot_from, cup, side="right")) - 1, 0)]
         for name, source in (("trait", "value"), ("trait_sigma", "sigma"), ("trait_low90", "low90"), ("trait_high90", "high90")):
             rows[name] = traits[source]
@@ -351,10 +377,6 @@ class Line:
             pulse.head_tick,
             state.offset,
         )
-        state.views_seen[slot] = False
-        state.joined[slot] = False
-        state.scans_seen[slot] = False
-        state.next_cup = cup + 1
         return rows, ejected
 
     def _join(self, cup: int) -> NDArray[Any]:
@@ -385,8 +407,8 @@ class Line:
             aligned,
             state.counts[slot],
             state.scans_seen[slot],
-            self._calibration.dark,
-            self._calibration.white,
+            state.references.dark,
+            state.references.white,
             spectrometer.full_scale,
             out,
         )
@@ -408,6 +430,9 @@ class Line:
         return told
 
     def _on_reading(self, reading: Reading) -> list[Output]:
+        if reading.kind in READINGS:
+            told = self._keeper.reading(self.state.references, reading, self.state.next_cup) if self._keeper else None
+            return [_bad(reading.tick, f"{reading.kind} of lane {reading.lane}: {reading.value:g}")] if told is None else told
         if reading.kind != "cup_index":
             return []
         slip = self._ruler.slip(reading.tick, self.state.offset)
@@ -419,6 +444,8 @@ class Line:
         state = self.state
         if command.kind in ARTEFACTS:
             return self._switch(command)
+        if self._keeper and (told := self._keeper.command(state.references, command, state.next_cup)) is not None:
+            return told
         number = int(command.value) if command.value.isdecimal() and len(command.value) < 10 else -1
         if command.kind == "lot" and number >= 0:
             self._start_lot(command.tick, number)
@@ -439,6 +466,7 @@ class Line:
         before = self._imagers
         self._bind_artefacts()
         self._learn_anew(before)
+        self._begin(command.kind)
         return []
 
     def _learn_anew(self, before: list[Imager]) -> None:

@@ -8,9 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 OutletState = Literal["fired", "late", "jammed", "full", "clear"]
-ReadingKind = Literal["cup_index", "pulp_temperature_c", "mass_g"]
+ReadingKind = Literal["cup_index", "pulp_temperature_c", "mass_g", "shutter", "integration_us"]
 ArtefactKind = Literal["plan", "model", "calibration", "classifier"]
-CommandKind = Literal["lot", ArtefactKind, "lane_on", "lane_off"]
+CommandKind = Literal["lot", ArtefactKind, "lane_on", "lane_off", "dark_refresh", "white_refresh"]
+
+
+class Position(IntEnum):
+    """What stands in the light of a lane's spectrometer: nothing but fruit, the shutter (or a wall of the carrier that blocks
+    the lamp), the known attenuator."""
+
+    OPEN = 0
+    CLOSED = 1
+    ATTENUATOR = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +93,11 @@ class OutletReport:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A slow value of a lane (-1: the whole line). ``cup_index`` marks the tick at which a cup's flag passed the index sensor."""
+    """A slow value of a lane (-1: the whole line).
+
+    ``cup_index`` marks the tick at which a cup's flag passed the index sensor; ``shutter`` is the `Position` of a spectrometer's
+    shutter from that tick on, told before any scan behind it; ``integration_us`` how long its scans are exposed.
+    """
 
     tick: int
     t_ns: int
@@ -95,7 +108,8 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """An operator's act. ``value``: lot number, lane, or the id of an artefact that the shell has loaded before."""
+    """An operator's act. ``value``: lot number, lane, or the id of an artefact that the shell has loaded before; of a refresh,
+    the lane, "" for all."""
 
     tick: int
     t_ns: int
@@ -151,4 +165,24 @@ class Alarm:
     count: int = 1
 
 
-Output = Decisions | Ejection | Alarm
+@dataclass(frozen=True, slots=True)
+class Shutter:
+    """Sent to a lane's spectrometer: put this into its light; a `Reading` of kind ``shutter`` says when it stands."""
+
+    lane: int
+    position: Position
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class References:
+    """A lane's spectral references from here on, named by the ``reference_id`` of its decisions: ``dark``, ``white`` (n_pixels,)
+    counts."""
+
+    tick: int
+    lane: int
+    reference_id: int
+    dark: NDArray[np.float64]
+    white: NDArray[np.float64]
+
+
+Output = Decisions | Ejection | Alarm | Shutter | References

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from citrus_grade.messages import Ejection, Message, OutletReport
+from citrus_grade.messages import Ejection, Message, OutletReport, Shutter
 
 
 class Source(Protocol):
@@ -23,6 +23,15 @@ class Outlets(Protocol):
 
     def eject(self, ejections: list[Ejection]) -> None:
         """Queue ejections, each at least its lead ahead."""
+        ...
+
+
+@runtime_checkable
+class Shutters(Protocol):
+    """The shutters of the lanes' spectrometers, on a plant that has them."""
+
+    def move(self, shutters: list[Shutter]) -> None:
+        """Send shutters on their way; each tells by a `Reading` where it has come to stand, before any scan behind it."""
         ...
 
 

@@ -42,13 +42,15 @@ def place_scans(
     chord_milli: int,
     num: int,
     den: int,
+    light_from: NDArray[np.int64],
     last_seq: NDArray[np.int64],
     ring_counts: NDArray[np.uint16],
     seen: NDArray[np.bool_],
 ) -> tuple[int, int]:
     """Put scans into the ring by their place in the passage, the first of a bin wins.
 
-    A scan outside the chord sees the gap between two cups and is passed over. Returns how many came too late or too early,
+    A scan outside the chord sees the gap between two cups and is passed over, and so is one from before its lane's
+    ``light_from``, which saw a shutter. Returns how many came too late or too early,
     and how many numbers the lanes' counters have skipped.
     """
     ring, bins, missed, gap = len(seen), seen.shape[2], 0, 0
@@ -62,7 +64,7 @@ def place_scans(
         last_seq[lane[i]] = max(last, seq[i])
         cup, ahead, unit = locate(tick[i], offset, station_milli[lane[i]], num, den)
         inside, whole = 2 * MILLI * ahead + chord_milli * unit, 2 * chord_milli * unit
-        if inside < 0 or inside >= whole or cup < 0:
+        if inside < 0 or inside >= whole or cup < 0 or tick[i] < light_from[lane[i]]:
             continue
         if cup < next_cup or cup >= next_cup + ring:
             missed += 1

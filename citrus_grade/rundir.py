@@ -180,6 +180,8 @@ def load_calibration(path: Path, line: LineConfig) -> CalibrationSet:
         ("cup_x_px", per_lane),
         ("colour", (1 << 15,)),
         ("wavelength_nm", wanted),
+        ("transmission", wanted),
+        ("integration_us", (line.line.lanes,)),
     ):
         found = getattr(measured, name)
         if found is not None and found.shape != shape:
@@ -193,6 +195,10 @@ def load_calibration(path: Path, line: LineConfig) -> CalibrationSet:
             _(
                 "{path}: holds values that are no numbers, or a white no brighter than its dark; measure the references again"
             ).format(path=path)
+        )
+    if measured.transmission is not None and not (measured.transmission > 0).all():
+        raise ArtefactError(
+            _("{path}: transmission: the attenuator lets nothing through at some pixels; measure it again").format(path=path)
         )
     return measured
 

@@ -2,13 +2,14 @@
 
 import io
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from citrus_grade.config import LineConfig
 from citrus_grade.imaging import health
+from citrus_grade.spectra import references, watch
 from citrus_grade.tables import FRUIT, VIEW, empty
 
 _LOTS = 16
@@ -46,8 +47,14 @@ class State:
     troubles: NDArray[np.int64]
     watched: NDArray[np.float64]
     watch_told: NDArray[np.bool_]
+    references: references.Memory
+    spectra_watched: watch.Watched
     ahead_cup: int
     ahead_pulses: int
+
+
+_TABLES: Final[dict[str, Any]] = {"references": references.Memory, "spectra_watched": watch.Watched}
+"""What is a tuple of arrays, each stored by itself."""
 
 
 def initial(config: LineConfig, plan: str, model: str, calibration: str, classifier: str, shadow: str = "") -> State:
@@ -82,6 +89,8 @@ def initial(config: LineConfig, plan: str, model: str, calibration: str, classif
         troubles=np.zeros(len(TROUBLES), np.int64),
         watched=watched,
         watch_told=watch_told,
+        references=references.nothing_yet(lanes, pixels, config.references.scans),
+        spectra_watched=watch.nothing_yet(lanes),
         ahead_cup=-1,
         ahead_pulses=0,
     )
@@ -90,7 +99,11 @@ def initial(config: LineConfig, plan: str, model: str, calibration: str, classif
 def to_bytes(state: State) -> bytes:
     """Return the whole state as bytes; of the views, those that have been seen."""
     buffer = io.BytesIO()
-    arrays: dict[str, Any] = {item.name: np.asarray(getattr(state, item.name)) for item in fields(State)}
+    arrays: dict[str, Any] = {
+        item.name: np.asarray(getattr(state, item.name)) for item in fields(State) if item.name not in _TABLES
+    }
+    for name in _TABLES:
+        arrays |= {f"{name}.{part}": array for part, array in getattr(state, name)._asdict().items()}
     arrays["views"] = _bytes_of(state.views)[state.views_seen]
     np.savez(buffer, **arrays)
     return buffer.getvalue()
@@ -99,12 +112,13 @@ def to_bytes(state: State) -> bytes:
 def of_bytes(snapshot: bytes) -> State:
     """Return the state that `to_bytes` took apart."""
     with np.load(io.BytesIO(snapshot), allow_pickle=False) as stored:
-        values = {item.name: stored[item.name] for item in fields(State)}
+        values = {item.name: stored[item.name] for item in fields(State) if item.name not in _TABLES}
+        tables = {name: made(**{part: stored[f"{name}.{part}"] for part in made._fields}) for name, made in _TABLES.items()}
     seen = values["views_seen"]
     views = empty(VIEW, seen.size).reshape(seen.shape)
     _bytes_of(views)[seen] = values["views"]
     values["views"] = views
-    return State(**{name: value if value.ndim else value.item() for name, value in values.items()})
+    return State(**{name: value if value.ndim else value.item() for name, value in values.items()}, **tables)
 
 
 def _bytes_of(views: NDArray[Any]) -> NDArray[np.uint8]:

@@ -143,6 +143,7 @@ DECISION = np.dtype(
         ("model_id", "<u8"),
         ("shadow_model_id", "<u8"),
         ("calibration_id", "<u8"),
+        ("reference_id", "<u8"),
         ("plan_id", "<u8"),
         ("classifier_id", "<u8"),
         ("software", "<u4"),
@@ -155,7 +156,8 @@ DECISION = np.dtype(
 for no probability); ``missed_rule`` is the first rule before it that only a probability kept the fruit from (-1: none) and
 ``missed_probability`` how likely that was. ``outlet`` is the outlet ordered, ``reason`` the first `messages.Reason`, ``reasons``
 all of them as bits, ``fire_tick`` the encoder count of the ejection (-1 at the default outlet). Ids are the first 64 bits of the
-artefact's content hash; ``trait`` holds what the model's targets name, ``trait_low90``
+artefact's content hash; ``reference_id`` is that of the lane's dark and white where they were taken anew on the running line, 0
+where they are the calibration's. ``trait`` holds what the model's targets name, ``trait_low90``
 and ``trait_high90`` the ends of its interval. ``shadow_trait`` is what a model on trial says, which decides nothing; without one
 it is NaN and ``shadow_model_id`` 0.
 """

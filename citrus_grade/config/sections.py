@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, field_validator
 
 from citrus_grade.config.fields import Number, Numbers, Positive, Section, from_int, from_list
+from citrus_grade.config.references import CommandSection, ReferencesSection
 from citrus_grade.words import _
 
 
@@ -149,6 +150,8 @@ class LineConfig(Section):
     plc: dict[str, Any] = Field(default_factory=dict)
     live: LiveSection = LiveSection()
     emulation: str | None = None
+    references: ReferencesSection = ReferencesSection()
+    command: Annotated[tuple[CommandSection, ...], BeforeValidator(from_list)] = ()
 
     @property
     def is_live(self) -> bool:

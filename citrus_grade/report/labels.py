@@ -51,6 +51,20 @@ _LABELS = {
     "light_low": N_("light has become weaker"),
     "light_drift": N_("picture has become brighter"),
     "focus_soft": N_("picture has become soft"),
+    "dark_few": N_("new dark refused: too few scans"),
+    "dark_bright": N_("new dark refused: light in it"),
+    "dark_noisy": N_("new dark refused: too noisy"),
+    "white_few": N_("new white refused: too few scans"),
+    "white_clipped": N_("new white refused: clipped"),
+    "white_level": N_("new white refused: too much or too little light"),
+    "white_shape": N_("new white refused: not the lamp's colour"),
+    "white_noisy": N_("new white refused: too noisy"),
+    "integration_differs": N_("spectrometer exposed otherwise than its references"),
+    "shutter_stuck": N_("shutter of a spectrometer does not open"),
+    "lamp_level": N_("light of a spectrometer's lamp has changed"),
+    "lamp_colour": N_("colour of a spectrometer's lamp has changed"),
+    "fruit_unlike": N_("fruit have become unlike those of the model"),
+    "spectra_unlike": N_("spectra hold what the model has not seen"),
     "unknown_artefact": N_("unknown artefact asked for"),
     "unfit_artefact": N_("artefact asked for does not fit the others in use"),
     "outlet_jammed": N_("outlet jammed"),
@@ -78,6 +92,59 @@ _REMEDIES = {
     ),
     "process_silent": N_("{where}: it is killed and another takes its place; see what else loads this machine"),
     "process_back": N_("{where}: nothing to do; fruit that passed meanwhile went to the default outlet"),
+    "dark_few": N_(
+        "lane {lane}: {measured} scans behind the shutter agree, {limit} are needed; the old dark stays. Check that the shutter"
+        " closes and that the belt runs, then ask again"
+    ),
+    "dark_bright": N_(
+        "lane {lane}: {measured} % of the white's light came past the shutter, at most {limit} % may; the old dark stays. Check"
+        " the shutter and stray light, then ask again"
+    ),
+    "dark_noisy": N_(
+        "lane {lane}: the dark's noise is {measured} % of full scale, at most {limit} % may be; the old dark stays. Check the"
+        " shutter, the detector's temperature and its cable, then ask again"
+    ),
+    "white_few": N_(
+        "lane {lane}: {measured} scans through the attenuator agree, {limit} are needed; the old white stays. Check that the"
+        " attenuator moves and that the belt runs, then ask again"
+    ),
+    "white_clipped": N_(
+        "lane {lane}: the white reaches {measured} counts, it clips at {limit}; the old white stays. Check that the attenuator"
+        " stands in the light, then ask again"
+    ),
+    "white_level": N_(
+        "lane {lane}: the white has {measured} % of the light it was calibrated with, the limit is {limit} %; the old white"
+        " stays. Wipe the window, check lamp and attenuator; after a new lamp calibrate the lane"
+    ),
+    "white_shape": N_(
+        "lane {lane}: the white's colour differs by {measured} % from the calibration's, at most {limit} % may; the old white"
+        " stays. Look for fruit or dirt in the light; after a new lamp calibrate the lane"
+    ),
+    "white_noisy": N_(
+        "lane {lane}: the white's noise is {measured} % of its light, at most {limit} % may be; the old white stays. Check the"
+        " lamp's supply and the attenuator's seat, then ask again"
+    ),
+    "integration_differs": N_(
+        "lane {lane}: scans are exposed for {measured} us, the references were for {limit} us; set the exposure back, or"
+        " calibrate the lane at this one"
+    ),
+    "shutter_stuck": N_("lane {lane}: fruit get no spectrum, for the shutter does not open; free it, or switch the lane off"),
+    "lamp_level": N_(
+        "lane {lane}: empty cups show {change} % of light against the last references; wipe the window, then ask for a white;"
+        " if it comes back, change the lamp"
+    ),
+    "lamp_colour": N_(
+        "lane {lane}: the lamp's longer waves have changed by {change} % against its shorter ones; wipe the window, then ask for"
+        " a white; if it comes back, change the lamp"
+    ),
+    "fruit_unlike": N_(
+        "lane {lane}: T2 has risen by {change} % over that of the model's own fruit; ask for dark and white; if it stays, take"
+        " sample fruit and run `citrus-grade upkeep`"
+    ),
+    "spectra_unlike": N_(
+        "lane {lane}: Q has risen by {change} % over that of the model's own fruit; wipe the window, ask for dark and white; if"
+        " it stays, take sample fruit and run `citrus-grade upkeep`"
+    ),
 }
 
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from citrus_grade.imaging.imager import Imager
-from citrus_grade.messages import Decisions, Frame, Message, Scans
+from citrus_grade.messages import Decisions, Frame, Message, References, Scans
 from citrus_grade.report.geometry import Place, disc, outline, place_of, widest
 from citrus_grade.rundir import Loaded
-from citrus_grade.runlog.belt import Belt
+from citrus_grade.runlog.belt import Belt, references_of
 from citrus_grade.runlog.errors import LogError
 from citrus_grade.runlog.export import Walk, demosaic
 from citrus_grade.runlog.reader import Snapshot
@@ -46,11 +46,14 @@ class SeenView:
 
 @dataclass(slots=True)
 class Seen:
-    """One fruit: ``decision`` is one row of `tables.DECISION`, ``counts`` (n_scans, n_pixels) its scans in order of time."""
+    """One fruit: ``decision`` is one row of `tables.DECISION`, ``counts`` (n_scans, n_pixels) its scans in order of time,
+    ``dark`` and ``white`` (n_pixels,) the references it was decided with."""
 
     lane: int
     cup: int
     profile: str
+    dark: NDArray[np.float64]
+    white: NDArray[np.float64]
     decision: np.void | None = None
     views: list[SeenView] = field(default_factory=list)
     counts: list[NDArray[np.uint16]] = field(default_factory=list)
@@ -66,7 +69,7 @@ def look_up(run_dir: Path, loaded: Loaded, lane: int, cup: int) -> Seen:
     if not 0 <= lane < loaded.config.line.lanes:
         raise LogError(_("lane {lane}: the line has lanes 0 to {last}").format(lane=lane, last=loaded.config.line.lanes - 1))
     walk = Walk.of(run_dir)
-    seen = Seen(lane, cup, walk.start["profile"])
+    seen = Seen(lane, cup, walk.start["profile"], loaded.calibration.dark[lane], loaded.calibration.white[lane])
     eye = _Eye(
         seen,
         loaded,
@@ -81,7 +84,7 @@ def look_up(run_dir: Path, loaded: Loaded, lane: int, cup: int) -> Seen:
                 seen.decision = mine[0]
                 return seen
             last = max(last, int(item.rows["cup"][-1]))
-        elif isinstance(item, Snapshot | Message):
+        elif isinstance(item, Snapshot | References | Message):
             eye.see(item)
     known = _("the log of this run decides no cup")
     if last >= 0:
@@ -96,8 +99,14 @@ class _Eye:
     belt: Belt
     imagers: list[Imager]
 
-    def see(self, item: Snapshot | Message) -> None:
+    def see(self, item: Snapshot | References | Message) -> None:
+        if isinstance(item, References):
+            if item.lane == self.seen.lane:
+                self.seen.dark, self.seen.white = item.dark, item.white
+            return
         self.belt.follow(item)
+        if isinstance(item, Snapshot):
+            self.seen.dark, self.seen.white = (table[self.seen.lane] for table in references_of(item))
         if isinstance(item, Frame):
             self._frame(item)
         elif isinstance(item, Scans):
@@ -120,7 +129,8 @@ class _Eye:
             return
         for k in np.flatnonzero(scans.lane == self.seen.lane).tolist():
             cup, ahead = self.belt.at(int(scans.tick[k]), spectrometer.station + self.loaded.config.phases[self.seen.lane])
-            if cup == self.seen.cup and -spectrometer.chord_cups <= 2 * ahead < spectrometer.chord_cups:
+            lit = self.belt.lit(self.seen.lane, int(scans.tick[k]))
+            if lit and cup == self.seen.cup and -spectrometer.chord_cups <= 2 * ahead < spectrometer.chord_cups:
                 self.seen.counts.append(scans.counts[k])
 
 
@@ -156,7 +166,7 @@ def absorbance(seen: Seen, loaded: Loaded) -> Spectra | None:
     own_nm = loaded.calibration.axis_nm(loaded.config)[seen.lane]
     aligned = align(own_nm[None], model.wavelength_nm if model else own_nm)
     start, stop = aligned.start, aligned.stop
-    dark, white = loaded.calibration.dark[seen.lane], loaded.calibration.white[seen.lane]
+    dark, white = seen.dark, seen.white
     counts: NDArray[Any] = np.stack(seen.counts)
     through = np.maximum(counts[:, start:stop] - dark[start:stop], 0.5)
     single = -np.log10(through / np.maximum(white[start:stop] - dark[start:stop], 1.0))

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from citrus_grade import config
 from citrus_grade.config import LineConfig
 from citrus_grade.lots import ROWS_A_GROUP, FruitTable
-from citrus_grade.messages import Alarm, Decisions, Frame, Message, Pulse, Scans
+from citrus_grade.messages import Alarm, Decisions, Frame, Message, Pulse, References, Scans
 from citrus_grade.runlog.belt import Belt, next_cup
 from citrus_grade.runlog.errors import LogError
 from citrus_grade.runlog.foxglove import FoxgloveFile
@@ -29,7 +29,7 @@ from citrus_grade.words import _
 
 KINDS = ("parquet", "pictures", "foxglove")
 Progress = Callable[[float, float], None]
-Item = Snapshot | Message | Decisions | Alarm
+Item = Snapshot | Message | Decisions | Alarm | References
 _DEMOSAIC = {
     "RGGB": cv2.COLOR_BayerRGGB2BGR,
     "BGGR": cv2.COLOR_BayerBGGR2BGR,
@@ -156,14 +156,14 @@ def _parquet(walk: Walk, out: Path) -> dict[str, int]:
         if isinstance(item, Decisions):
             fruit.add(item.rows)
             n_decisions += len(item.rows)
-        elif scans and not isinstance(item, Alarm):
+        elif scans and not isinstance(item, Alarm | References):
             scans.add(item)
     fruit.close()
     return {"decisions": n_decisions, "scans": scans.close() if scans else 0}
 
 
 class ScanTable:
-    """Writes raw scans to one Parquet file, each with the cup it saw (-1: the gap between two)."""
+    """Writes raw scans to one Parquet file, each with the cup it saw (-1: the gap between two, or a shutter)."""
 
     def __init__(self, path: Path, line: LineConfig) -> None:
         self._path, self._line, self._belt = path, line, Belt.of(line)
@@ -193,7 +193,7 @@ class ScanTable:
 
     def _cup(self, lane: int, tick: int) -> int:
         spectrometer = self._line.spectrometer
-        if spectrometer is None:
+        if spectrometer is None or not self._belt.lit(lane, tick):
             return -1
         cup, ahead = self._belt.at(tick, spectrometer.station + self._line.phases[lane])
         return cup if -spectrometer.chord_cups <= 2 * ahead < spectrometer.chord_cups else -1

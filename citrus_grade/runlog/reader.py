@@ -13,10 +13,10 @@ from mcap.records import Channel, McapRecord, Metadata
 from mcap.records import Message as Record
 from mcap.stream_reader import StreamReader
 
-from citrus_grade.messages import Alarm, Decisions, Frame, Message
+from citrus_grade.messages import Alarm, Decisions, Frame, Message, References
 from citrus_grade.runlog import codec
 from citrus_grade.runlog.errors import LogError
-from citrus_grade.runlog.records import unpack, unpack_decisions
+from citrus_grade.runlog.records import unpack, unpack_decisions, unpack_references
 from citrus_grade.runlog.writer import ENDS_EARLY, FRAME_HEAD
 from citrus_grade.words import _
 
@@ -40,7 +40,7 @@ class Fed:
     messages: list[Message]
 
 
-Entry = Snapshot | Fed | Decisions | Alarm
+Entry = Snapshot | Fed | Decisions | Alarm | References
 
 
 def files(run_dir: Path) -> list[Path]:
@@ -114,6 +114,8 @@ class LogReader:
             return Fed(list(unpack(data, self._pixels)))
         if topic == "/line/decisions":
             return Decisions(unpack_decisions(data))
+        if topic == "/line/references":
+            return unpack_references(data, self._pixels)
         if topic == "/line/frames":
             return Fed([_frame(data)]) if self._frames else None
         if topic == "/line/alarms":

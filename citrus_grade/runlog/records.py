@@ -13,7 +13,19 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from citrus_grade.messages import Command, Joined, Message, OutletReport, OutletState, Pulse, Reading, ReadingKind, Scans, Views
+from citrus_grade.messages import (
+    Command,
+    Joined,
+    Message,
+    OutletReport,
+    OutletState,
+    Pulse,
+    Reading,
+    ReadingKind,
+    References,
+    Scans,
+    Views,
+)
 from citrus_grade.tables import CLARITY, DECISION, FRUIT, VIEW, Table, stack
 
 _ROS = {
@@ -101,6 +113,28 @@ def pack_decisions(rows: Table) -> bytes:
 def unpack_decisions(data: bytes) -> Table:
     """Return the decisions of a record, without a copy."""
     return _take(data, 0, DECISION)[0]
+
+
+def _references_dtype(n_pixels: int) -> np.dtype[Any]:
+    floats = [("dark", "<f8", (n_pixels,)), ("white", "<f8", (n_pixels,))]
+    return np.dtype([("tick", "<i8"), ("lane", "<i4"), ("reference_id", "<u8"), *floats])
+
+
+def references_schema(n_pixels: int) -> str:
+    """Return the ROS 1 description of `pack_references`' bytes."""
+    return ros_fields(_references_dtype(n_pixels))
+
+
+def pack_references(new: References) -> bytes:
+    """Return a lane's new references as the bytes of a record."""
+    row = (new.tick, new.lane, new.reference_id, new.dark, new.white)
+    return np.array(row, _references_dtype(len(new.dark))).tobytes()
+
+
+def unpack_references(data: bytes, n_pixels: int) -> References:
+    """Return the references of a record."""
+    row = np.frombuffer(data, _references_dtype(n_pixels))[0]
+    return References(row["tick"].item(), row["lane"].item(), row["reference_id"].item(), row["dark"], row["white"])
 
 
 class Batch:

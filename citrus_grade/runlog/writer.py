@@ -15,9 +15,16 @@ from mcap.writer import CompressionType, Writer
 
 from citrus_grade import __version__
 from citrus_grade.config import LineConfig
-from citrus_grade.messages import Alarm, Decisions, Frame, Joined, Message, Output, Pulse, Views
+from citrus_grade.messages import Alarm, Decisions, Frame, Joined, Message, Output, Pulse, References, Views
 from citrus_grade.runlog import codec
-from citrus_grade.runlog.records import DECISIONS_SCHEMA, Batch, messages_schema, pack_decisions
+from citrus_grade.runlog.records import (
+    DECISIONS_SCHEMA,
+    Batch,
+    messages_schema,
+    pack_decisions,
+    pack_references,
+    references_schema,
+)
 
 CHUNK_BYTES = 64 * 1024
 FRAME_HEAD = struct.Struct("<iqqqii")
@@ -43,6 +50,7 @@ class Topic(IntEnum):
     ALARMS = 2
     SNAPSHOT = 3
     FRAMES = 4
+    REFERENCES = 5
 
 
 Put = Callable[[Topic, int, bytes], None]
@@ -79,6 +87,7 @@ class LogFile:
         ros = {
             Topic.MESSAGES: ("citrus/Messages", messages_schema(n_pixels)),
             Topic.DECISIONS: ("citrus/Decisions", DECISIONS_SCHEMA),
+            Topic.REFERENCES: ("citrus/References", references_schema(n_pixels)),
         }
         ids = {}
         for topic, (name, text) in ros.items():
@@ -159,6 +168,9 @@ class LogStream:
             if isinstance(output, Decisions):
                 self.flush()
                 self._put(Topic.DECISIONS, self._t_ns, pack_decisions(output.rows))
+            elif isinstance(output, References):
+                self.flush()
+                self._put(Topic.REFERENCES, self._t_ns, pack_references(output))
             elif isinstance(output, Alarm):
                 alarm = {"tick": output.tick, "kind": output.kind, "where": output.where, "count": output.count}
                 self._put(Topic.ALARMS, self._t_ns, json.dumps(alarm).encode())

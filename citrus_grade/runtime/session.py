@@ -13,11 +13,12 @@ import pyarrow.parquet as pq
 
 from citrus_grade.config import ConfigError, LineConfig, load, parse
 from citrus_grade.line import Line
-from citrus_grade.messages import Alarm, Decisions, Ejection, Pulse
-from citrus_grade.ports import Plant
+from citrus_grade.messages import Alarm, Decisions, Ejection, Pulse, Shutter
+from citrus_grade.ports import Plant, Shutters
 from citrus_grade.rundir import Loaded, create, load_line, with_value
 from citrus_grade.runtime.accuracy import against_truth
 from citrus_grade.runtime.recorder import Recorder
+from citrus_grade.runtime.schedule import scheduled
 from citrus_grade.tables import DECISION, Table, stack
 from citrus_grade.words import _
 
@@ -132,7 +133,7 @@ def _drive(
     decisions: list[Table] = []
     knows_truth = plant.truth() is not None
     line_s = 0.0
-    for message in plant.messages():
+    for message in scheduled(line.config.command, plant.messages()):
         fed = line.imaged(message)
         recorder.take(message, fed)
         outputs = line.feed(fed)
@@ -140,6 +141,9 @@ def _drive(
         ejections = [output for output in outputs if isinstance(output, Ejection)]
         if ejections:
             plant.eject(ejections)
+        shutters = [output for output in outputs if isinstance(output, Shutter)]
+        if shutters and isinstance(plant, Shutters):
+            plant.move(shutters)
         if told:
             for output in outputs:
                 if isinstance(output, Alarm):

@@ -1,4 +1,4 @@
-"""What may go wrong with lens and light: dirt that grows on a lens, a lamp that fades."""
+"""What may go wrong with lens and light: dirt that grows on a lens, lamps that fade, dust, detectors that warm up."""
 
 from typing import Annotated
 
@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from citrus_grade.config import Number
+from citrus_grade.drivers.sim.nir_detector import Age
 
 SMUDGE = 0.22
 """Radius of a smudge, as a share of the picture's width: dirt on a lens is far out of focus, its edge is soft."""
@@ -20,7 +21,9 @@ class Faults(BaseModel):
 
     ``stuck_cups`` is the share of cups whose rollers do not turn. From second ``dirt_from_s`` on a smudge grows on every lens,
     that takes ``dirt_pct_per_min`` more of the picture's contrast in its middle every minute. The lamp loses
-    ``lamp_fade_pct_per_h`` of its first light an hour.
+    ``lamp_fade_pct_per_h`` of its first light an hour. The spectrometers' lamps age, their windows get dusty
+    and their dark drifts ``nir_lamp_speed``, ``nir_dust_speed`` and ``nir_dark_speed`` times as fast as `nir_physics.AGEING`
+    says, and ``nir_late_h`` such hours have gone by at the start.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -28,6 +31,15 @@ class Faults(BaseModel):
     dirt_pct_per_min: Annotated[Number, Field(ge=0)] = 0.0
     dirt_from_s: Annotated[Number, Field(ge=0)] = 0.0
     lamp_fade_pct_per_h: Annotated[Number, Field(ge=0)] = 0.0
+    nir_lamp_speed: Annotated[Number, Field(ge=0)] = 1.0
+    nir_dust_speed: Annotated[Number, Field(ge=0)] = 1.0
+    nir_dark_speed: Annotated[Number, Field(ge=0)] = 1.0
+    nir_late_h: Annotated[Number, Field(ge=0)] = 0.0
+
+    def age(self, line_s: float) -> Age:
+        """Return how old the spectrometers' references are at a time, lamp, dust and dark each by its own clock."""
+        hours = line_s / 3600 + self.nir_late_h
+        return Age(self.nir_lamp_speed * hours, self.nir_dust_speed * hours, self.nir_dark_speed * hours)
 
     def dirt(self, line_s: float) -> float:
         """Return how much contrast the middle of a smudge takes at a time, 0..1."""

@@ -4,7 +4,7 @@ The parameters and their sources stand in `nir_physics`.
 """
 
 from math import exp, sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -19,6 +19,14 @@ Floats = NDArray[np.float64]
 PLANCK_NM_K = 1.4388e7
 GAIN, STRAY, BEND, VEIL = range(4)
 """Columns of a lane's dials."""
+
+
+class Age(NamedTuple):
+    """Hours since dark and white were taken and the windows wiped, as lamp, dust and dark each count them."""
+
+    lamp_h: float
+    dust_h: float
+    dark_h: float
 
 
 @njit(cache=True, nogil=True)
@@ -38,17 +46,18 @@ def _detect(key: Any, light: Floats, dark: Floats, dials: Floats, noise: float, 
 @njit(cache=True, nogil=True)
 def scan(
     seed: Any, seq: Any, lanes: Any, slots: Any, offset: Floats, present: Any, lamp: Floats, dark: Floats, dials: Floats,
-    peak_counts: float, exposure: float, full_scale: float, passage: Passage, detector: Detector, spectra: Floats,
-    places: Floats, out: Any,
+    peak_counts: float, exposure: float, full_scale: float, empty_light: float, passage: Passage, detector: Detector,
+    spectra: Floats, places: Floats, out: Any,
 ) -> None:  # fmt: skip
-    """One integration a row; ``spectra`` and ``places`` as `nir_light.prepare` filled them."""
+    """One integration a row; ``spectra`` and ``places`` as `nir_light.prepare` filled them; an empty cup lets ``empty_light`` of
+    the lamp's straight light through."""
     light = np.empty(lamp.shape[1])
     for i in range(len(lanes)):
         lane, slot = lanes[i], slots[i]
         key = key_of(seed, seq[i], lane)
         gain = dials[lane, GAIN] * (1.0 + passage.jitter * normal(key, -2))
         direct = gain * passage.direct * peak_counts
-        leak, short_cm, along = 1.0, 0.0, offset[i]
+        leak, short_cm, along = empty_light, 0.0, offset[i]
         if present[i]:
             radius = sqrt(along**2 + places[slot, 0] ** 2)
             leak = 1.0 / (1.0 + exp((places[slot, 1] - radius) / passage.limb_width))
@@ -71,6 +80,18 @@ def refer(seed: Any, mark: int, light: Floats, dark: Floats, dials: Floats, full
     for lane in range(len(light)):
         noise = detector.averaged**-0.5
         _detect(key_of(seed, mark, lane), light[lane], dark[lane], dials[lane], noise, full_scale, detector, out[lane])
+
+
+@njit(cache=True, nogil=True)
+def look(seed: Any, seq: Any, lanes: Any, light: Floats, dark: Floats, dials: Floats, full_scale: float, detector: Detector,
+         out: Any) -> None:  # fmt: skip
+    """One integration a row, of ``light`` (n_lanes, n_pixels) in place of a cup's."""
+    read = np.empty(light.shape[1])
+    for i in range(len(lanes)):
+        lane = lanes[i]
+        _detect(key_of(seed, seq[i], lane), light[lane], dark[lane], dials[lane], 1.0, full_scale, detector, read)
+        for p in range(len(read)):
+            out[i, p] = np.uint16(read[p] + 0.5)
 
 
 def lamp_shape(nm: Floats) -> Floats:

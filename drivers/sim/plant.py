@@ -17,7 +17,10 @@ from citrus_grade.drivers.sim.plc import SimPlc
 from citrus_grade.drivers.sim.seen import seen
 from citrus_grade.drivers.sim.spectrometer import SimSpectrometer
 from citrus_grade.geometry import Ruler, Unwrapper
-from citrus_grade.messages import Command, Ejection, Frame, Message, Pulse, Scans
+from citrus_grade.messages import Command, Ejection, Frame, Message, Position, Pulse, Reading, Scans, Shutter
+
+SHUTTER_S = 0.15
+"""How long a shutter is on its way."""
 
 
 class SimOptions(Faults):
@@ -31,6 +34,7 @@ class SimOptions(Faults):
     fill: Annotated[Number, Field(ge=0, le=1)] = 0.85
     doubles: Annotated[Number, Field(ge=0, le=1)] = 0.008
     bridging: Annotated[Number, Field(ge=0, le=1)] = 0.002
+    empty_light: Annotated[Number, Field(gt=0, le=1)] = 1.0
     gauge_mm: Annotated[tuple[Number, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] = ()
 
 
@@ -79,7 +83,10 @@ class SimPlant:
         self._cameras = [SimCamera(optics(c), options.seed + i, c.lane_y_px) for i, c in enumerate(config.camera)]
         spectrometer, self._triggers = config.spectrometer, _triggers(config)
         if spectrometer:
-            self.spectrometer = SimSpectrometer(options.seed, line.lanes, spectrometer.axis_nm, spectrometer.full_scale)
+            seen_nm, full_scale = spectrometer.axis_nm, spectrometer.full_scale
+            self.spectrometer = SimSpectrometer(options.seed, line.lanes, seen_nm, full_scale, options.empty_light)
+        self._position = np.zeros(line.lanes, np.int64)
+        self._moving: list[tuple[int, Shutter]] = []
 
     @property
     def line_s(self) -> float:
@@ -90,7 +97,7 @@ class SimPlant:
     def messages(self, between: range | None = None) -> Iterator[Message]:
         """Yield everything the line senses, in order of arrival; of a range of pitches, or of all."""
         arriving: list[tuple[int, int, Message]] = []
-        serial, last = 0, {Frame: 0, Scans: 0, Pulse: 0}
+        serial, last = 0, {Frame: 0, Scans: 0, Pulse: 0, Reading: 0}
         for pitch in between or range(int(self.line_s * self.config.line.cups_per_s)):
             yield from self._lots(pitch)
             for arrival_ns, message in self._sense(pitch):
@@ -109,6 +116,10 @@ class SimPlant:
     def eject(self, ejections: list[Ejection]) -> None:
         """Hand ejections to the PLC."""
         self._plc.eject(ejections, self._tick, self._now_ns)
+
+    def move(self, shutters: list[Shutter]) -> None:
+        """Send shutters on their way."""
+        self._moving += [(self._now_ns + int(SHUTTER_S * 1e9), shutter) for shutter in shutters]
 
     def truth(self) -> NDArray[Any]:
         """Return (lanes * cups,) of `belt.LOAD`: what lay in each cup, what was to be seen of it and where it fell."""
@@ -145,11 +156,20 @@ class SimPlant:
         self._tick = tick = self._unwrap(self._encoder.raw(belt))
         self._now_ns = now = self._t_ns(belt)
         yield now, Pulse(tick, tick, now)
+        yield from self._stand(tick, now)
         for index, camera in enumerate(self.config.camera):
             arrival = now + int(self._rng.uniform(0.4, 0.95) * camera.latency_ms * 1e6)
             yield arrival, Frame(index, pitch, tick, now, self._expose(index, camera, belt))
         if self.config.spectrometer:
             yield from self._scan(pitch)
+
+    def _stand(self, tick: int, now_ns: int) -> Iterator[tuple[int, Reading]]:
+        """Yield where shutters have come to stand."""
+        arrived = [shutter for at_ns, shutter in self._moving if at_ns <= now_ns]
+        self._moving = [(at_ns, shutter) for at_ns, shutter in self._moving if at_ns > now_ns]
+        for shutter in arrived:
+            self._position[shutter.lane] = shutter.position
+            yield now_ns, Reading(tick, now_ns, shutter.lane, "shutter", float(shutter.position))
 
     def _expose(self, index: int, camera: CameraSection, belt: Fraction) -> NDArray[np.uint8]:
         cup_at_0 = float(belt) - camera.station
@@ -190,8 +210,11 @@ class SimPlant:
             rows = self.table[lanes, cup]
             seq = np.full(len(lanes), cup * spectrometer.scans + j, np.int32)
             offset = (rows["x_mm"][:, 0] + ahead * self.config.line.pitch_mm) / (0.5 * rows["fruit"]["diameter_mm"])
-            hours = float(belt) / self.config.line.cups_per_s / 3600
-            counts = self.spectrometer.scan(int(seq[0]), lanes, rows["fruit"], offset, rows["load"] != CUP_EMPTY, hours)
+            age = self.options.age(float(belt) / self.config.line.cups_per_s)
+            counts = self.spectrometer.scan(int(seq[0]), lanes, rows["fruit"], offset, rows["load"] != CUP_EMPTY, age)
+            for position in (Position.CLOSED, Position.ATTENUATOR):
+                if (behind := self._position[lanes] == position).any():
+                    counts[behind] = self.spectrometer.look(int(seq[0]), lanes[behind], position, age)
             tick = np.full(len(lanes), Unwrapper(self.config.encoder.bits, self._tick)(self._encoder.raw(belt)), np.int64)
             t_ns = self._t_ns(belt)
             arrival = t_ns + int(self._rng.uniform(0.5, 0.95) * spectrometer.latency_ms * 1e6)

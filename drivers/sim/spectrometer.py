@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from citrus_grade.drivers.sim import nir_detector, nir_light
 from citrus_grade.drivers.sim import nir_physics as physics
+from citrus_grade.drivers.sim.nir_detector import Age
+from citrus_grade.messages import Position
 
 Floats = NDArray[np.float64]
 
@@ -28,6 +30,8 @@ class SimSpectrometer:
     n_lanes : number of lanes.
     wavelength_nm : (n_pixels,) nominal axis, rising, within 640-1060 nm. A lane really sits a little beside it.
     full_scale : counts at which the detector clips.
+    empty_light : share of the lamp's straight light that an empty cup lets through; less than 1 where a grey flap hangs into the
+        light, which fruit push aside.
 
     Notes
     -----
@@ -40,14 +44,14 @@ class SimSpectrometer:
     `nir_physics.MEDIAN_PEAK` of full scale in the middle of its passage.
     """
 
-    def __init__(self, seed: int, n_lanes: int, wavelength_nm: Floats, full_scale: int = 65000) -> None:
+    def __init__(self, seed: int, n_lanes: int, wavelength_nm: Floats, full_scale: int = 65000, empty_light: float = 1.0) -> None:
         nm = np.asarray(wavelength_nm, np.float64)
         if nm.ndim != 1 or nm[0] < 640.0 or nm[-1] > 1060.0 or np.any(np.diff(nm) <= 0):
             raise ValueError(f"wavelength_nm must rise within 640-1060 nm, where the fruit is known; got {nm[0]}-{nm[-1]}")
         if not 0 < full_scale <= 65535:
             raise ValueError(f"full_scale = {full_scale} does not fit in 16 bits; use 1 to 65535")
         self.wavelength_nm, self.n_lanes, self.full_scale = nm, n_lanes, full_scale
-        self._seed = seed
+        self._seed, self._empty_light = seed, empty_light
         fine_nm = np.arange(nm[0] - physics.MARGIN_NM, nm[-1] + physics.MARGIN_NM, physics.FINE_STEP_NM)
         self._basis = nir_light.absorbers(fine_nm)
         self._draw_lanes(fine_nm)
@@ -80,8 +84,8 @@ class SimSpectrometer:
     def _draw_ageing(self, rng: np.random.Generator) -> None:
         ageing, nm = physics.AGEING, self.wavelength_nm
         self._dust_per_h = ageing.dust_per_h * np.exp(ageing.dust_log_sd * rng.standard_normal(self.n_lanes))
-        lamp = ageing.lamp_fade_per_h + ageing.lamp_k_per_h * nir_detector.lamp_fall_per_k(nm)
-        self._fade_per_h = lamp + self._dust_per_h[:, None] * (800.0 / nm)
+        self._lamp_fade_per_h = ageing.lamp_fade_per_h + ageing.lamp_k_per_h * nir_detector.lamp_fall_per_k(nm)
+        self._dust_fade_per_h = self._dust_per_h[:, None] * (800.0 / nm)
 
     def _expose(self, fine_nm: Floats) -> float:
         """Counts of full light at which the median fruit peaks at `nir_physics.MEDIAN_PEAK` of full scale."""
@@ -90,25 +94,39 @@ class SimSpectrometer:
         seen = np.interp(self.wavelength_nm, fine_nm, light) * nir_detector.lamp_shape(self.wavelength_nm)
         return float(self._peak_counts / seen.max())
 
-    def _aged(self, age_h: float) -> tuple[Floats, Floats, Floats]:
+    def _aged(self, age_h: float | Age) -> tuple[Floats, Floats, Floats]:
         """Return lamp and dark (n_lanes, n_pixels) and dials, after so many hours."""
+        age = age_h if isinstance(age_h, Age) else Age(age_h, age_h, age_h)
         dials = self._dials.copy()
-        dials[:, nir_detector.VEIL] = physics.AGEING.dust_veil * self._dust_per_h * age_h
-        return self._lamp * np.exp(-age_h * self._fade_per_h), self._dark + physics.DETECTOR.dark_counts_per_h * age_h, dials
+        dials[:, nir_detector.VEIL] = physics.AGEING.dust_veil * self._dust_per_h * age.dust_h
+        fade = age.lamp_h * self._lamp_fade_per_h + age.dust_h * self._dust_fade_per_h
+        return self._lamp * np.exp(-fade), self._dark + physics.DETECTOR.dark_counts_per_h * age.dark_h, dials
 
-    def _reference(self, light: Floats, mark: int, age_h: float) -> Floats:
+    def _reference(self, light: Floats, mark: int, age_h: float | Age) -> Floats:
         out = np.empty_like(light)
         _, dark, dials = self._aged(age_h)
         nir_detector.refer(self._seed, mark, light, dark, dials, float(self.full_scale), physics.DETECTOR, out)
         return out
 
-    def dark(self, age_h: float = 0.0) -> Floats:
+    def _attenuated(self, age_h: float | Age) -> Floats:
+        return np.asarray(physics.WHITE_PEAK * self.full_scale * self._aged(age_h)[0], np.float64)
+
+    def dark(self, age_h: float | Age = 0.0) -> Floats:
         """Mean of 100 scans behind the shutter, (n_lanes, n_pixels) counts."""
         return self._reference(np.zeros_like(self._lamp), DARK_MARK, age_h)
 
-    def white(self, age_h: float = 0.0) -> Floats:
+    def white(self, age_h: float | Age = 0.0) -> Floats:
         """Mean of 100 scans of the lamp through the grey attenuator and the window's dust, (n_lanes, n_pixels) counts."""
-        return self._reference(physics.WHITE_PEAK * self.full_scale * self._aged(age_h)[0], WHITE_MARK, age_h)
+        return self._reference(self._attenuated(age_h), WHITE_MARK, age_h)
+
+    def look(self, seq: int, lanes: NDArray[np.int64], position: Position, age_h: float | Age = 0.0) -> NDArray[np.uint16]:
+        """One integration in each of ``lanes`` behind the shutter or through the grey attenuator, (n, n_pixels) counts."""
+        light = self._attenuated(age_h) if position == Position.ATTENUATOR else np.zeros_like(self._lamp)
+        out = np.empty((len(lanes), len(self.wavelength_nm)), np.uint16)
+        _, dark, dials = self._aged(age_h)
+        seqs = np.full(len(lanes), seq, np.int64)
+        nir_detector.look(self._seed, seqs, lanes, light, dark, dials, float(self.full_scale), physics.DETECTOR, out)
+        return out
 
     def prepare(self, fruit: NDArray[Any], lanes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Work out the spectra of fruit not yet known, all at once; (n,) slots. `scan` calls it; n is at most `SLOTS`."""
@@ -153,7 +171,7 @@ class SimSpectrometer:
         fruit: NDArray[Any],
         offset: Floats,
         present: NDArray[np.bool_],
-        age_h: float = 0.0,
+        age_h: float | Age = 0.0,
     ) -> NDArray[np.uint16]:
         """One integration in each of ``lanes``.
 
@@ -177,7 +195,8 @@ class SimSpectrometer:
             slots[present] = self.prepare(fruit[present], lanes[present])
         out = np.empty((len(lanes), len(self.wavelength_nm)), np.uint16)
         lamp, dark, dials = self._aged(age_h) if age_h else (self._lamp, self._dark, self._dials)
-        exposure = (self._peak_counts, self._exposure, float(self.full_scale), physics.PASSAGE, physics.DETECTOR)
+        full_scale, parts = float(self.full_scale), (physics.PASSAGE, physics.DETECTOR)
+        exposure = (self._peak_counts, self._exposure, full_scale, self._empty_light)
         where = (np.zeros(len(lanes), np.int64) + seq, lanes, slots, np.asarray(offset, np.float64), present)
-        nir_detector.scan(self._seed, *where, lamp, dark, dials, *exposure, self._spectra, self._places, out)
+        nir_detector.scan(self._seed, *where, lamp, dark, dials, *exposure, *parts, self._spectra, self._places, out)
         return out
