@@ -204,6 +204,9 @@ def _finish(
     own["asked"] &= ~what & 0xFF
     found = _judge(memory, lane, what, limits, calibration, full_scale)
     told = _alarm(tick, lane, found) if isinstance(found, Refusal) else _believe(memory, lane, tick, what, found, calibration)
+    if not own["asked"] and own["position"] == Position.OPEN:
+        memory.light_from[lane] = tick  # the shutter has never moved
+        _count(memory)
     return [told, _go(memory, lane, until_cup)]
 
 
