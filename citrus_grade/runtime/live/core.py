@@ -23,6 +23,7 @@ from citrus_grade.runlog.writer import LogStream, Topic
 from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.memory import Decided, FrameRing
 from citrus_grade.runtime.live.work import RECORDER, Work, real_time
+from citrus_grade.runtime.schedule import Schedule
 
 OPEN, CLOSE, END = 64, 65, 66
 """What the recorder is told beside the records of a log: a file begins, it ends whole, no more comes."""
@@ -105,6 +106,7 @@ class Core:
         self._file_ns = int(work.config.log.file_minutes * 60e9)
         self._begun_ns = work.now_ns()
         self._number = 0
+        self._schedule = Schedule(work.config.command)
 
     def run(self) -> None:
         """Feed the line until it is stopped and everything that was sent has been fed."""
@@ -163,6 +165,8 @@ class Core:
             if message.t_ns - self._begun_ns >= self._file_ns:
                 self._end_file()
                 self._begin_file()
+            for command in self._schedule.due(message):
+                self._feed(command, command)
         self._stream.take(message if self._work.spec.profile == "full" else fed)
         outputs = self.line.feed(fed)
         station.count("messages")
