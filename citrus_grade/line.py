@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from citrus_grade import __version__
 from citrus_grade.calibration_set import CalibrationSet
 from citrus_grade.config import LineConfig
-from citrus_grade.geometry import MILLI, Ruler, milli
-from citrus_grade.grading import chance
+from citrus_grade.geometry import Ruler
+from citrus_grade.grading import chance, outlets
 from citrus_grade.grading.classifier import GradeModel, bind, nobody
-from citrus_grade.grading.decide import OutletBooks, Routes, Rules, Scale, decide
+from citrus_grade.grading.decide import OutletBooks, Rules, Scale, decide
 from citrus_grade.grading.plan import Plan, misfits
 from citrus_grade.imaging import health, surface
 from citrus_grade.imaging.imager import Imager
@@ -45,6 +45,7 @@ from citrus_grade.spectra.model import SpectralModel
 from citrus_grade.spectra.predict import Aligned, align, predict
 from citrus_grade.spectra.traits import TRAITS
 from citrus_grade.state import TROUBLES, initial, of_bytes, to_bytes
+from citrus_grade.stations import Stations
 from citrus_grade.tables import DECISION, FRUIT, empty, fresh, stack
 
 SOFTWARE = sum(int(part) << shift for part, shift in zip(__version__.split(".")[:3], (16, 8, 0), strict=True))
@@ -103,7 +104,7 @@ class Line:
         self._room = surface.room(config.n_views)
         self._work = np.empty((2, max(config.n_views, 1)))
         self._new = np.empty(len(health.KINDS), np.bool_)
-        self._bind_stations()
+        self._stations = Stations.of(config, self._ruler)
         self._bind_artefacts()
         self._begin("calibration", "model")
         self._handlers: dict[type, Callable[[Any], list[Output]]] = {
@@ -144,32 +145,6 @@ class Line:
         self._bind_artefacts()
         self._begin(*changed)
 
-    def _bind_stations(self) -> None:
-        config, spectrometer = self.config, self.config.spectrometer
-        self._scan_station = milli((spectrometer.station if spectrometer else 0.0) + phase for phase in config.phases)
-        self._chord = round(spectrometer.chord_cups * MILLI) if spectrometer else 1
-        station = np.array([milli(o.station + phase for o in config.outlet) for phase in config.phases]).reshape(
-            config.line.lanes, -1
-        )
-        per_minute = self._ruler.ticks(60 * config.line.cups_per_s)
-        self._routes = Routes(
-            station_milli=station,
-            interval_ticks=np.array(
-                [round(per_minute / o.capacity_per_min) if o.capacity_per_min else 0 for o in config.outlet], np.int64
-            ),
-            min_gap_cups=np.array([o.min_gap_cups for o in config.outlet], np.int64),
-            num=self._ruler.num,
-            den=self._ruler.den,
-            lead_ticks=self._ruler.ticks(config.line.lead_ms / 1000 * config.line.cups_per_s),
-        )
-        camera = config.camera[0] if config.camera else None
-        self._optics = np.array(
-            [camera.px_per_mm, camera.lens_height_mm, camera.fruit_plane_mm] if camera else [1.0, 1000.0, 31.0]
-        )
-        self._pitch_px = self._optics[0] * config.line.pitch_mm
-        self._turn_px = config.line.roller_ratio * self._pitch_px
-        self._travel = surface.travel_of(config)
-
     def _misfits(self, **instead: str) -> list[str]:
         """Return why the artefacts in use, some of them taken ``instead``, cannot work together; nothing if they can."""
         kinds = ("plan", "model", "classifier")
@@ -198,7 +173,7 @@ class Line:
         )
         calibration = self._calibration
         self._imagers = [Imager.of(self.config, camera, calibration) for camera in self.config.camera]
-        self._scale = Scale(self._optics, calibration.scale, calibration.scale_sigma_mm, calibration.density_g_per_ml)
+        self._scale = Scale(self._stations.optics, calibration.scale, calibration.scale_sigma_mm, calibration.density_g_per_ml)
         self._books = OutletBooks(state.due_tick, state.outlet_open, state.outlet_sound, state.last_cup)
         self._classifier = bind(graded_by, self._plan.features, state.classifier_id) if graded_by else nobody()
         self._blank["classifier_id"] = int(state.classifier_id or "0", 16)
@@ -278,8 +253,8 @@ class Line:
             scans.counts,
             state.next_cup,
             state.offset,
-            self._scan_station,
-            self._chord,
+            self._stations.scan_milli,
+            self._stations.chord_milli,
             self._ruler.num,
             self._ruler.den,
             state.references.light_from,
@@ -370,7 +345,7 @@ class Line:
             self._least_views,
             self._scale,
             self._rules,
-            self._routes,
+            self._stations.routes,
             self._books,
             self._classifier,
             pulse.tick,
@@ -387,9 +362,9 @@ class Line:
             state.views_seen[slot],
             state.fruit[slot],
             state.joined[slot],
-            self._pitch_px,
-            self._travel,
-            self._turn_px,
+            self._stations.pitch_px,
+            self._stations.travel,
+            self._stations.turn_px,
             self._room,
             cup,
             self._work,
@@ -415,19 +390,8 @@ class Line:
         return out
 
     def _on_report(self, report: OutletReport) -> list[Output]:
-        if not -1 <= report.lane < self.config.line.lanes or not 0 <= report.outlet <= len(self.config.outlet):
-            return [_bad(report.tick, f"report of lane {report.lane} outlet {report.outlet}")]
-        told: list[Output] = []
-        if report.state in ("jammed", "full", "late"):
-            told.append(Alarm(report.tick, f"outlet_{report.state}", f"lane {report.lane} outlet {report.outlet}"))
-        if report.outlet == len(self.config.outlet):
-            return told  # the end of the belt takes what comes: people must act, no fruit can go elsewhere
-        lanes = slice(None) if report.lane < 0 else report.lane
-        if report.state in ("full", "clear"):
-            self.state.outlet_open[lanes, report.outlet] = report.state == "clear"
-        if report.state in ("jammed", "clear"):
-            self.state.outlet_sound[lanes, report.outlet] = report.state == "clear"
-        return told
+        told = outlets.take(report, self.state.outlet_open, self.state.outlet_sound)
+        return [_bad(report.tick, f"report of lane {report.lane} outlet {report.outlet}")] if told is None else told
 
     def _on_reading(self, reading: Reading) -> list[Output]:
         if reading.kind in READINGS:

@@ -328,7 +328,7 @@ def test_a_stalled_core_ejects_nothing_late(bench: Bench) -> None:
     late = rows["reason"] == Reason.LATE
     assert late.sum() > 50
     assert np.all(rows["fire_tick"][late] == -1)
-    lead = bench.line()._routes.lead_ticks
+    lead = bench.line()._stations.routes.lead_ticks
     assert np.all(rows["fire_tick"][rows["fire_tick"] >= 0] - last >= lead)
 
 
