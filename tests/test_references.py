@@ -232,7 +232,11 @@ def test_a_shutter_that_never_moves_is_told_and_patience_ends(bed: Bed) -> None:
     line, plant = bed.line(), bed.plant(9.0)
     outputs = [output for message in bed.told(plant, {12: [("dark_refresh", "3")]}) for output in line.feed(message)]
     assert [alarm.kind for alarm in alarms(outputs)] == ["dark_few"]
-    assert decided(outputs)["scans_received"][-30:].max() > 0  # fruit are measured again
+    rows = decided(outputs)
+    mine = rows[(rows["lane"] == 3) & (rows["cup"] < plant.table.shape[1])]
+    received = mine["scans_received"] > 0
+    assert not received[(mine["cup"] > 12) & (mine["cup"] < 60)].any()
+    assert received[mine["cup"] > 70].all()  # the light was never blocked
     assert [output.position for output in outputs if isinstance(output, Shutter)] == [Position.CLOSED, Position.OPEN]
 
 
