@@ -14,7 +14,7 @@ from sklearn.base import clone
 
 from citrus_grade.calibration import pls
 from citrus_grade.models.affine import Affine, probe, then, unit
-from citrus_grade.models.assemble import limit_of
+from citrus_grade.models.assemble import Limits, limits_of
 from citrus_grade.models.compiled_story import story_of
 from citrus_grade.models.estimators import OnScores
 from citrus_grade.models.fingerprints import remember
@@ -100,7 +100,7 @@ def compile_pipeline(
     targets = tuple(_target(names[j], values, j, lift, reference[:, j] - said[:, j]) for j in range(len(names)))
     told = story_of(pipeline, names, reference, said, groups, scores.weights.shape[1])
     told = remember(told, made.wavelength_nm, spectra[:, window])
-    domain = domain_of(scores, lift, limit_of(t2), limit_of(q))
+    domain = domain_of(scores, lift, limits_of(t2, q, spectra[:, window].mean(1)))
     rows = rows_of(Samples(wavelength_nm, spectra, reference, groups), said[:, 0])
     model = SpectralModel(made, targets, domain, (), no_corrections(len(names)), told, rows)
     _prove(model, pipeline, spectra, window, features)
@@ -224,7 +224,7 @@ def left_out(
     return said, t2, q
 
 
-def domain_of(scores: Scores, lift: Affine, t2_limit: float, q_limit: float) -> Domain:
+def domain_of(scores: Scores, lift: Affine, limits: Limits) -> Domain:
     """Return scores of features as a domain over what is normalised, which ``lift`` makes into the features."""
     return Domain(
         n_scores=len(scores.loadings),
@@ -232,8 +232,10 @@ def domain_of(scores: Scores, lift: Affine, t2_limit: float, q_limit: float) -> 
         offsets=lift.offset @ scores.weights + scores.offsets,
         centre=scores.centre - lift.offset,
         loadings=scores.loadings,
-        t2_limit=t2_limit,
-        q_limit=q_limit,
+        t2_limit=limits.t2,
+        q_limit=limits.q,
+        darkness=limits.darkness,
+        stretch=limits.stretch,
     )
 
 

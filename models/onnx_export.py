@@ -104,7 +104,8 @@ def _written(model: SpectralModel, correction: Floats, nm: Floats, axis: Floats)
     )
     for k, name in enumerate(("low90", "high90")):
         draft.node("Add", value, [interval(target.residuals)[k] for target in model.targets], to=name)
-    _domain(draft, model.domain, matrix_of(model.preprocessing.after, len(model.preprocessing.before.first)), z)
+    stretch = _stretch(draft, model.domain, axis.mean(1)[:, None])
+    _domain(draft, model.domain, matrix_of(model.preprocessing.after, len(model.preprocessing.before.first)), z, stretch)
     sizes = {name: 1 if name in ("t2", "q") else len(model.targets) for name in OUTPUTS}
     given = [helper.make_tensor_value_info("absorbance", TensorProto.DOUBLE, ["n", len(nm)])]
     gives = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["n", size]) for name, size in sizes.items()]
@@ -148,9 +149,18 @@ def _bumps(draft: _Draft, own: Gaussians, z: str) -> str:
     return draft.node("MatMul", draft.node("Exp", exponent), own.heights[:, None])
 
 
-def _domain(draft: _Draft, domain: Domain, after: Floats, z: str) -> None:
+def _stretch(draft: _Draft, domain: Domain, mean: Floats) -> str:
+    """What T2 is multiplied by: the first value, and of each step between values the part that the darkness has climbed."""
+    (low, high), last = domain.darkness, len(domain.stretch) - 1
+    place = draft.affine("absorbance", mean * last / (high - low), -low * last / (high - low))
+    climbed = draft.node("Clip", draft.node("Sub", place, np.arange(float(last))), 0.0, 1.0)
+    return draft.affine(climbed, np.diff(domain.stretch)[:, None], domain.stretch[0])
+
+
+def _domain(draft: _Draft, domain: Domain, after: Floats, z: str, stretch: str) -> None:
     scores = draft.affine(z, domain.weights.T, domain.offsets)
-    draft.squares(scores, (np.arange(len(domain.loadings)) < domain.n_scores).astype(np.float64), to="t2")
+    inside = draft.squares(scores, (np.arange(len(domain.loadings)) < domain.n_scores).astype(np.float64))
+    draft.node("Mul", inside, stretch, to="t2")
     rest = draft.node("Sub", draft.affine(z, after, -domain.centre), draft.node("MatMul", scores, domain.loadings))
     draft.squares(rest, np.ones(after.shape[1]), to="q")
 

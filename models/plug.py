@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 
 from citrus_grade.models import recipes
 from citrus_grade.models.affine import Affine
-from citrus_grade.models.assemble import limit_of
+from citrus_grade.models.assemble import Limits, limits_of
 from citrus_grade.models.compile import (
     CompileError,
     Folded,
@@ -79,7 +79,8 @@ def plug(
     way = {"recipe": "given", "family": "ONNX", "components": len(scores.loadings)}
     told = told_of(way, names, samples.reference, said, lots_of(samples.groups)) | dict(story or {})
     told = remember(told, made.wavelength_nm, samples.absorbance)
-    model = _model(made, lift, graph, scores, (t2, q), samples.reference - said, names, told)
+    limits = limits_of(t2, q, samples.absorbance.mean(1))
+    model = _model(made, lift, graph, scores, limits, samples.reference - said, names, told)
     _prove(model, samples.absorbance, said)
     return model
 
@@ -120,7 +121,8 @@ def plug_pipeline(
     said, t2, q = left_out(pipeline, spectra, wanted, groups, n_steps)
     told = story_of(pipeline, names, reference, said, groups, len(scores.loadings))
     told = remember(told, made.wavelength_nm, spectra[:, window])
-    model = _model(made, lift, graph, scores, (t2, q), reference - said, names, told)
+    limits = limits_of(t2, q, spectra[:, window].mean(1))
+    model = _model(made, lift, graph, scores, limits, reference - said, names, told)
     _prove(model, spectra[:, window], own)
     return model
 
@@ -192,12 +194,12 @@ def _model(
     lift: Affine,
     graph: Graph,
     scores: Scores,
-    far: tuple[Floats, Floats],
+    limits: Limits,
     residuals: Floats,
     names: Sequence[str],
     story: Mapping[str, Any],
 ) -> SpectralModel:
-    nothing, domain = np.zeros(len(lift.matrix)), domain_of(scores, lift, limit_of(far[0]), limit_of(far[1]))
+    nothing, domain = np.zeros(len(lift.matrix)), domain_of(scores, lift, limits)
     targets = tuple(
         Target(name, UNITS.get(name.rpartition("_")[2], ""), nothing, 0.0, float(np.sqrt((own**2).mean())), np.sort(own))
         for name, own in zip(names, residuals.T, strict=True)

@@ -200,8 +200,9 @@ def refitted(
         sigma = float(np.sqrt(np.mean(rest**2)))
         targets.append(Fitted(target.name, target.unit, first, made.score_model, sigma, rest, beside))
     narrow, y = mixed[0].parts[0].narrow, mixed[0].reference
+    dark = np.vstack([own_absorbance(model), absorbance]).mean(1)
     k = min(model.domain.n_scores, targets[0].part.components)
-    limits = domain_limits(narrow, y, [np.arange(fold, len(y), FOLDS) for fold in range(FOLDS)], k)
+    limits = domain_limits(narrow, y, dark, [np.arange(fold, len(y), FOLDS) for fold in range(FOLDS)], k)
     return assemble(model.preprocessing, removed_of(model), targets, k, limits, training, grown(model, absorbance, reference))
 
 

@@ -126,12 +126,12 @@ def _train(
     ready = projected(prepare(batch, chosen[0].recipe, folds), removed)
     fitted = [_fit(batch, folds, batch.reference[:, j], names[j], one, removed) for j, one in enumerate(chosen)]
     k = min(_domain_components(tried[0], chosen[0]), chosen[0].components)
-    limits = domain_limits(ready.narrow, batch.reference[:, 0], folds, k)
+    used = recipes.window(batch.wavelength_nm, chosen[0].recipe)
+    limits = domain_limits(ready.narrow, batch.reference[:, 0], batch.absorbance[:, used].mean(1), folds, k)
     made = recipes.preprocessing(chosen[0].recipe, batch.wavelength_nm, batch.absorbance)
     said = np.column_stack([one.said for one in chosen])
     suspects = _suspects(batch.reference - said)
     told = _story(batch, names, tried, chosen, reference_error, suspects) | story
-    used = recipes.window(batch.wavelength_nm, chosen[0].recipe)
     told = fingerprints.remember(told, batch.wavelength_nm[used], batch.absorbance[:, used])
     model = assemble(made, removed.reshape(-1, ready.features.shape[1]), fitted, k, limits, told, rows_of(batch, said[:, 0]))
     return Trained(model, tried, chosen, said, suspects)

@@ -91,7 +91,8 @@ def _move(model: SpectralModel, pairs: Pairs, methods: tuple[str, ...]) -> tuple
         found.append(transfer({name: options[name].narrow for name in chosen}, Values(rows.reference[:, j], y, same), methods))
         answers.append(y)
     moved = (train - master.mean(0) + slave.mean(0)).astype(np.float32)
-    return _bundle(model, options[found[0].option], found, answers, Rows(nm, moved, rows.reference, rows.groups)), found
+    dark = np.r_[train.mean(1) - master.mean() + slave.mean(), slave.mean(1)]
+    return _bundle(model, options[found[0].option], found, answers, dark, Rows(nm, moved, rows.reference, rows.groups)), found
 
 
 def _within(nm: Floats, own_nm: Floats) -> Floats:
@@ -138,6 +139,7 @@ def _bundle(
     option: _Option,
     found: Sequence[Transferred],
     answers: Sequence[Floats],
+    dark: Floats,
     rows: Rows,
 ) -> SpectralModel:
     """The slave's model: its values are the transfer's; in domain is what the training is, moved to where the slave sees it."""
@@ -148,7 +150,8 @@ def _bundle(
     inner = pls.fit(narrow, y, min(found[0].n_components, narrow.shape[1]))
     k = len(inner.answers)
     fit = inner.turned(features.mean(0), turn)
-    limits = domain_limits(narrow, y, [np.arange(fold, len(y), FOLDS) for fold in range(FOLDS)], k, slice(-len(answers[0]), None))
+    folds = [np.arange(fold, len(y), FOLDS) for fold in range(FOLDS)]
+    limits = domain_limits(narrow, y, dark, folds, k, slice(-len(answers[0]), None))
     fitted = [_fitted(target, made.after, fit, one, own) for target, one, own in zip(model.targets, found, answers, strict=True)]
     kept = {name: told for name, told in model.training.items() if name != TEMPERATURE}  # learnt anew, without its directions
     story = kept | {"transfer": [_story(one, len(own)) for one, own in zip(found, answers, strict=True)]}

@@ -16,7 +16,7 @@ Json = Any  # a JSON value; its shape is the card's affair
 
 KIND: Final = "spectral-model"
 SCATTER: Final = {"none": NONE, "snv": SNV, "fitted": FITTED}
-_DOMAIN: Final = ("weights", "offsets", "centre", "loadings")
+_DOMAIN: Final = ("weights", "offsets", "centre", "loadings", "darkness", "stretch")
 _GRAPH: Final = ("onnx", "offset", "rows", "said")
 _GAUSSIANS: Final = ("weights", "offsets", "points", "gamma", "heights")
 

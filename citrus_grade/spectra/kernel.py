@@ -62,6 +62,28 @@ def _values(plan: Plan, correction: Floats, work: Work, out: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
+def _mean(row: Floats) -> float:
+    """Mean, four points a step."""
+    whole, total = len(row) // 4 * 4, 0.0
+    for p in range(0, whole, 4):
+        total += (row[p] + row[p + 1]) + (row[p + 2] + row[p + 3])
+    for p in range(whole, len(row)):
+        total += row[p]
+    return total / len(row)
+
+
+@njit(cache=True, nogil=True)
+def _stretch(plan: Plan, absorbance: float) -> Any:
+    """How much the T2 of a fruit of this mean absorbance is stretched."""
+    last, place = len(plan.stretch) - 1, 0.0
+    span = (absorbance - plan.darkness[0]) / (plan.darkness[1] - plan.darkness[0])
+    if span > 0.0:  # not so for NaN
+        place = min(span, 1.0) * last
+    k = min(int(place), last - 1)
+    return plan.stretch[k] + (place - k) * (plan.stretch[k + 1] - plan.stretch[k])
+
+
+@njit(cache=True, nogil=True)
 def _domain(plan: Plan, work: Work, out: Any) -> None:
     """T2 within the model and Q away from it; beyond a limit the fruit is out of domain."""
     features, rest = work.features, work.rest
@@ -71,7 +93,7 @@ def _domain(plan: Plan, work: Work, out: Any) -> None:
     for p in range(len(rest)):
         rest[p] = features[p] - rest[p]
     scores = work.found[MAX_TARGETS : MAX_TARGETS + plan.n_scores]
-    t2, q = dot(scores, scores), dot(rest, rest)
+    t2, q = dot(scores, scores) * _stretch(plan, _mean(work.row)), dot(rest, rest)
     out.t2, out.q = t2, q
     if not (t2 <= plan.limits[0] and q <= plan.limits[1]):
         out.status = OUT_OF_DOMAIN

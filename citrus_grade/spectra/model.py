@@ -71,7 +71,9 @@ class Domain:
     """The kind of spectra a model knows: scores ``z @ weights.T + offsets``, the first ``n_scores`` of unit variance.
 
     ``weights`` (k, n), ``offsets`` (k,); ``centre`` (n_out,), ``loadings`` (k, n_out). T2 = sum of the first scores' squares,
-    Q = |after(z) - centre - scores @ loadings|^2; beyond ``t2_limit`` or ``q_limit`` a fruit is out of domain.
+    stretched for fruit that let much light through, whose spectra are quiet and lie closer together; Q = |after(z) - centre -
+    scores @ loadings|^2; beyond ``t2_limit`` or ``q_limit`` a fruit is out of domain.
+    ``stretch`` (m,) holds at mean absorbances evenly from ``darkness[0]`` to ``darkness[1]``, in between on a straight line.
     """
 
     n_scores: int
@@ -81,6 +83,8 @@ class Domain:
     loadings: Floats
     t2_limit: float
     q_limit: float
+    darkness: Floats
+    stretch: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,6 +195,8 @@ def _check(model: SpectralModel) -> None:
             made_band.taps
         ):
             raise ValueError(f"the band {name!r} reaches outside its {size} inputs")
+    if len(domain.darkness) != 2 or not domain.darkness[0] < domain.darkness[1] or len(domain.stretch) < 2:
+        raise ValueError(f"the domain's stretch has {len(domain.stretch)} values from {domain.darkness}")
     if domain.n_scores > k:
         raise ValueError(f"the domain has {k} loadings, not {domain.n_scores}")
 
@@ -215,7 +221,8 @@ def _plan(model: SpectralModel) -> Plan:
     return Plan(
         made.before, made.scatter, _laid(made.shapes), _laid(solver), _laid(weights), _laid(offsets), (first, second),
         made.after, _laid(domain.centre), domain.n_scores, _laid(domain.loadings),
-        _laid(np.array([domain.t2_limit, domain.q_limit])), _laid(sigma), _laid(ends),
+        _laid(np.array([domain.t2_limit, domain.q_limit])), _laid(sigma), _laid(ends), _laid(domain.darkness),
+        _laid(domain.stretch),
     )  # fmt: skip
 
 

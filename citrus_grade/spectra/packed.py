@@ -20,7 +20,8 @@ class Plan(NamedTuple):
     ``found = z @ weights + offsets``: `MAX_TARGETS` values, then ``n_scores`` scores of unit variance, whatever else
     ``loadings`` take off, and the scores of ``expansions``. What ``after`` makes of z, less ``centre`` and the loadings' parts,
     is the rest: Q.
-    ``limits`` (2,) of T2 and Q; ``sigma`` (2,); ``interval`` (2, 2) of each target, low and high, from its value.
+    ``limits`` (2,) of T2 and Q; ``sigma`` (2,); ``interval`` (2, 2) of each target, low and high, from its value;
+    ``stretch`` (m,) of T2 at mean absorbances evenly between the two of ``darkness``.
     """
 
     before: Band
@@ -37,6 +38,8 @@ class Plan(NamedTuple):
     limits: Floats
     sigma: Floats
     interval: Floats
+    darkness: Floats
+    stretch: Floats
 
 
 class Packed(NamedTuple):
@@ -49,7 +52,7 @@ class Packed(NamedTuple):
 
 _NUMBERS: Final = 8
 """scatter, n_scores, two columns, the lengths of four arrays of whole numbers."""
-_ARRAYS: Final = 19
+_ARRAYS: Final = 21
 _WHOLE: Final = _NUMBERS + 3 * _ARRAYS
 _LINE: Final = 8
 """Floats of a cache line; every array begins on one."""
@@ -69,6 +72,7 @@ def pack(plan: Plan) -> Packed:
         plan.before.taps, plan.shapes, plan.solver, plan.weights, plan.offsets, plan.after.taps, plan.centre, plan.loadings,
         plan.limits, plan.sigma, plan.interval,
         first.slope, first.start, first.gamma, first.weight, second.slope, second.start, second.gamma, second.weight,
+        plan.darkness, plan.stretch,
     ]  # fmt: skip
     whole = [plan.before.first, plan.before.run, plan.after.first, plan.after.run]
     tables = [np.atleast_2d(array) for array in arrays]
@@ -126,4 +130,6 @@ def unpack(packed: Packed) -> Plan:
         _vector(packed, 8),
         _vector(packed, 9),
         _matrix(packed, 10),
+        _vector(packed, 19),
+        _vector(packed, 20),
     )
