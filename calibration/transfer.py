@@ -3,14 +3,14 @@
 Whatever the way, the result is linear in the slave's preprocessed spectra and folds into a model like any other.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from citrus_grade.calibration.choice import choose
+from citrus_grade.calibration.choice import Choice, choose
 from citrus_grade.calibration.errors import refuse
 from citrus_grade.calibration.joint import fit_joint
 from citrus_grade.calibration.pls import Path, fit_path
@@ -54,7 +54,9 @@ class Transferred:
     """A model of the slave's spectra: ``coefs`` (n_wavelengths,) and ``intercept`` on spectra preprocessed as ``option`` says.
 
     ``method`` is a key of ``rmse``, the error of each method's best on samples it was made without, and of ``predicted`` (m,),
-    its values of them. ``detail`` is the method's own number: half of a window in channels, or directions taken out.
+    its values of them. ``honest`` (m,) are values by what would have been chosen without the sample and a tenth of the others: an
+    error that something was chosen by looks lower than it is. ``detail`` is the method's own number: half of a window in
+    channels, or directions taken out.
     """
 
     method: str
@@ -66,6 +68,7 @@ class Transferred:
     reason: str
     rmse: Mapping[str, float]
     predicted: Mapping[str, Floats]
+    honest: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,30 +148,41 @@ def transfer(
     """
     _check(options, values)
     fold = np.random.default_rng(0).permutation(len(values.samples)) % FOLDS
-    best = {name: min(_tried(name, options, values, fold, n_components), key=lambda own: own.rmse) for name in methods}
-    choice = choose({name: own.predicted for name, own in best.items()}, values.samples, methods)
+    tried = {name: list(_tried(name, options, values, fold, n_components)) for name in methods}
+    best, choice = _chosen(tried, values.samples, np.ones(len(fold), np.bool_))
     own = best[choice.name]
     everything = _data(options[own.option], values, np.ones(len(fold), np.bool_), n_components)
     path = METHODS[choice.name][0](everything, own.detail)
-    k = own.n_components - 1
     return Transferred(
         method=choice.name,
         option=own.option,
         detail=own.detail,
-        n_components=own.n_components,
-        coefs=path.coefs[k],
-        intercept=float(path.intercepts[k]),
+        n_components=own.k + 1,
+        coefs=path.coefs[own.k],
+        intercept=float(path.intercepts[own.k]),
         reason=choice.reason,
         rmse=choice.rmse,
-        predicted={name: tried.predicted for name, tried in best.items()},
+        predicted={name: one.predicted for name, one in best.items()},
+        honest=_chosen_without(tried, values.samples, fold),
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Tried:
+    """``paths`` (m, n_components), what a method's models with 1, 2, ... components say of samples left out."""
+
     option: str
     detail: int
-    n_components: int
+    paths: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Best:
+    """The best of a method: ``k`` + 1 components, ``predicted`` (m,) samples left out."""
+
+    option: str
+    detail: int
+    k: int
     predicted: Floats
     rmse: float
 
@@ -178,12 +192,32 @@ def _tried(name: str, options: Mapping[str, Spectra], values: Values, fold: Ints
     for option, spectra in options.items():
         left_out = [(fold == k, _data(spectra, values, fold != k, n_components)) for k in range(FOLDS) if (fold == k).any()]
         for detail in details:
-            predicted = np.empty((len(fold), n_components))
+            paths = np.empty((len(fold), n_components))
             for out, data in left_out:
-                predicted[out] = make(data, detail).predict(spectra.slave[out])
-            rmse = np.sqrt(np.square(predicted - values.samples[:, None]).mean(0))
-            k = int(np.argmax(rmse <= MARGIN * rmse.min()))
-            yield _Tried(option, detail, k + 1, predicted[:, k], float(rmse[k]))
+                paths[out] = make(data, detail).predict(spectra.slave[out])
+            yield _Tried(option, detail, paths)
+
+
+def _best(one: _Tried, reference: Floats, rows: NDArray[np.bool_]) -> _Best:
+    """The fewest components that do well on these rows."""
+    rmse = np.sqrt(np.square(one.paths[rows] - reference[rows, None]).mean(0))
+    k = int(np.argmax(rmse <= MARGIN * rmse.min()))
+    return _Best(one.option, one.detail, k, one.paths[:, k], float(rmse[k]))
+
+
+def _chosen(tried: Mapping[str, Sequence[_Tried]], reference: Floats, rows: NDArray[np.bool_]) -> tuple[dict[str, _Best], Choice]:
+    """The best of each method and the choice among them, by these rows."""
+    best = {name: min((_best(one, reference, rows) for one in own), key=lambda one: one.rmse) for name, own in tried.items()}
+    return best, choose({name: one.predicted[rows] for name, one in best.items()}, reference[rows], tuple(best))
+
+
+def _chosen_without(tried: Mapping[str, Sequence[_Tried]], reference: Floats, fold: Ints) -> Floats:
+    """What is said of each sample (m,) by what would have been chosen without its fold; as in `calibration.correction`."""
+    out = np.empty(len(fold))
+    for k in np.unique(fold):
+        best, choice = _chosen(tried, reference, fold != k)
+        out[fold == k] = best[choice.name].predicted[fold == k]
+    return out
 
 
 def _data(spectra: Spectra, values: Values, kept: NDArray[np.bool_], n_components: int) -> _Data:

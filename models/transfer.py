@@ -32,6 +32,7 @@ FURTHER: Final = ("projection", "direct standardisation")
 """Ways that may be asked for. Not piecewise standardisation: it needs neighbouring channels, and here they are turned narrow."""
 MOST_OF_IT: Final = 0.6
 """The model's own range is kept where it is so much of what both spectrometers measure."""
+FEW: Final = 19
 SAME: Final = 1e-5
 """Absorbance within which a sample's master spectrum is one of the training's."""
 
@@ -165,9 +166,17 @@ def _bundle(
 
 
 def _fitted(target: Target, after: Band, fit: pls.Pls, found: Transferred, reference: Floats) -> Fitted:
-    residuals = refit.resized(target.residuals, reference - found.predicted[found.method])
+    residuals = _residuals(reference - found.honest)
     part = Part(after, fit, len(fit.answers))
     return Fitted(target.name, target.unit, part, None, float(np.sqrt(np.mean(residuals**2))), residuals)
+
+
+def _residuals(errors: Floats) -> Floats:
+    """Errors at samples left out, for an interval: of the master's residuals nothing is known here, not even their size.
+
+    Of fewer than `FEW` the widest to either side hold less than promised; with both signs they do.
+    """
+    return errors if len(errors) >= FEW else np.r_[errors, -errors]
 
 
 def _story(found: Transferred, n: int) -> dict[str, Any]:

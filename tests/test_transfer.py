@@ -131,3 +131,22 @@ def test_corn_moves_to_another_instrument(slave_name):
         spectra, values, slave, y = corn(slave_name, seed)
         errors.append(error(transfer({"derivative": spectra}, values), slave, y))
     assert np.mean(errors) < 0.2
+
+
+def test_errors_by_choices_made_without_the_sample_are_nearer_those_of_fresh_fruit():
+    """Ten preprocessings that differ by their noise only: the lowest error is luck."""
+    looks, honest, fresh = [], [], []
+    for seed in range(15):
+        spectra, values, slave, y = made_up(200 + seed, CHANGES["offset"][0])
+        rng = np.random.default_rng(seed)
+        noisy = {
+            str(k): [x + 0.2 * rng.standard_normal(x.shape) for x in (spectra.train, spectra.master, spectra.slave, slave)]
+            for k in range(10)
+        }
+        found = transfer({name: Spectra(*own[:3]) for name, own in noisy.items()}, values, ("bias",))
+        looks.append(found.rmse[found.method] ** 2)
+        honest.append(np.mean((found.honest - values.samples) ** 2))
+        fresh.append(error(found, noisy[found.option][3], y) ** 2)
+    looks, honest, fresh = (np.sqrt(np.mean(squares)) for squares in (looks, honest, fresh))
+    assert looks < 0.9 * fresh
+    assert honest == pytest.approx(fresh, rel=0.06)
