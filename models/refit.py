@@ -20,7 +20,12 @@ from citrus_grade.words import Refused, _
 
 Floats = NDArray[np.float64]
 
-OLD_FRUIT: Final = 20.0
+OLD_FRUIT: Final = 60.0
+"""What the spread of a model's own residuals counts for beside errors at sample fruit: seasons differ less than small samples."""
+WILDEST: Final = 3.0
+"""Errors count as no more robust standard deviations: a mistyped reference must not stretch everybody's interval."""
+SURE: Final = 2.0
+"""Standard errors off which the samples' spread is believed against the old one."""
 FOLDS: Final = 10
 
 
@@ -222,10 +227,18 @@ def with_residuals(target: Target, residuals: Floats) -> Target:
 def resized(old: Floats, errors: Floats) -> Floats:
     """Return residuals of the kind a model had, as wide as the errors at sample fruit say.
 
-    ``old`` (n,) residuals, ``errors`` (m,) of fruit the correction was made without. The old spread counts as `OLD_FRUIT` fruit
-    beside the new ones: a handful of samples does not tell a spread.
+    ``old`` (n,) residuals, ``errors`` (m,) of fruit the correction was made without, those that look wrong among them: most of
+    these are fruit. The old spread counts as `OLD_FRUIT` fruit beside the new ones, for a handful of samples does not tell a
+    spread, but the result is never below what the new ones are sure of.
     """
-    centred = old - np.median(old)
-    spread = float(np.mean(centred**2))
-    both = (OLD_FRUIT * spread + float((errors**2).sum())) / (OLD_FRUIT + len(errors))
-    return np.asarray(centred * np.sqrt(both / spread) if spread > 0 else errors, np.float64)
+    centred, m = old - np.median(old), len(errors)
+    before, now = _mean_square(centred), _mean_square(errors)
+    if before == 0:
+        return errors
+    both = (OLD_FRUIT * before + m * now) / (OLD_FRUIT + m)
+    return np.asarray(centred * np.sqrt(max(both, now * (1 - SURE * np.sqrt(2 / m))) / before), np.float64)
+
+
+def _mean_square(errors: Floats) -> float:
+    most = WILDEST * 1.4826 * float(np.median(np.abs(errors)))
+    return float(np.square(np.clip(errors, -most, most)).mean())

@@ -15,7 +15,8 @@ from citrus_grade.calibration import level
 from citrus_grade.calibration.correction import Line, correct
 from citrus_grade.calibration.level import Levels
 from citrus_grade.models import refit
-from citrus_grade.spectra.model import SpectralModel
+from citrus_grade.models.assemble import limit_of
+from citrus_grade.spectra.model import Domain, SpectralModel
 from citrus_grade.spectra.predict import predict_absorbance
 from citrus_grade.words import N_
 
@@ -31,9 +32,9 @@ class Kept:
     """What upkeep did to one target.
 
     ``chosen`` one of none, bias, slope, refit; ``reason``; ``before``, ``after`` (m,) predictions of the sample fruit, those
-    after by corrections made without the fruit; ``rmse`` of every candidate; ``line`` per lane; ``weight`` of the new fruit if
-    refitted; ``suspicious`` rows of references to look at; ``levels`` of each lane's intervals after these fruit, before anything
-    was done.
+    after by corrections made without the fruit; ``errors`` (m,) reference minus value by choices made without the fruit;
+    ``rmse`` of every candidate; ``line`` per lane; ``weight`` of the new fruit if refitted; ``suspicious`` rows of references to
+    look at; ``levels`` of each lane's intervals after these fruit, before anything was done.
     """
 
     target: str
@@ -41,6 +42,7 @@ class Kept:
     reason: str
     before: Floats
     after: Floats
+    errors: Floats
     rmse: dict[str, float]
     line: Line
     weight: float
@@ -78,10 +80,22 @@ def _upkeep(
         _one(model, j, plain[:, j], before[:, j], absorbance, reference[j], which, max(len(names), 1))
         for j in range(len(model.targets))
     ]
-    residuals = [_residuals(model.targets[j].residuals, reference[j], kept) for j, kept in enumerate(done)]
+    residuals = [refit.resized(model.targets[j].residuals, kept.errors) for j, kept in enumerate(done)]
     story = dict(model.training) | {"upkeep": [*model.training.get("upkeep", []), _story(done, names, which)]}
     made = _made(bare, absorbance, reference, done, residuals, story)
-    return replace(made, lanes=tuple(names), corrections=_corrections(done, len(names))), done
+    domain = _of_the_season(made, absorbance)
+    return replace(made, domain=domain, lanes=tuple(names), corrections=_corrections(done, len(names))), done
+
+
+def _of_the_season(model: SpectralModel, absorbance: Floats) -> Domain:
+    """The domain with limits between the old ones and those the sample fruit tell, as an interval's width is (`refit.resized`).
+
+    A season may lie farther out or nearer than those the limits were made from, all its fruit alike.
+    """
+    old, told, m = model.domain, predict_absorbance(model, absorbance), len(absorbance)
+    share = m / (refit.OLD_FRUIT + m)
+    t2, q = limit_of(told["t2"]) / old.t2_limit, limit_of(told["q"]) / old.q_limit
+    return replace(old, t2_limit=float(old.t2_limit * t2**share), q_limit=float(old.q_limit * q**share))
 
 
 def _one(
@@ -110,8 +124,8 @@ def _one(
     believed[list(found.suspicious)] = np.nan
     levels, _inside = level.follow(level.start(n_lanes), model.targets[target].residuals, lane, believed - before)
     return Kept(
-        model.names[target], found.chosen, found.reason, before, found.loo[found.chosen], dict(found.rmse), line, weight,
-        found.suspicious, levels,
+        model.names[target], found.chosen, found.reason, before, found.loo[found.chosen], reference - found.honest,
+        dict(found.rmse), line, weight, found.suspicious, levels,
     )  # fmt: skip
 
 
@@ -120,11 +134,6 @@ def _best_refit(model: SpectralModel, target: int, absorbance: Floats, reference
     said = {w: refit.leave_one_out(refit.mixture(model, target, absorbance, reference, w)) for w in WEIGHTS}
     weight = min(said, key=lambda w: float(np.mean((said[w] - reference) ** 2)))
     return weight, said[weight]
-
-
-def _residuals(old: Floats, reference: Floats, kept: Kept) -> Floats:
-    good = np.isfinite(kept.after)
-    return refit.resized(old, reference[good] - kept.after[good])
 
 
 def _made(

@@ -168,3 +168,27 @@ def test_too_few_fruit_and_references_that_are_none_are_refused():
     reference[::3] += np.random.default_rng(3).normal(0, 8, len(reference[::3]))
     with pytest.raises(CalibrationError, match="belong to the same fruit"):
         correct(predicted, reference, lane, LANES)
+
+
+def test_errors_of_what_was_chosen_by_them_look_small_and_the_honest_ones_do_not():
+    rng, looks, honest = np.random.default_rng(6), [], []
+    for seed in range(60):
+        predicted, reference, lane = sample(seed, per_lane=5, sigma=0.6)
+        others = {f"other {k}": reference + rng.normal(0, 0.3, len(reference)) for k in range(12)}
+        found = correct(predicted, reference, lane, LANES, others)
+        assert found.chosen.startswith("other")
+        looks.append(np.nanmean((found.loo[found.chosen] - reference) ** 2))
+        honest.append(np.mean((found.honest - reference) ** 2))
+    assert np.sqrt(np.mean(looks)) < 0.27
+    assert np.sqrt(np.mean(looks)) < 0.26
+    assert np.sqrt(np.mean(honest)) == pytest.approx(0.3, abs=0.012)
+
+
+def test_a_suspicious_fruit_has_an_honest_value_too():
+    predicted, reference, lane = sample(8, bias=0.5)
+    reference[7] += 5.0
+    found = correct(predicted, reference, lane, LANES)
+    assert found.suspicious == (7,)
+    assert np.isnan(found.loo["bias"][7])
+    assert found.honest[7] == pytest.approx(found.line(predicted[7:8], lane[7:8])[0])
+    assert np.isfinite(found.honest).all()

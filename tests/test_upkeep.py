@@ -161,3 +161,80 @@ def test_further_ways_are_candidates_where_they_are_asked_for(model):
     fresh, sugar = fruit(12, 300)
     inside = np.stack([np.interp(moved.wavelength_nm, nm, row) for row in slave_of(fresh)[1]])
     assert rmse(moved, inside, sugar) < 0.4
+
+
+def test_a_handful_of_samples_hardly_moves_the_spread():
+    old = np.random.default_rng(1).normal(0.2, 0.4, 600)
+    few = refit.resized(old, np.full(5, 0.05))
+    assert few.std() == pytest.approx(old.std(), rel=0.05)
+    assert np.median(few) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_many_samples_do():
+    rng = np.random.default_rng(2)
+    old, errors = rng.normal(0.0, 0.4, 600), rng.normal(0.0, 0.2, 600)
+    assert refit.resized(old, errors).std() < 0.6 * old.std()
+
+
+def test_a_mistyped_reference_does_not_stretch_the_intervals():
+    rng = np.random.default_rng(3)
+    old, errors = rng.normal(0.0, 0.4, 600), rng.normal(0.0, 0.4, 60)
+    plain = refit.resized(old, errors).std()
+    errors[7] = 60.0
+    assert refit.resized(old, errors).std() < 1.1 * plain
+
+
+def test_samples_that_are_sure_of_more_are_believed():
+    rng = np.random.default_rng(4)
+    old, errors = rng.normal(0.0, 0.01, 60), rng.normal(0.0, 0.14, 25)
+    assert refit.resized(old, errors).std() > 0.6 * 0.14
+    assert refit.resized(np.zeros(30), errors).std() == pytest.approx(errors.std())
+
+
+def test_intervals_of_a_moved_model_hold_what_they_promise(model):
+    inside = []
+    for seed in range(8):
+        spectra, brix = fruit(20 + seed, 25)
+        laboratory = brix + 0.1 * np.random.default_rng(seed).standard_normal(25)
+        nm, seen = slave_of(spectra)
+        moved, _found = move(model, Pairs(NM, spectra, nm, seen + 2e-3 * noise(seed, seen), [laboratory]))
+        fresh, sugar = fruit(120 + seed, 300)
+        seen = slave_of(fresh)[1]
+        at = np.stack([np.interp(moved.wavelength_nm, nm, row) for row in seen + 2e-3 * noise(50 + seed, seen)])
+        told = predict_absorbance(moved, at)
+        checked = sugar + 0.1 * np.random.default_rng(90 + seed).standard_normal(300)
+        inside.append(((told["low90"][:, 0] <= checked) & (checked <= told["high90"][:, 0])).mean())
+    assert 0.87 < np.mean(inside) < 0.97
+
+
+def noise(seed, like):
+    return np.random.default_rng(1000 + seed).standard_normal(like.shape)
+
+
+def test_few_samples_on_both_give_intervals_to_either_side(model):
+    spectra, brix = fruit(11, 10)
+    nm, seen = slave_of(spectra)
+    moved, (found,) = move(model, Pairs(NM, spectra, nm, seen, [brix]))
+    errors = brix - found.honest
+    np.testing.assert_allclose(moved.targets[0].residuals, np.sort(np.r_[errors, -errors]))
+    assert moved.targets[0].sigma == pytest.approx(np.sqrt(np.mean(errors**2)))
+
+
+def test_limits_go_with_the_season(model):
+    """Fruit that vary more than those of the calibration, all alike: a quarter is out of domain until samples of them tell."""
+    spectra, brix = fruit(31, 120, extra=0.004)
+    kept, _done = upkeep(model, spectra, [brix], None)
+    fresh, strange = fruit(32, 1000, extra=0.004)[0], fruit(33, 300, extra=0.05)[0]
+
+    def flagged(one, rows):
+        return (predict_absorbance(one, rows)["status"] != 0).mean()
+
+    assert flagged(kept, fresh) < 0.5 * flagged(model, fresh)
+    assert flagged(kept, strange) > 0.99
+
+
+def test_a_handful_of_samples_hardly_moves_the_limits(model):
+    spectra, brix = fruit(34, 6)
+    kept, _done = upkeep(model, spectra, [brix], None)
+    assert kept.domain.q_limit == pytest.approx(model.domain.q_limit, rel=0.4)
+    assert kept.domain.t2_limit == pytest.approx(model.domain.t2_limit, rel=0.4)
