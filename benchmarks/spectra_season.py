@@ -66,8 +66,8 @@ def told(model: SpectralModel, lot: Lot) -> tuple[Floats, NDArray[Any], NDArray[
     return spectra, predict_absorbance(model, spectra, [str(lane) for lane in lot.lane]), np.asarray(scans["status"] == OK)
 
 
-def season(seed: int, model: SpectralModel) -> dict[str, Any]:
-    """Return plain practice's errors and ours after upkeep, on the fruit that upkeep did not see."""
+def season(seed: int, model: SpectralModel) -> tuple[dict[str, Any], SpectralModel]:
+    """Return plain practice's errors and ours after upkeep, on the fruit that upkeep did not see, and the model it made."""
     plain = plain_practice(seed)
     new = season_lot(seed, new_season(seed), N_NEW)
     spectra, _traits, good = told(model, new)
@@ -92,10 +92,11 @@ def season(seed: int, model: SpectralModel) -> dict[str, Any]:
             f"{name}_cover90": [float(inside[lane == own].mean()) for own in range(N_LANES)],
             f"{name}_upkeep": done[j].chosen,
         }
-    return report | {
+    report |= {
         "in_domain_false": float((traits["status"] == OUT_OF_DOMAIN).mean()),
         "without_value": float(1 - good.mean()),
     }
+    return report, kept
 
 
 def domain(seed: int, model: SpectralModel) -> dict[str, float]:
