@@ -13,7 +13,7 @@ from citrus_grade.models import recipes
 from citrus_grade.models.assemble import Fitted, Part, assemble, domain_limits
 from citrus_grade.models.recipes import Recipe
 from citrus_grade.models.score_models import ScoreModel
-from citrus_grade.models.search import Dials, score_model
+from citrus_grade.models.search import Dials, Samples, score_model
 from citrus_grade.spectra.bands import Band, interpolation, matrix_of
 from citrus_grade.spectra.model import Rows, SpectralModel, Target
 from citrus_grade.words import Refused, _
@@ -207,8 +207,16 @@ def refitted(
     narrow, y = mixed[0].parts[0].narrow, mixed[0].reference
     dark = np.vstack([own_absorbance(model), absorbance]).mean(1)
     k = min(model.domain.n_scores, targets[0].part.components)
-    limits = domain_limits(narrow, y, dark, [np.arange(fold, len(y), FOLDS) for fold in range(FOLDS)], k)
-    return assemble(model.preprocessing, removed_of(model), targets, k, limits, training, grown(model, absorbance, reference))
+    rows = grown(model, absorbance, reference)
+    limits = domain_limits(narrow, y, dark, _folds(rows), k)
+    return assemble(model.preprocessing, removed_of(model), targets, k, limits, training, rows)
+
+
+def _folds(rows: Rows) -> list[pls.Fold]:
+    """Whole groups, as in training: fruit of a lot that is in the model lie nearer than those of the next."""
+    if rows.groups is None:
+        return [np.arange(fold, len(rows.reference), FOLDS) for fold in range(FOLDS)]
+    return Samples(rows.wavelength_nm, rows.absorbance.astype(np.float64), rows.reference, rows.groups).folds()
 
 
 def grown(model: SpectralModel, absorbance: Floats, reference: Sequence[Floats]) -> Rows:

@@ -83,14 +83,14 @@ def _upkeep(
     residuals = [refit.resized(model.targets[j].residuals, kept.errors) for j, kept in enumerate(done)]
     story = dict(model.training) | {"upkeep": [*model.training.get("upkeep", []), _story(done, names, which)]}
     made = _made(bare, absorbance, reference, done, residuals, story)
-    domain = _of_the_season(made, absorbance)
-    return replace(made, domain=domain, lanes=tuple(names), corrections=_corrections(done, len(names))), done
+    return replace(made, lanes=tuple(names), corrections=_corrections(done, len(names))), done
 
 
 def _of_the_season(model: SpectralModel, absorbance: Floats) -> Domain:
     """The domain with limits between the old ones and those the sample fruit tell, as an interval's width is (`refit.resized`).
 
-    A season may lie farther out or nearer than those the limits were made from, all its fruit alike.
+    A season may lie farther out or nearer than those the limits were made from, all its fruit alike. A model fitted anew has
+    limits of its own: it has seen the samples, which lie nearer than other fruit of their season.
     """
     old, told, m = model.domain, predict_absorbance(model, absorbance), len(absorbance)
     share = m / (refit.OLD_FRUIT + m)
@@ -147,7 +147,7 @@ def _made(
     """The model before its lanes' corrections: fitted anew for the targets that chose so."""
     same = tuple(refit.with_residuals(target, own) for target, own in zip(bare.targets, residuals, strict=True))
     if all(kept.chosen != REFIT for kept in done):
-        return replace(bare, targets=same, training=story)
+        return replace(bare, targets=same, domain=_of_the_season(bare, absorbance), training=story)
     weights = [max(kept.weight, 1e-6) for kept in done]
     fresh = refit.refitted(bare, absorbance, reference, weights, residuals, story)
     targets = tuple(new if kept.chosen == REFIT else old for new, old, kept in zip(fresh.targets, same, done, strict=True))

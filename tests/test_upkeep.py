@@ -1,5 +1,7 @@
 """Sample fruit choose what becomes of a model; samples on two spectrometers move it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -115,8 +117,6 @@ def test_refitting_with_nothing_new_is_the_model_itself(model):
 
 
 def test_a_bundle_without_rows_says_so(model):
-    from dataclasses import replace
-
     with pytest.raises(refit.RefitError, match="train it again"):
         refit.rows_of(replace(model, rows=None))
 
@@ -238,3 +238,16 @@ def test_a_handful_of_samples_hardly_moves_the_limits(model):
     kept, _done = upkeep(model, spectra, [brix], None)
     assert kept.domain.q_limit == pytest.approx(model.domain.q_limit, rel=0.4)
     assert kept.domain.t2_limit == pytest.approx(model.domain.t2_limit, rel=0.4)
+
+
+def test_a_model_fitted_anew_has_the_limits_of_whole_lots_left_out():
+    """Each lot has a background of its own: fruit of a lot left out lie farther off than fruit drawn at random."""
+    spectra, brix = fruit(35, 240)
+    lot, at = np.arange(240) // 40, np.linspace(0.0, 1.0, 100)
+    spectra = spectra + 0.02 * np.sin(np.outer(1.0 + np.arange(6), 3.0 * at))[lot]
+    new, sugar = fruit(36, 40, extra=0.05)
+    at_random = train(Samples(NM, spectra, brix[:, None], None), ("ssc_brix",), families=("pls",)).model
+    assert at_random.rows is not None
+    by_lot = replace(at_random, rows=replace(at_random.rows, groups=lot.astype(np.str_)))
+    lots, drawn = (refit.refitted(one, new, [sugar], [3.0], [np.ones(9)], {}).domain for one in (by_lot, at_random))
+    assert lots.t2_limit > 1.5 * drawn.t2_limit
