@@ -15,6 +15,7 @@ from citrus_grade.geometry import bent, locate
 from citrus_grade.imaging.disc import INNER, N_CELLS, N_COLOUR_CELLS
 from citrus_grade.imaging.fit import N_RAYS, N_SHADE
 from citrus_grade.imaging.forest import Forest, forest
+from citrus_grade.imaging.lend import lend
 from citrus_grade.imaging.outline import outline, take
 from citrus_grade.imaging.scene import Scene
 from citrus_grade.imaging.skin import cells, lay_colour, lay_skin, planes, shading
@@ -161,10 +162,25 @@ def _measure_frame(
     raw: NDArray[np.uint8],
     blank: NDArray[np.uint8],
 ) -> int:
+    quads = scene.whole[1] // 2
+    room = scratch_of(quads, trees), np.empty((quads, words.shape[1]), np.int16), np.empty(6, np.float64)
+    return int(_measure_lanes(lend(words), tick, offset, lend(scene), lend(trees), lend((rows, raw, blank)), lend(room), room))
+
+
+@njit(cache=True, nogil=True)
+def _measure_lanes(
+    words: NDArray[np.uint16],
+    tick: int,
+    offset: int,
+    scene: Scene,
+    trees: Forest,
+    out: Any,
+    room: Any,
+    held: Any,  # the room again: what is lent must be held
+) -> int:
+    (rows, raw, blank), (scratch, strip, centre) = out, room
     whole, optics = scene.whole, scene.optics
     windows, quads, blue = whole[0], whole[1] // 2, (whole[2], whole[3])
-    scratch, strip = scratch_of(quads, trees), np.empty((quads, words.shape[1]), np.int16)
-    centre = np.empty(6, np.float64)
     n = 0
     for lane in range(len(scene.station_milli)):
         cup0, ahead, unit = locate(tick, offset, scene.station_milli[lane], scene.num, scene.den)
