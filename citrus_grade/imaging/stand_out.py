@@ -31,20 +31,22 @@ class SpotRoom(NamedTuple):
     """Room for the spots of a view of ``n`` quads a side.
 
     ``apart`` (n + 2, n + 2) how dark and blue each quad is, in a border of zeros; ``sums``, ``far`` (n, n) the sums of 3 x 3 of
-    them, and how far those stand out; ``column`` (coarse,), ``point``, ``known`` (coarse + 2 around, coarse), ``value``, ``seen``
-    (coarse + 2 around,), ``level`` (coarse, coarse) and ``wide`` (coarse, n): the neighbourhood at coarse points and, along rows,
-    at quads; ``place``, ``part`` (2, n): between which points; ``run``, ``parent``, ``stat``: runs of quads, the first run of
-    each one's spot, sums over spots; ``node`` (n_trees,); ``feature`` (n_spots, n_features).
+    them, and how far those stand out; ``most`` (n,) how far at most in a row; ``column`` (coarse,), ``point``, ``known`` (both
+    sides coarse + 2 around, in a border of zeros), ``value``, ``seen`` (coarse + 2 around,), ``level`` (coarse, coarse) and
+    ``wide`` (coarse, n): the neighbourhood at coarse points and, along rows, at quads; ``place``, ``part`` (2, n): between which
+    points; ``run``, ``parent``, ``stat``: runs of quads, the first run of each one's spot, sums over spots; ``node`` (n_trees,);
+    ``feature`` (n_spots, n_features).
     """
 
     apart: NDArray[np.int16]
     sums: NDArray[np.int16]
     far: NDArray[np.int16]
-    column: NDArray[np.int64]
-    point: NDArray[np.float32]
-    known: NDArray[np.float32]
-    value: NDArray[np.float32]
-    seen: NDArray[np.float32]
+    most: NDArray[np.int16]
+    column: NDArray[np.int16]
+    point: NDArray[np.int16]
+    known: NDArray[np.int16]
+    value: NDArray[np.int16]
+    seen: NDArray[np.int16]
     level: NDArray[np.float32]
     wide: NDArray[np.float32]
     place: NDArray[np.uint32]
@@ -63,11 +65,12 @@ def stand_out_room(n: int, n_trees: int, n_features: int) -> SpotRoom:
         np.zeros((n + 2, n + 2), np.int16),
         np.zeros((n, n), np.int16),
         np.zeros((n, n), np.int16),
-        np.zeros(COARSE, np.int64),
-        np.zeros((COARSE + 2 * AROUND, COARSE), np.float32),
-        np.zeros((COARSE + 2 * AROUND, COARSE), np.float32),
-        np.zeros(COARSE + 2 * AROUND, np.float32),
-        np.zeros(COARSE + 2 * AROUND, np.float32),
+        np.zeros(n, np.int16),
+        np.zeros(COARSE, np.int16),
+        np.zeros((COARSE + 2 * AROUND, COARSE + 2 * AROUND), np.int16),
+        np.zeros((COARSE + 2 * AROUND, COARSE + 2 * AROUND), np.int16),
+        np.zeros(COARSE + 2 * AROUND, np.int16),
+        np.zeros(COARSE + 2 * AROUND, np.int16),
         np.zeros((COARSE, COARSE), np.float32),
         np.zeros((COARSE, n), np.float32),
         np.zeros((2, n), np.uint32),
@@ -120,27 +123,35 @@ def _sums(box: Any, span: NDArray[np.int64], skin: NDArray[np.uint32], room: Spo
 @njit(cache=True, nogil=True, error_model="numpy")
 def _levels(n: int, x: float, y: float, wide: float, tall: float, span: NDArray[np.int64], room: SpotRoom) -> None:
     """Fill ``level``: the mean of the neighbourhood at each coarse point, from points inside only."""
-    point, known, value, seen, sums = room.point, room.known, room.value, room.seen, room.sums
-    one, two, three, four, low, high = *_ONE_TO_FOUR, np.float32(-2 * CLIP), np.float32(CLIP)
+    point, known, value, seen, column = room.point, room.known, room.value, room.seen, room.column
+    one, two, three, four = _ONE_TO_FOUR
     for p in range(COARSE):
-        room.column[p] = min(max(int(x + wide * ((2 * p + 1) / COARSE - 1) + 0.5), 0), n - 1)
+        column[p] = min(max(int(x + wide * ((2 * p + 1) / COARSE - 1) + 0.5), 0), n - 1)
     for q in range(COARSE):
         j = int(y + tall * ((2 * q + 1) / COARSE - 1) + 0.5)
         first, end = (span[j, 0], span[j, 1]) if 0 <= j < n else (0, 0)
-        row, down = np.uint64(min(max(j, 0), n - 1)), np.uint64(q + AROUND)
-        for a in range(np.uint64(COARSE)):
-            i = room.column[a]
-            inside = np.float32((first <= i) & (i < end))
-            known[down, a] = inside
-            point[down, a] = inside * min(max(np.float32(sums[row, np.uint64(i)]), low), high)
+        _take_points(first, end, np.uint64(min(max(j, 0), n - 1)), np.uint64(q + AROUND), room)
     for b in range(np.uint64(COARSE)):
+        for a in range(np.uint64(COARSE + 2 * AROUND)):
+            value[a] = np.int16(point[b, a] + point[b + one, a] + point[b + two, a] + point[b + three, a] + point[b + four, a])
+            seen[a] = np.int16(known[b, a] + known[b + one, a] + known[b + two, a] + known[b + three, a] + known[b + four, a])
         for a in range(np.uint64(COARSE)):
-            value[a + two] = point[b, a] + point[b + one, a] + point[b + two, a] + point[b + three, a] + point[b + four, a]
-            seen[a + two] = known[b, a] + known[b + one, a] + known[b + two, a] + known[b + three, a] + known[b + four, a]
-        for a in range(np.uint64(COARSE)):
-            total = value[a] + value[a + one] + value[a + two] + value[a + three] + value[a + four]
-            among = seen[a] + seen[a + one] + seen[a + two] + seen[a + three] + seen[a + four]
-            room.level[b, a] = total / max(among, np.float32(1))
+            total = np.int16(value[a] + value[a + one] + value[a + two] + value[a + three] + value[a + four])
+            among = np.int16(seen[a] + seen[a + one] + seen[a + two] + seen[a + three] + seen[a + four])
+            room.level[b, a] = np.float32(total) / np.float32(max(among, np.int16(1)))
+
+
+@njit(cache=True, nogil=True)
+def _take_points(first: int, end: int, row: Any, down: Any, room: SpotRoom) -> None:
+    """Fill a row of coarse points, and which of them lie inside."""
+    point, known, column, sums = room.point, room.known, room.column, room.sums
+    low, high, edge, left, right = np.int16(-2 * CLIP), np.int16(CLIP), np.uint64(AROUND), np.int16(first), np.int16(end)
+    for a in range(np.uint64(COARSE)):
+        point[down, a + edge] = sums[row, np.uint64(column[a])]
+    for a in range(np.uint64(COARSE)):
+        inside = np.int16((left <= column[a]) & (column[a] < right))
+        known[down, a + edge] = inside
+        point[down, a + edge] = inside * min(max(point[down, a + edge], low), high)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -155,7 +166,7 @@ def _between(first: float, step: float, place: NDArray[np.uint32], part: NDArray
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _beside(x: float, y: float, wide: float, tall: float, box: Any, room: SpotRoom) -> None:
-    """Fill ``far``: how far quads stand out beside their neighbourhood."""
+    """Fill ``far``: how far quads stand out beside their neighbourhood, and ``most`` of each row."""
     level, along, far, sums, one = room.level, room.wide, room.far, room.sums, np.uint64(1)
     per_x, per_y = COARSE / (2 * wide), COARSE / (2 * tall)
     _between((wide - x) * per_x - 0.5, per_x, room.place[0], room.part[0])
@@ -166,31 +177,25 @@ def _beside(x: float, y: float, wide: float, tall: float, box: Any, room: SpotRo
             p = np.uint64(place[0, k])
             along[b, k] = level[b, p] + part[0, k] * (level[b, p + one] - level[b, p])
     for j in range(np.uint64(box[0]), np.uint64(box[1])):
-        q, down = np.uint64(place[1, j]), part[1, j]
+        q, down, most = np.uint64(place[1, j]), part[1, j], np.int16(-32768)
         for k in range(left, right):
             own = along[q, k] + down * (along[q + one, k] - along[q, k])
-            far[j, k] = np.int16(np.float32(sums[j, k]) - own)
-
-
-@njit(cache=True, nogil=True)
-def _any(far: NDArray[np.int16], least: int) -> bool:
-    some = np.int16(0)
-    for k in range(len(far)):
-        some |= np.int16(far[k] > np.int16(least))
-    return bool(some)
+            value = np.int16(np.float32(sums[j, k]) - own)
+            far[j, k] = value
+            most = max(most, value)
+        room.most[j] = most
 
 
 @njit(cache=True, nogil=True)
 def _runs(box: Any, span: NDArray[np.int64], least: int, room: SpotRoom) -> int:
     """Find the runs of quads that stand out, row by row, where skin is judged."""
     n = 0
-    for j in range(box[0], box[1]):
+    for j in range(np.uint64(box[0]), np.uint64(box[1])):
         left, end, inside = span[j, 2], span[j, 3], False
-        far = room.far[j]
-        if not _any(far[left:end], least):
+        if room.most[j] <= least:
             continue
-        for i in range(left, end):
-            if far[i] <= least:
+        for i in range(np.uint64(left), np.uint64(end)):
+            if room.far[j, i] <= least:
                 inside = False
                 continue
             if not inside:
@@ -235,28 +240,44 @@ def _sum_up(k: int, skin: NDArray[np.uint32], room: SpotRoom) -> None:
         if first == a:
             s[:] = 0.0
             s[D_LEAST], s[B_MOST] = 127.0, -127.0
-        j = room.run[a, 0]
-        for i in range(room.run[a, 1], room.run[a, 2]):
-            word = skin[j, i]
-            d, b = float(part_of(word, DARK)), float(part_of(word, BLUE))
-            far = room.far[j, i] / 9.0
-            s[COUNT] += 1
-            s[X] += i
-            s[Y] += j
-            s[XX] += i * i
-            s[YY] += j * j
-            s[XY] += i * j
-            s[FAR] += far
-            s[FX] += far * far * i
-            s[FY] += far * far * j
-            s[FF] += far * far
-            s[PEAK] = max(s[PEAK], far)
-            s[D] += d
-            s[DD] += d * d
-            s[B] += b
-            s[G] += part_of(word, GREEN)
-            s[D_LEAST] = min(s[D_LEAST], d)
-            s[B_MOST] = max(s[B_MOST], b)
+        j, left, end = room.run[a, 0], np.uint64(room.run[a, 1]), np.uint64(room.run[a, 2])
+        _add_run(np.uint64(j), left, end, skin, room.far, s)
+        m, i = float(end - left), float(left)
+        s[COUNT] += m
+        s[X] += m * (i + 0.5 * (m - 1))
+        s[Y] += m * j
+        s[XX] += m * i * i + m * (m - 1) * (i + (2 * m - 1) / 6)
+        s[YY] += m * j * j
+        s[XY] += m * (i + 0.5 * (m - 1)) * j
+
+
+@njit(cache=True, nogil=True)
+def _add_run(j: Any, left: Any, end: Any, skin: NDArray[np.uint32], far: NDArray[np.int16], s: NDArray[np.float64]) -> None:
+    """Add what the quads of a run are like; sums in whole numbers wait for nothing."""
+    all_far, peak, square, by_place, dark, dark_square, blue, green = 0, 0, 0, 0, 0, 0, 0, 0
+    d_least, b_most = 127, -127
+    for i in range(left, end):
+        word, own = skin[j, i], int(far[j, i])
+        d, b, own_square = part_of(word, DARK), part_of(word, BLUE), own * own
+        all_far += own
+        peak = max(peak, own)
+        square += own_square
+        by_place += own_square * int(i)
+        dark += d
+        dark_square += d * d
+        blue += b
+        green += part_of(word, GREEN)
+        d_least, b_most = min(d_least, d), max(b_most, b)
+    s[FAR] += all_far / 9.0
+    s[FX] += by_place / 81.0
+    s[FY] += square * int(j) / 81.0
+    s[FF] += square / 81.0
+    s[PEAK] = max(s[PEAK], peak / 9.0)
+    s[D] += dark
+    s[DD] += dark_square
+    s[B] += blue
+    s[G] += green
+    s[D_LEAST], s[B_MOST] = min(s[D_LEAST], d_least), max(s[B_MOST], b_most)
 
 
 @njit(cache=True, nogil=True)
