@@ -28,8 +28,13 @@ Root = tuple[float, float, float, float]
 VECTOR = 16
 """Numbers of single precision in the widest vector register."""
 _SHADE_ROUNDS, _USUAL_ROUNDS = 4, 5
-_ONE, _THIRD, _HALF, _LEAST, _PER_LOG = (np.float32(v) for v in (1.0, 1 / 3, 0.5, 4.0, 200.0))
+_WIDE, _TIGHT = 0.30, 0.12
+"""How far off the shading a sample may lie, of it, to have a say: after the first fit, and in the end."""
+_ONE, _HALF, _LEAST, _PER_LOG, _PER_LOG_CUBED = (np.float32(v) for v in (1.0, 0.5, 4.0, 200.0, 200 / 3))
 _MOST = np.int32(127)
+_COUNT_BITS, _IN_A_WORD = 12, 5
+_FEW, _REST = (np.array([1 << _COUNT_BITS * (k % 5) if k // 5 == half else 0 for k in range(16)], np.uint64) for half in (0, 1))
+"""What a colour adds to two words in which colours are counted: counters in memory would wait for each other."""
 
 
 @njit(cache=True, nogil=True)
@@ -64,9 +69,12 @@ def shading(
         own[s] = value[s] = total / 3.0
         bluish[s] = blue / max(total, 1)
         greenish[s] = (total - red) / max(red, 1)
-    for turn in range(_SHADE_ROUNDS):
-        solve(SHADE_INVERSE, value, coef)
-        _replace(SHADE, coef, own, 0.30 if turn == 0 else 0.12, value)
+    solve(SHADE_INVERSE, value, coef)
+    if _replace(SHADE, coef, own, _TIGHT, value) > 0:
+        _replace(SHADE, coef, own, _WIDE, value)
+        for _ in range(_SHADE_ROUNDS - 1):
+            solve(SHADE_INVERSE, value, coef)
+            _replace(SHADE, coef, own, _TIGHT, value)
     return _usual(bluish), _usual(greenish)
 
 
@@ -89,31 +97,34 @@ def _usual(values: NDArray[np.float64]) -> float:
 @njit(cache=True, nogil=True)
 def _replace(
     design: NDArray[np.float64], coef: NDArray[np.float64], own: NDArray[np.float64], limit: float, value: NDArray[np.float64]
-) -> None:
-    """Fill ``value`` with the samples' own where they lie within the limit of the fit, else with the fit."""
-    a, b, c, d, e, f, g = coef[0], coef[1], coef[2], coef[3], coef[4], coef[5], coef[6]
+) -> int:
+    """Fill ``value`` with the samples' own where they lie within the limit, else with the fit; return how many do not."""
+    a, b, c, d, e, f, g, outliers = coef[0], coef[1], coef[2], coef[3], coef[4], coef[5], coef[6], np.int64(0)
     for s in range(len(value)):
         fitted = (
             a + b * design[1, s] + c * design[2, s] + d * design[3, s] + e * design[4, s] + f * design[5, s] + g * design[6, s]
         )
-        value[s] = own[s] if abs(own[s] - fitted) < limit * fitted else fitted
+        off = not abs(own[s] - fitted) < limit * fitted
+        outliers += np.int64(off)
+        value[s] = fitted if off else own[s]
+    return int(outliers)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _log_ratio(a: Any, b: Any) -> Any:
     """Return 100 ln(a / b), for a vector unit: two terms of its series in (a - b) / (a + b), good to 2 % down to a third."""
     z = (a - b) / (a + b)
-    return min(max(np.int32(_PER_LOG * z * (_ONE + z * z * _THIRD)), -_MOST), _MOST)
+    return min(max(np.int32(z * (_PER_LOG + z * z * _PER_LOG_CUBED)), -_MOST), _MOST)
 
 
 @njit(cache=True, nogil=True)
-def _inside(aa: float, bb: float, cc: float, limit: float, x: float, n: int) -> tuple[int, int]:
-    """Return first column and end of the quads of a row with ``aa dx**2 + 2 bb dx + cc <= limit``; equal if there are none."""
-    disc = bb * bb - aa * (cc - limit)
+def _inside(per_aa: float, aa: float, bb: float, cc: float, x: float, n: int) -> tuple[int, int]:
+    """Return first column and end of the quads of a row with ``aa dx**2 + 2 bb dx + cc <= 0``; equal if there are none."""
+    disc = bb * bb - aa * cc
     if disc <= 0.0:
         return 0, 0
     reach = np.sqrt(disc)
-    left, end = max(int(np.ceil(x + (-bb - reach) / aa)), 0), min(int(np.floor(x + (-bb + reach) / aa)) + 1, n)
+    left, end = max(int(np.ceil(x - (bb + reach) * per_aa)), 0), min(int(np.floor(x + (reach - bb) * per_aa)) + 1, n)
     return (left, end) if left < end else (0, 0)
 
 
@@ -139,45 +150,70 @@ def planes(
     """
     det = root[0] * root[3] - root[1] * root[2]
     pu, pv, qu, qv = root[3] / det, -root[1] / det, -root[2] / det, root[0] / det
-    blue_over_total, green_over_red = np.float32(own[0]), np.float32(own[1])
-    blue_shift, red_shift = np.int32(blue_at[1]), np.int32(8 - blue_at[1])
-    aa = pu * pu + qu * qu
+    # u = pu dx + pv dy, v = qu dx + qv dy, and aa dx^2 + 2 ab dx dy + bb dy^2 their squares' sum.
+    aa, ab, bb = pu * pu + qu * qu, pu * pv + qu * qv, pv * pv + qv * qv
+    per_aa = 1.0 / aa
+    b, c, d, e, f, g = coef[1], coef[2], coef[3], coef[4], coef[5], coef[6]
+    # The shading's powers of dx, each of powers of dy.
+    a01, a02, a04 = b * pv + c * qv, d * pv * pv + e * pv * qv + f * qv * qv, g * bb * bb
+    a10, a11, a13 = b * pu + c * qu, 2 * d * pu * pv + e * (pu * qv + qu * pv) + 2 * f * qu * qv, 4 * g * ab * bb
+    a20, a22 = d * pu * pu + e * pu * qu + f * qu * qu, g * (4 * ab * ab + 2 * aa * bb)
+    a31, a40 = 4 * g * aa * ab, g * aa * aa
     for j in range(n):
         dy = j - y
-        # Columns inside the disc: a quadratic in dx.
-        bb, cc = (pu * pv + qu * qv) * dy, (pv * pv + qv * qv) * dy * dy
-        span[j, 0], span[j, 1] = _inside(aa, bb, cc, limit, x, n)
-        span[j, 2], span[j, 3] = _inside(aa, bb, cc, INNER, x, n)
+        square = dy * dy
+        span[j, 0], span[j, 1] = _inside(per_aa, aa, ab * dy, bb * square - limit, x, n)
+        span[j, 2], span[j, 3] = _inside(per_aa, aa, ab * dy, bb * square - INNER, x, n)
         if span[j, 0] == span[j, 1]:
             continue
         # Whole vectors: the columns beyond are filled too, nobody reads them.
         width = min((span[j, 1] - span[j, 0] + VECTOR - 1) // VECTOR * VECTOR, n)
         left = min(span[j, 0], n - width)
-        # u = pu dx + u0, v = qu dx + v0: the shading along a row, power by power.
-        u0, v0 = pv * dy, qv * dy
-        b2 = 2 * bb
-        s0 = np.float32(coef[0] + coef[1] * u0 + coef[2] * v0 + coef[3] * u0 * u0 + coef[4] * u0 * v0 + coef[5] * v0 * v0
-                        + coef[6] * cc * cc)  # fmt: skip
-        s1 = np.float32(coef[1] * pu + coef[2] * qu + 2 * coef[3] * pu * u0 + coef[4] * (pu * v0 + qu * u0)
-                        + 2 * coef[5] * qu * v0 + coef[6] * 2 * b2 * cc)  # fmt: skip
-        s2 = np.float32(coef[3] * pu * pu + coef[4] * pu * qu + coef[5] * qu * qu + coef[6] * (b2 * b2 + 2 * aa * cc))
-        s3, s4 = np.float32(coef[6] * 2 * aa * b2), np.float32(coef[6] * aa * aa)
-        middle, row, first = np.float32(x), np.uint64(j), np.uint64(at[0])
-        with_blue, with_red = np.uint64(2 * (at[1] + j) + blue_at[0]), np.uint64(2 * (at[1] + j) + 1 - blue_at[0])
-        for k in range(np.uint64(left), np.uint64(left + width)):
-            b, r = np.int32(words[with_blue, first + k]), np.int32(words[with_red, first + k])
-            blues = np.float32((b >> blue_shift) & np.int32(255))
-            reds = np.float32((r >> red_shift) & np.int32(255))
-            greens = np.float32(((b >> red_shift) & np.int32(255)) + ((r >> blue_shift) & np.int32(255)))
-            total = greens + reds + _ONE
-            t = np.float32(np.int32(k)) - middle
-            expected = max(s0 + t * (s1 + t * (s2 + t * (s3 + t * s4))), _LEAST)
-            dark = _log_ratio(total, expected)
-            blue = _log_ratio(blues + _HALF, blue_over_total * total)
-            green = _log_ratio(greens + _HALF, green_over_red * reds + _HALF)
-            skin[row, k] = (
-                (dark & np.int32(255)) | (blue & np.int32(255)) << np.int32(8) | (green & np.int32(255)) << np.int32(16)
-            )
+        shade = (
+            np.float32(coef[0] + dy * (a01 + dy * (a02 + square * a04))),
+            np.float32(a10 + dy * (a11 + square * a13)),
+            np.float32(a20 + square * a22),
+            np.float32(a31 * dy),
+            np.float32(a40),
+        )
+        row = 2 * (at[1] + j)
+        with_blue, with_red = words[np.uint64(row + blue_at[0])], words[np.uint64(row + 1 - blue_at[0])]
+        if blue_at[1]:
+            _plane_row(with_blue, with_red, True, at[0], left, left + width, x, shade, own, skin[np.uint64(j)])
+        else:
+            _plane_row(with_blue, with_red, False, at[0], left, left + width, x, shade, own, skin[np.uint64(j)])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _plane_row(
+    with_blue: NDArray[np.uint16],
+    with_red: NDArray[np.uint16],
+    high: bool,
+    origin: int,
+    left: int,
+    end: int,
+    x: float,
+    shade: tuple[Any, Any, Any, Any, Any],
+    own: tuple[float, float],
+    skin: NDArray[np.uint32],
+) -> None:
+    """Fill the planes of a row of quads; ``high``: blue is the second pixel of its row; ``shade``: powers of the shading."""
+    s0, s1, s2, s3, s4 = shade
+    blue_over_total, green_over_red = np.float32(own[0]), np.float32(own[1])
+    middle, first, low, eight = np.float32(x), np.uint64(origin), np.uint16(255), np.uint16(8)
+    for k in range(np.uint64(left), np.uint64(end)):
+        b, r = with_blue[first + k], with_red[first + k]
+        b0, b1, r0, r1 = np.int32(b & low), np.int32(b >> eight), np.int32(r & low), np.int32(r >> eight)
+        bluest, reddest = (b1, r0) if high else (b0, r1)
+        green_sum = np.int32(b0 + r1) if high else np.int32(b1 + r0)
+        blues, reds, greens = np.float32(bluest), np.float32(reddest), np.float32(green_sum)
+        total = greens + reds + _ONE
+        t = np.float32(np.int32(k)) - middle
+        expected = max(s0 + t * (s1 + t * (s2 + t * (s3 + t * s4))), _LEAST)
+        dark = _log_ratio(total, expected)
+        blue = _log_ratio(blues + _HALF, blue_over_total * total)
+        green = _log_ratio(greens + _HALF, green_over_red * reds + _HALF)
+        skin[k] = (dark & np.int32(255)) | (blue & np.int32(255)) << np.int32(8) | (green & np.int32(255)) << np.int32(16)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -219,19 +255,25 @@ def lay_colour(
     count: NDArray[np.int32],
 ) -> tuple[int, int, int]:
     """Lay colour and hue on the grid, one quad for 2 x 2 cells, and count the colours; return the sums of red, green, blue."""
-    sum_r, sum_g, sum_b, red_shift = 0, 0, 0, 8 - blue_at[1]
-    for c in range(N_COLOUR_CELLS):
-        k = COLOUR_CELL[c]
-        i, j = np.uint64(origin[0] + np.int64(at[0, k])), 2 * (origin[1] + np.int64(at[1, k]))
-        b, r = np.int32(words[np.uint64(j + blue_at[0]), i]), np.int32(words[np.uint64(j + 1 - blue_at[0]), i])
-        blue, red = (b >> blue_at[1]) & 255, (r >> red_shift) & 255
-        green = (((b >> red_shift) & 255) + ((r >> blue_at[1]) & 255)) >> 1
-        found = lut[((red >> 3) << 10) | ((green >> 3) << 5) | (blue >> 3)]
-        v, u = CELL_ROW[k] >> 1, CELL_COLUMN[k] >> 1
-        colour[v, u] = found & 15
-        hue[v, u] = found >> 8
-        count[found & 15] += 1
+    sum_r, sum_g, sum_b, few, rest, three = 0, 0, 0, np.uint64(0), np.uint64(0), np.uint64(3)
+    low, eight, high = np.uint64(255), np.uint64(8), blue_at[1] != 0
+    for c in range(np.uint64(N_COLOUR_CELLS)):
+        k = np.uint64(COLOUR_CELL[c])
+        i, j = np.uint64(origin[0]) + np.uint64(at[0, k]), np.uint64(2) * (np.uint64(origin[1]) + np.uint64(at[1, k]))
+        b, r = np.uint64(words[j + np.uint64(blue_at[0]), i]), np.uint64(words[j + np.uint64(1 - blue_at[0]), i])
+        blue, red = (b >> eight, r & low) if high else (b & low, r >> eight)
+        green = ((b & low) + (b >> eight) + (r & low) + (r >> eight) - blue - red) >> np.uint64(1)
+        found = np.uint64(lut[((red >> three) << np.uint64(10)) | ((green >> three) << np.uint64(5)) | (blue >> three)])
+        name = found & np.uint64(15)
+        v, u = CELL_ROW[k] >> np.uint32(1), CELL_COLUMN[k] >> np.uint32(1)
+        colour[v, u] = name
+        hue[v, u] = found >> eight
+        few += _FEW[name]
+        rest += _REST[name]
         sum_r += int(red)
         sum_g += int(green)
         sum_b += int(blue)
+    for c in range(len(count)):
+        half = few if c < _IN_A_WORD else rest
+        count[c] = (half >> np.uint64(_COUNT_BITS * (c % _IN_A_WORD))) & np.uint64((1 << _COUNT_BITS) - 1)
     return sum_r, sum_g, sum_b
