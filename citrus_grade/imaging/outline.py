@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 from citrus_grade.imaging.fit import N_RAYS, OUTLINE, OUTLINE_INVERSE, RAY_COS, RAY_SIN
 
 _REFINE_ROUNDS = 5
+_TIGHT = 0.08
+"""How far off the fit a ray may lie, of its ``1 / r**2``, to have a say in the last rounds."""
+_QUAD_BITS, _ONE_QUAD = np.uint64(32), float(1 << 32)
 _MARGIN = 3.0
 """A centre lies at least so many quads inside its tile: rays are followed to two quads behind it."""
 
@@ -59,11 +62,11 @@ def edge(plane: NDArray[np.int16], x: float, y: float, vx: float, vy: float, sta
         room_x = (most - x) / vx if vx > 0 else (0.5 - x) / vx if vx < 0 else start
         room_y = (most - y) / vy if vy > 0 else (0.5 - y) / vy if vy < 0 else start
         room = min(start, room_x, room_y)
-    t = room
-    px, py = x + t * vx + 0.5, y + t * vy + 0.5
-    # Every quad counts: of a blemish at the limb only the rim may be lit.
-    while t > 2.0 and plane[np.uint64(int(py)), np.uint64(int(px))] <= threshold:
-        t, px, py = t - 1.0, px - vx, py - vy
+    # Every quad counts: of a blemish at the limb only the rim may be lit. Whole numbers: of a step, the next waits for less.
+    t, one, level = room, _ONE_QUAD, np.int16(threshold)
+    px, py, dx, dy = int(one * (x + t * vx + 0.5)), int(one * (y + t * vy + 0.5)), int(one * vx), int(one * vy)
+    while t > 2.0 and plane[np.uint64(py) >> _QUAD_BITS, np.uint64(px) >> _QUAD_BITS] <= level:
+        t, px, py = t - 1.0, px - dx, py - dy
     if t <= 2.0:
         return -1.0
     out = min(t + 3.0, room)
@@ -90,17 +93,20 @@ def fit_outline(
     Rays that do are replaced by the fit itself, at first by what is near ``middle``, a radius. ``radius``, ``value`` and ``own``
     (scratch) are of one length, ``coef`` (8,).
     """
-    n, outliers = len(radius), 0
+    n, outliers, other = len(radius), 0, np.int64(0)
     scale = N_RAYS / n
     for ray in range(n):
         r = radius[ray]
         own[ray] = scale / (r * r)
         r = min(max(r, 0.72 * middle), 1.38 * middle) if r > 0 else middle
         value[ray] = scale / (r * r)
+        other += np.int64(value[ray] != own[ray])
     for turn in range(_REFINE_ROUNDS):
         solve(OUTLINE_INVERSE, value, coef)
+        if turn == 0 and other == 0 and _replace(OUTLINE, coef, own, scale, _TIGHT, value) == 0:
+            return 0.0  # all belong already
         # Wide at first: a few short rays bend the first fit, and good rays must not be taken for bad ones because of that.
-        outliers = _replace(OUTLINE, coef, own, scale, max(0.32 * 0.5**turn, 0.08), value)
+        outliers = _replace(OUTLINE, coef, own, scale, max(0.32 * 0.5**turn, _TIGHT), value)
     return outliers / n
 
 
@@ -123,7 +129,7 @@ def _replace(
 def solve(inverse: NDArray[np.float64], value: NDArray[np.float64], coef: NDArray[np.float64]) -> None:
     """Fill ``coef`` (8,) with ``value`` (n,) times the first rows of ``inverse`` (most, 8): eight sums side by side, in order."""
     a = b = c = d = e = f = g = h = 0.0
-    for i in range(len(value)):
+    for i in range(np.uint64(len(value))):
         v = value[i]
         a += inverse[i, 0] * v
         b += inverse[i, 1] * v
