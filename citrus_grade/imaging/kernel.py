@@ -16,7 +16,7 @@ from citrus_grade.imaging.disc import INNER, N_CELLS, N_COLOUR_CELLS
 from citrus_grade.imaging.fit import N_RAYS, N_SHADE
 from citrus_grade.imaging.forest import Forest, forest
 from citrus_grade.imaging.lend import lend
-from citrus_grade.imaging.outline import outline, take
+from citrus_grade.imaging.outline import extent, outline
 from citrus_grade.imaging.scene import Scene
 from citrus_grade.imaging.skin import cells, lay_colour, lay_skin, planes, shading
 from citrus_grade.imaging.spots import find_spots, spot_room
@@ -72,11 +72,10 @@ def root_of(major: float, minor: float, angle: float, centre: NDArray[np.float64
 
 
 class Scratch(NamedTuple):
-    """What a tile needs while it is measured: fits (8, n), and of its quads the signal (n, n), spans (n, 4), skin (n, n), and
+    """What a tile needs while it is measured: fits (8, n), and of its quads spans (n, 4), skin (n, n), and
     those at its cells (2, n_cells)."""
 
     work: NDArray[np.float64]
-    signal: NDArray[np.int16]
     span: NDArray[np.int64]
     skin: NDArray[np.uint32]
     cell: NDArray[np.uint32]
@@ -88,7 +87,6 @@ def scratch_of(quads: int, trees: Forest) -> Scratch:
     """Return what tiles of ``quads`` a side need while they are measured."""
     return Scratch(
         np.zeros((8, max(N_RAYS, N_SHADE))),
-        np.zeros((quads, quads), np.int16),
         np.zeros((quads, 4), np.int64),
         np.zeros((quads, quads), np.uint32),
         np.zeros((2, N_CELLS), np.uint32),
@@ -115,14 +113,13 @@ def measure_tile(
     ``at`` is its first quad in the frame, ``centre`` where in it the cup's centre lies, in quads, then the lens's shape;
     ``strip`` is the signal of its lane.
     """
-    work, plane = scratch.work, scratch.signal
-    count, mean_x, mean_y = take(strip, at[0], threshold, plane)
+    work, n = scratch.work, len(strip)
+    count, mean_x, mean_y = extent(strip, at[0], threshold)
     if count < least_quads:
         row.state = EMPTY
         return
     row.state = DOUBLE
-    n = len(plane)
-    x, y, outliers = outline(plane, mean_x, mean_y, np.sqrt(count / np.pi), centre[2:5], threshold, work)
+    x, y, outliers = outline(strip, at[0], mean_x, mean_y, np.sqrt(count / np.pi), centre[2:5], threshold, work)
     row.residual = outliers
     coef = work[2]
     per_quad = 2.0 / centre[5]

@@ -20,6 +20,8 @@ AROUND = 2
 """Points to either side that the neighbourhood reaches, five in all: a fifth of the radius."""
 CLIP = 9 * 15
 """A point of the neighbourhood counts as standing out no further than this."""
+_FINER = np.float32(8.0)
+"""Levels along rows are held in eighths, in 16 bits."""
 _ONE_TO_FOUR = tuple(np.uint64(k) for k in (1, 2, 3, 4))
 MOST_RUNS = 512
 COUNT, X, Y, XX, YY, XY, FAR, PEAK, D, B, G, D_LEAST, B_MOST, DD, FX, FY, FF = range(17)
@@ -48,7 +50,7 @@ class SpotRoom(NamedTuple):
     value: NDArray[np.int16]
     seen: NDArray[np.int16]
     level: NDArray[np.float32]
-    wide: NDArray[np.float32]
+    wide: NDArray[np.int16]
     place: NDArray[np.uint32]
     part: NDArray[np.float32]
     run: NDArray[np.int32]
@@ -72,7 +74,7 @@ def stand_out_room(n: int, n_trees: int, n_features: int) -> SpotRoom:
         np.zeros(COARSE + 2 * AROUND, np.int16),
         np.zeros(COARSE + 2 * AROUND, np.int16),
         np.zeros((COARSE, COARSE), np.float32),
-        np.zeros((COARSE, n), np.float32),
+        np.zeros((COARSE, n), np.int16),
         np.zeros((2, n), np.uint32),
         np.zeros((2, n), np.float32),
         np.zeros((MOST_RUNS, 3), np.int32),
@@ -175,12 +177,13 @@ def _beside(x: float, y: float, wide: float, tall: float, box: Any, room: SpotRo
     for b in range(np.uint64(COARSE)):
         for k in range(left, right):
             p = np.uint64(place[0, k])
-            along[b, k] = level[b, p] + part[0, k] * (level[b, p + one] - level[b, p])
+            along[b, k] = np.int16(_FINER * (level[b, p] + part[0, k] * (level[b, p + one] - level[b, p])))
     for j in range(np.uint64(box[0]), np.uint64(box[1])):
-        q, down, most = np.uint64(place[1, j]), part[1, j], np.int16(-32768)
+        q, down, most = np.uint64(place[1, j]), np.int16(np.float32(32767.0) * part[1, j]), np.int16(-32768)
         for k in range(left, right):
-            own = along[q, k] + down * (along[q + one, k] - along[q, k])
-            value = np.int16(np.float32(sums[j, k]) - own)
+            more = np.int16((np.int32(np.int16(along[q + one, k] - along[q, k])) * np.int32(down)) >> np.int32(15))
+            own = np.int16(np.int16(along[q, k] + more + np.int16(7)) >> np.int16(3))
+            value = np.int16(sums[j, k] - own)
             far[j, k] = value
             most = max(most, value)
         room.most[j] = most
