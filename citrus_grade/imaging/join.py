@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from citrus_grade.imaging.lend import lend
 from citrus_grade.imaging.settle import settle_turns
 from citrus_grade.imaging.size import fill_diameter, fill_height, middle
 from citrus_grade.imaging.surface import Room, roll, surface
@@ -37,6 +38,7 @@ def join(
     travel : (n_views,) where each view is taken, in pitches. turn_px : how much of a fruit's skin the rollers turn in a pitch.
     room : the fruit's map afterwards. work : (2, n_views).
     """
+    views, room = lend(views), lend(room)
     received, fruit, double = 0, 0, 0
     for v in range(len(seen)):
         if seen[v]:

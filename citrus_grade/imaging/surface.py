@@ -11,6 +11,7 @@ from citrus_grade.config import LineConfig
 from citrus_grade.imaging.colour import GREEN_WEIGHT
 from citrus_grade.imaging.disc import INNER, LEAST_COS, SPOT
 from citrus_grade.imaging.fuse import fuse
+from citrus_grade.imaging.lend import lend
 from citrus_grade.imaging.marks import BLEMISH, STEM, STYLAR, Marks, marks
 from citrus_grade.imaging.skin_match import Skin, blank_skin
 from citrus_grade.imaging.unite import lay, start, unite
@@ -40,38 +41,50 @@ def _turn(turn: NDArray[np.float64], out: NDArray[np.float32]) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def lay_view(
-    view: Any,
-    turn: NDArray[np.float64],
-    hurt: NDArray[np.uint8],
-    there: NDArray[np.float32],
-    best: NDArray[np.float32],
-    colour: NDArray[np.uint8],
-    hue: NDArray[np.uint8],
-    weight: NDArray[np.float32],
-    bad: NDArray[np.float32],
-) -> None:
-    """Lay one view on the sphere.
+def lay_view(view: Any, turn: NDArray[np.float64], room: "Room") -> None:
+    """Lay one view (a `tables.VIEW`) on the sphere; ``turn`` (3, 3) is its rotation, fruit to view.
 
-    Parameters
-    ----------
-    view : one `tables.VIEW`. turn : (3, 3) rotation, fruit to view. hurt : (n_spots + 1,) 1 where a spot is blemish, 0 at 0.
-    there : (3, n_surface) scratch. best : (n_surface,) cosine of the best view so far, which gives ``colour`` and ``hue``.
-    weight, bad : (n_surface,) sums over views of ``(cos - least)**2``, and of that where there is blemish.
+    Which cells it sees better than all before no branch decides, for the processor could not foresee it.
     """
-    _turn(turn, there)
-    skin, colours, hues, least = view.skin, view.colour, view.hue, np.float32(LEAST_COS)
-    for m in range(N_SURFACE):
+    _turn(turn, room.there)
+    there, facing, best, weight, least = room.there, room.facing, room.best, room.weight, np.float32(LEAST_COS)
+    for m in range(np.uint64(N_SURFACE)):
+        above = there[2, m] - least
+        weight[m] += above * above if above > 0 else np.float32(0)  # nothing where a view was never placed
+    n = np.uint64(0)
+    for m in range(np.uint64(N_SURFACE)):
         z = there[2, m]
-        if not z >= least:  # nor where a view was never placed
-            continue
-        i = np.int32((there[0, m] + np.float32(1)) * _HALF_GRID)
-        j = np.int32((there[1, m] + np.float32(1)) * _HALF_GRID)
-        w = (z - least) * (z - least)
-        weight[m] += w
-        bad[m] += w * np.float32(hurt[skin[j, i] >> np.uint32(8 * SPOT)])
-        if z > best[m]:
-            best[m], colour[m], hue[m] = z, colours[j >> 1, i >> 1], hues[j >> 1, i >> 1]
+        facing[n] = m
+        n += np.uint64(z > best[m])
+        best[m] = z if z > best[m] else best[m]
+    colours, hues = view.colour, view.hue
+    for k in range(n):
+        at = np.uint64(facing[k])
+        i, j = _cell(there, at)
+        room.colour[at], room.hue[at] = colours[j >> np.uint64(1), i >> np.uint64(1)], hues[j >> np.uint64(1), i >> np.uint64(1)]
+    for s in range(view.spots):
+        if room.hurt[s + 1]:
+            _lay_blemishes(view.skin, room)
+            return
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _lay_blemishes(skin: NDArray[np.uint32], room: "Room") -> None:
+    """Lay the blemishes of the view that was laid last."""
+    there, least = room.there, np.float32(LEAST_COS)
+    for m in range(np.uint64(N_SURFACE)):
+        above = there[2, m] - least
+        if above > 0:
+            i, j = _cell(there, m)
+            room.bad[m] += above * above * np.float32(room.hurt[np.uint64(skin[j, i] >> np.uint32(8 * SPOT))])
+
+
+@njit(cache=True, nogil=True)
+def _cell(there: NDArray[np.float32], m: Any) -> tuple[Any, Any]:
+    """Return column and row of the patch where a view shows a cell of the sphere."""
+    one = np.float32(1)
+    i, j = np.int32((there[0, m] + one) * _HALF_GRID), np.int32((there[1, m] + one) * _HALF_GRID)
+    return np.uint64(i), np.uint64(j)
 
 
 @njit(cache=True, nogil=True)
@@ -89,8 +102,9 @@ class Room(NamedTuple):
     """Room for the surface of one fruit of up to ``n_views`` views; what is left in it after `surface` is the fruit's map.
 
     ``order`` (n_views,) views used; ``turns`` (n_views, 3, 3) fruit to view; ``spots``, ``spot`` as `fuse.fuse`; ``marks`` what
-    it found; ``hurt`` (n_spots + 1,); ``there`` (3, n_surface); ``best``, ``weight``, ``bad`` (n_surface,) float32 and
-    ``colour``, ``hue`` (n_surface,) uint8 as `lay_view`; ``tally`` (256,); ``skin``, ``score``
+    it found; ``hurt`` (n_spots + 1,); ``there`` (3, n_surface), ``facing`` (n_surface,); ``best`` (n_surface,)
+    cosine of the view that sees a cell best, which gives ``colour`` and ``hue``; ``weight``, ``bad`` (n_surface,) sums over views
+    of ``(cos - least)**2``, and of that where there is blemish; ``tally`` (256,); ``skin``, ``score``
     as `turn.measure_turns`.
     """
 
@@ -101,6 +115,7 @@ class Room(NamedTuple):
     marks: Marks
     hurt: NDArray[np.uint8]
     there: NDArray[np.float32]
+    facing: NDArray[np.uint32]
     best: NDArray[np.float32]
     weight: NDArray[np.float32]
     bad: NDArray[np.float32]
@@ -129,6 +144,7 @@ def room(n_views: int) -> Room:
         marks=marks(n_views),
         hurt=np.zeros(N_SPOTS + 1, np.uint8),
         there=np.zeros((3, N_SURFACE), np.float32),
+        facing=np.zeros(N_SURFACE, np.uint32),
         best=np.zeros(N_SURFACE, np.float32),
         weight=np.zeros(N_SURFACE, np.float32),
         bad=np.zeros(N_SURFACE, np.float32),
@@ -152,6 +168,7 @@ def roll(views: Any, room: Room, n: int, travel: NDArray[np.float64], turn: floa
 @njit(cache=True, nogil=True)
 def surface(views: Any, room: Room, n: int, out: Any) -> None:
     """Join the skin of a fruit's ``n`` views, ordered and turned, into ``out`` (one `tables.FRUIT`)."""
+    views, room = lend(views), lend(room)
     for k in range(n):
         room.spots[k] = views[room.order[k]].spots
         room.spot[k] = views[room.order[k]].spot
@@ -160,15 +177,12 @@ def surface(views: Any, room: Room, n: int, out: Any) -> None:
         for k in range(n):
             lay(views[room.order[k]].skin, k, room.turns[k], room.marks)
         unite(room.marks, n_marks, n)
-    room.best[:], room.weight[:], room.bad[:] = -1.0, 0.0, 0.0
+    room.best[:], room.weight[:], room.bad[:] = LEAST_COS, 0.0, 0.0
     for k in range(n):
         for s in range(1, N_SPOTS + 1):
             mark = room.marks.of[k, s]
             room.hurt[s] = mark >= 0 and room.marks.kind[mark] == BLEMISH
-        lay_view(
-            views[room.order[k]], room.turns[k], room.hurt, room.there,
-            room.best, room.colour, room.hue, room.weight, room.bad,
-        )  # fmt: skip
+        lay_view(views[room.order[k]], room.turns[k], room)
     coloured = 0
     for k in range(n):
         coloured += views[room.order[k]].colour_cells.sum()
