@@ -72,8 +72,8 @@ def root_of(major: float, minor: float, angle: float, centre: NDArray[np.float64
 
 
 class Scratch(NamedTuple):
-    """What a tile needs while it is measured: fits (8, n), and of its quads spans (n, 4), skin (n, n), and
-    those at its cells (2, n_cells)."""
+    """What a tile needs while it is measured: fits (8, n), and of its quads spans (n, 4), skin (n, n), and those at its cells
+    (2, n_cells)."""
 
     work: NDArray[np.float64]
     span: NDArray[np.int64]
