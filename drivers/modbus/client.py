@@ -3,12 +3,12 @@
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from citrus_grade.config import LineConfig
 from citrus_grade.drivers.modbus import map as m
 from citrus_grade.drivers.modbus.checks import check_line, check_map, reversed_encoder
-from citrus_grade.drivers.modbus.options import ModbusOptions, options_of
+from citrus_grade.drivers.modbus.options import options_of
 from citrus_grade.drivers.modbus.reports import Drop, Reports
 from citrus_grade.drivers.modbus.wire import Wire
 from citrus_grade.geometry import Unwrapper
@@ -22,6 +22,45 @@ REVERSE_CUPS_PER_S: Final = 0.5
 """A belt that starts or stops may roll back a little; so far or so fast it runs the wrong way."""
 ACK_PAUSE_S: Final = 0.0005
 DROPS_KEPT: Final = 1024
+
+
+class PlcOptions(Protocol):
+    """What the client wants to know of any PLC."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, for messages."""
+        ...
+
+    @property
+    def timeout_ms(self) -> float:
+        """How long it may take to acknowledge."""
+        ...
+
+    @property
+    def hold_cups(self) -> float:
+        """How long a coil stays on."""
+        ...
+
+
+class Registers(Protocol):
+    """The register map behind some wire; each verb raises `DeviceGone` or `DeviceError` and nothing else."""
+
+    def read(self, address: int, words: int) -> list[int]:
+        """Return registers."""
+        ...
+
+    def write(self, address: int, words: list[int]) -> None:
+        """Set registers."""
+        ...
+
+    def connect(self) -> None:
+        """Open the connection, anew if it is open."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection; a second call does nothing."""
+        ...
 
 
 class Look(NamedTuple):
@@ -52,8 +91,8 @@ def open_at(section: dict[str, Any], config: LineConfig) -> "ModbusPlc":
     return connect(wire, options, config)
 
 
-def connect(wire: Wire, options: ModbusOptions, config: LineConfig) -> "ModbusPlc":
-    """Make the PLC of an open connection; closes it where that fails. Raises as `open_at`."""
+def connect(wire: Registers, options: PlcOptions, config: LineConfig) -> "ModbusPlc":
+    """Make the PLC of an open connection; closes it where that fails. Raises as `open_plc`."""
     try:
         words = wire.read(m.IDENTITY.address, m.IDENTITY.words)
         said = check_map(words, options.url)
@@ -66,14 +105,14 @@ def connect(wire: Wire, options: ModbusOptions, config: LineConfig) -> "ModbusPl
 
 
 class ModbusPlc:
-    """A PLC with the register map of ``docs/plc.md``; see `ports.Plc`.
+    """A PLC with the register map of ``docs/plc.md``, behind Modbus or another wire; see `ports.Plc`.
 
     Ticks of ejections count as `PlcState.count` does, unwrapped: modulo the counter's range they are what it will show.
     ``lost`` counts reports that the PLC wrote over before they were read; after a loss, and at the first look, the present
     state of every outlet is reported anew. ``simulated`` : the PLC says that it is an emulated one.
     """
 
-    def __init__(self, wire: Wire, options: ModbusOptions, config: LineConfig, said: dict[str, int]) -> None:
+    def __init__(self, wire: Registers, options: PlcOptions, config: LineConfig, said: dict[str, int]) -> None:
         self._wire, self._options = wire, options
         self._lanes, self._ratio, self._bits = config.line.lanes, config.encoder.ratio, config.encoder.bits
         self._hold_ticks = round(options.hold_cups * self._ratio)

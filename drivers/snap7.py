@@ -1,0 +1,124 @@
+"""The line's PLC as a Siemens S7: the register map of ``docs/plc.md`` in a data block, one word a register, over ISO on TCP."""
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from citrus_grade.config import ConfigError, LineConfig, Number, Positive, explain
+from citrus_grade.drivers.modbus.client import ModbusPlc, connect
+from citrus_grade.ports import DeviceError, DeviceGone
+from citrus_grade.words import _
+
+if TYPE_CHECKING:
+    from snap7 import Client
+
+
+class S7Options(BaseModel):
+    """Where the PLC is, and in which data block the map lies from byte 0 on."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    driver: Literal["s7"] = "s7"
+    host: str
+    port: int = Field(default=102, ge=1, le=65535)
+    rack: int = Field(default=0, ge=0, le=7)
+    slot: int = Field(default=1, ge=0, le=31)
+    db: int = Field(ge=1, le=60999)
+    timeout_ms: Annotated[Positive, Field(le=5000)] = 200.0
+    hold_cups: Annotated[Number, Field(gt=0, le=0.9)] = 0.5
+
+    @property
+    def url(self) -> str:
+        """Where it is, for messages."""
+        return f"s7://{self.host}:{self.port}/DB{self.db}"
+
+
+def open_plc(section: dict[str, Any], config: LineConfig) -> ModbusPlc:
+    """Open the S7 that a section of ``line.toml`` names; raises as `modbus.client.open_plc`."""
+    try:
+        options = S7Options.model_validate(section)
+    except ValidationError as error:
+        raise ConfigError("[plc]", explain(error)) from None
+    block = DataBlock(options)
+    block.connect()
+    return connect(block, options, config)
+
+
+class DataBlock:
+    """Registers as words of a data block; see `modbus.client.Registers`.
+
+    What is longer than one telegram travels in several: the map's own marks show what arrived only in part.
+    """
+
+    def __init__(self, options: S7Options) -> None:
+        try:
+            from snap7 import Client
+        except ImportError as error:
+            raise DeviceError(_("an S7 needs python-snap7: pip install 'citrus-grade[s7]'")) from error
+        self._options = options
+        self.client: Client = Client()
+        # It would ask the PLC for more than we need.
+        self.client.use_optimizer = False
+        self._answered = False
+
+    def read(self, address: int, words: int) -> list[int]:
+        """Return registers."""
+        try:
+            raw = bytes(self.client.db_read(self._options.db, 2 * address, 2 * words))
+        # Malformed telegrams come out of the library as struct.error, IndexError and more; none may pass.
+        except Exception as error:
+            raise self._failed(error) from error
+        if len(raw) != 2 * words:
+            raise self._failed(
+                ValueError(_("it answered {got} bytes instead of {wanted}").format(got=len(raw), wanted=2 * words))
+            )
+        self._answered = True
+        return [raw[at] << 8 | raw[at + 1] for at in range(0, len(raw), 2)]
+
+    def write(self, address: int, words: list[int]) -> None:
+        """Set registers."""
+        raw = bytearray(byte for word in words for byte in word.to_bytes(2, "big"))
+        try:
+            self.client.db_write(self._options.db, 2 * address, raw)
+        except Exception as error:
+            raise self._failed(error) from error
+
+    def connect(self) -> None:
+        """Open the connection, anew if it is open; gives up after 5 s."""
+        self.close()
+        try:
+            self.client.connect(self._options.host, self._options.rack, self._options.slot, self._options.port)
+            _bound(self.client, self._options.timeout_ms / 1000)
+        except Exception as error:
+            raise self._gone(str(error)) from error
+
+    def close(self) -> None:
+        """Close the connection; a second call does nothing."""
+        with suppress(Exception):
+            self.client.disconnect()
+
+    def _failed(self, error: Exception) -> DeviceError | DeviceGone:
+        from snap7.error import S7ProtocolError
+
+        if type(error) is S7ProtocolError and not self._answered:
+            self.close()
+            return DeviceError(
+                _(
+                    "the PLC at {url} refuses its data block: {why}; load the map of docs/plc.md into it, without optimized"
+                    " access, and permit PUT/GET"
+                ).format(url=self._options.url, why=error)
+            )
+        return self._gone(str(error) or type(error).__name__)
+
+    def _gone(self, why: str) -> DeviceGone:
+        self.close()
+        return DeviceGone(_("the PLC at {url} is gone: {why}").format(url=self._options.url, why=why))
+
+
+def _bound(client: "Client", timeout_s: float) -> None:
+    """Wait for answers no longer than configured: the library has one time for connecting and answering."""
+    connection = client.connection
+    if connection is not None and connection.socket is not None:
+        connection.timeout = timeout_s
+        connection.socket.settimeout(timeout_s)
