@@ -20,8 +20,10 @@ from citrus_grade.words import _
 
 LOOK_S: Final = 0.02
 GAPS_CUPS: Final = (1, 2, 3, 4)
-AHEAD_CUPS: Final = 12
+AHEAD_CUPS: Final = 24
 """How far ahead firings are sent: enough for the slowest look, and never more than a queue holds."""
+AFTER_CUPS: Final = 4
+"""What has not dropped so long after it was due does not drop."""
 SETTLE_S: Final = 30.0
 NEAR: Final = 0.03
 """A belt whose speed is this near to the one asked for runs as asked."""
@@ -39,7 +41,7 @@ def fire_outlets(config: LineConfig, plc: ModbusPlc, speeds_cups_per_s: Sequence
     for cups_per_s in speeds_cups_per_s:
         tests.speed(cups_per_s)
         tests.fire(repeats)
-    return np.array([tuple(row) for row in tests.rows], FIRING)
+    return np.array([tuple(row) for number, row in enumerate(tests.rows) if number not in tests.late], FIRING)
 
 
 def measure_outlets(
@@ -66,7 +68,8 @@ def measure_outlets(
 
 
 class _Tests:
-    """The firings so far; ``rows`` one each, whose number the PLC is told as its cup."""
+    """The firings so far; ``rows`` one each, whose number the PLC is told as its cup; ``late`` those that came too late to be
+    fired, which is this program's fault and no outlet's."""
 
     def __init__(self, config: LineConfig, plc: ModbusPlc) -> None:
         self._config, self._plc = config, plc
@@ -74,6 +77,7 @@ class _Tests:
         self._unwrap = Unwrapper(config.encoder.bits)
         self._tick = self._now_ns = 0
         self.rows: list[list[float]] = []
+        self.late: set[int] = set()
         self._look()
 
     def speed(self, cups_per_s: float) -> None:
@@ -93,8 +97,8 @@ class _Tests:
 
     def fire(self, repeats: int) -> None:
         """Fire at one speed, and wait until the last fruit has dropped."""
-        start = self._look() + 2 * AHEAD_CUPS * self._per_cup
-        waiting = list(self._planned(start, repeats))
+        waiting = list(self._planned(self._look() + AHEAD_CUPS * self._per_cup, repeats))
+        last = waiting[-1].fire_tick + AFTER_CUPS * self._per_cup
         first_ns, first_tick = self._now_ns, self._tick
         while waiting:
             ahead = self._look() + AHEAD_CUPS * self._per_cup
@@ -102,7 +106,6 @@ class _Tests:
             taken = self._plc.eject(due)
             waiting = due[taken:] + waiting[len(due) :]
             time.sleep(LOOK_S)
-        last = self._tick + 2 * AHEAD_CUPS * self._per_cup
         while self._look() < last:
             time.sleep(LOOK_S)
         measured = (self._tick - first_tick) / (self._now_ns - first_ns) * 1e9
@@ -134,6 +137,8 @@ class _Tests:
         for report in state.reports:
             if report.state == "fired" and 0 <= report.cup < len(self.rows):
                 self.rows[report.cup][4] = self._near(report.tick)
+            elif report.state == "late":
+                self.late.add(report.cup)
         for drop in self._plc.drops():
             if 0 <= drop.cup < len(self.rows):
                 self.rows[drop.cup][5] = self._near(drop.at)
