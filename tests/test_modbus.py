@@ -1,12 +1,16 @@
 """The PLC over Modbus: the client against the emulated PLC, over a real connection and a clock that moves when told."""
 
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from fractions import Fraction
 
 import pytest
 from pymodbus.constants import ExcCodes
 
+from citrus_grade import templates
 from citrus_grade.config import ConfigError, LineConfig
 from citrus_grade.drivers.modbus import map as m
 from citrus_grade.drivers.modbus.client import open_at
@@ -206,10 +210,10 @@ def test_closing_leaves_in_the_queue_what_is_in_it() -> None:
 
 
 class Swallowing:
-    """Hands a connection on to a PLC, but swallows one answer: whatever ``when`` says of the request it answers."""
+    """Hands a connection on to a PLC, but swallows the answer to the first queue block."""
 
-    def __init__(self, port: int, function: int) -> None:
-        self._port, self._function, self.swallowed = port, function, 0
+    def __init__(self, port: int) -> None:
+        self._port, self.swallowed = port, 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -239,7 +243,7 @@ class Swallowing:
 
 def test_a_lost_answer_fires_nothing_twice() -> None:
     with emulated() as line:
-        proxy = Swallowing(int(line.server.url.rpartition(":")[2]), 16)
+        proxy = Swallowing(int(line.server.url.rpartition(":")[2]))
         plc = line.open_at(proxy.url)
         plc.poll()
         assert plc.eject([ahead(line, 5, cup=1)]) == 1
@@ -510,3 +514,19 @@ def test_the_queue_is_executed_though_nobody_asks() -> None:
         fallen = threading.Event()
         line.plc._fell = lambda *row: fallen.set()
         assert fallen.wait(10)
+
+
+def test_the_emulated_plc_is_a_program_that_says_what_fell() -> None:
+    command = [sys.executable, "-m", "citrus_grade.drivers.modbus.server", str(templates.LINE), "--url", "tcp://127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        marked, _plc, url = server.stdout.readline().split()
+        plc = open_plc({"url": url}, CONFIG)
+        plc.eject([Ejection(3, 77, 1, plc.poll().count + 4 * TICKS)])
+        fell = server.stdout.readline().split()
+        plc.close()
+        server.send_signal(signal.SIGINT)
+    assert marked == "SIMULATED"
+    assert (fell[0], fell[1], fell[2], fell[4]) == ("fell", "3", "1", "77")
+    assert server.returncode == 0
+    assert "SIMULATED" in plc.identity

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, Self
@@ -150,7 +151,7 @@ def main() -> None:
     config = load(given.line)
     belt = DrivenBelt(config.line.cups_per_s, config.encoder.ratio, time.monotonic_ns())
     plc = EmulatedPlc(config, belt, drive=belt.drive, fell=lambda *what: print("fell", *what, flush=True))
-    with PlcServer(plc, given.url) as server:
+    with suppress(KeyboardInterrupt), PlcServer(plc, given.url) as server:
         print("SIMULATED PLC", server.url, flush=True)
         threading.Event().wait()
 
