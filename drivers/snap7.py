@@ -34,12 +34,17 @@ class S7Options(BaseModel):
         return f"s7://{self.host}:{self.port}/DB{self.db}"
 
 
-def open_plc(section: dict[str, Any], config: LineConfig) -> ModbusPlc:
-    """Open the S7 that a section of ``line.toml`` names; raises as `modbus.client.open_plc`."""
+def open_plc(config: LineConfig) -> ModbusPlc:
+    """Open the S7 that ``[plc]`` of a line names; see `open_at`."""
+    return open_at(config.plc, config)
+
+
+def open_at(section: dict[str, Any], config: LineConfig) -> ModbusPlc:
+    """Open the S7 that a section of ``line.toml`` names; raises as `modbus.client.open_at`."""
     try:
         options = S7Options.model_validate(section)
     except ValidationError as error:
-        raise ConfigError("[plc]", explain(error)) from None
+        raise ConfigError("[plc]", explain(error, S7Options)) from None
     block = DataBlock(options)
     block.connect()
     return connect(block, options, config)

@@ -521,7 +521,7 @@ def test_the_emulated_plc_is_a_program_that_says_what_fell() -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         marked, _plc, url = server.stdout.readline().split()
-        plc = open_plc({"url": url}, CONFIG)
+        plc = open_at({"url": url}, CONFIG)
         plc.eject([Ejection(3, 77, 1, plc.poll().count + 4 * TICKS)])
         fell = server.stdout.readline().split()
         plc.close()

@@ -13,7 +13,7 @@ from citrus_grade.config import ConfigError
 from citrus_grade.drivers.modbus import map as m
 from citrus_grade.drivers.modbus.client import ModbusPlc
 from citrus_grade.drivers.modbus.emulated import EmulatedPlc
-from citrus_grade.drivers.snap7 import open_plc
+from citrus_grade.drivers.snap7 import open_at
 from citrus_grade.messages import Ejection
 from citrus_grade.ports import DeviceError, DeviceGone
 from tests.modbus_line import CONFIG, TICKS, Clock, Row
@@ -80,7 +80,7 @@ def s7() -> Iterator[tuple[ScannedPlc, dict[str, Any], list[Row]]]:
 
 
 def opened(section: dict[str, Any]) -> ModbusPlc:
-    return open_plc(section, CONFIG)
+    return open_at(section, CONFIG)
 
 
 def test_fruit_fall_where_they_were_sent() -> None:
