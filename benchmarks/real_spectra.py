@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.real_spectra [--data DIR] [--splits N] [--json]``; the last line is one JSON object. DIR holds ``nir/``
 with the published sets as their READMEs describe them. Every figure is root mean square error of prediction on real samples,
-or, ``cover90``, the share of them whose 90 % interval holds.
+or, ``cover90``, the share of them whose interval of 90 % holds.
 """
 
 import argparse

@@ -71,7 +71,7 @@ def offsets(
     freedom: float = 0.0,
     apart: float = 0.0,
 ) -> dict[str, float]:
-    """Return RMS error of lane offsets in Brix and the share of 90 % intervals that hold."""
+    """Return RMS error of lane offsets in Brix and the share of interval of 90 %s that hold."""
     errors, held = [], []
     for _case in range(cases):
         own = rng.normal(0, OWN_BRIX, LANES)

@@ -66,7 +66,7 @@ def harmonise(
     covariates: ArrayLike | None = None,
     lot: ArrayLike | None = None,
 ) -> Harmony:
-    """Estimate every lane's offset with its 90 % interval.
+    """Estimate every lane's offset with its interval of 90 %.
 
     Several lots are put together by random effects: an offset may differ from lot to lot, and that counts in the interval.
 

@@ -32,7 +32,7 @@ class Said:
 @dataclass(frozen=True, slots=True)
 class Errors:
     """Root mean square error, its mean (value minus reference) and its standard deviation about the mean; the shares of fruit
-    inside their 90 % interval and out of domain, None where nobody looked."""
+    inside their interval of 90 % and out of domain, None where nobody looked."""
 
     rmsep: float
     bias: float

@@ -178,7 +178,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One lane or one lot, or all: its figures and how often the 90 % interval held the reference."""
+    """One lane or one lot, or all: its figures and how often the interval of 90 % held the reference."""
 
     accuracy: Accuracy
     coverage: Share

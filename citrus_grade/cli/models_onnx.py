@@ -30,7 +30,7 @@ IMPORT = (
     help=N_(
         "Make a bundle of a model that another program made and saved as ONNX.\n\n"
         "The graph takes absorbance, prepared as the options say, and gives a value a fruit. The table's fruit must be others"
-        " than those the model was made from: its error, its 90 % interval and its domain are read from them. With --original"
+        " than those the model was made from: its error, its interval of 90 % and its domain are read from them. With --original"
         " every value is compared with what the original model says. The bundle keeps 16 fruit and is refused wherever it says"
         " something else of them. Needs onnxruntime: pip install 'citrus-grade[onnx]'."
     ),

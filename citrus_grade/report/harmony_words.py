@@ -8,7 +8,7 @@ from citrus_grade.calibration.harmony import say
 from citrus_grade.runtime.harmony import Agreement, Harmonised
 from citrus_grade.words import N_, _
 
-HEADS: Final = (N_("lane"), N_("fruit"), N_("offset"), N_("90 % interval"), N_("out of domain"), N_("verdict"), N_("add"))
+HEADS: Final = (N_("lane"), N_("fruit"), N_("offset"), N_("interval of 90 %"), N_("out of domain"), N_("verdict"), N_("add"))
 VERDICTS: Final = {WITHIN: N_("good"), UNSURE: N_("not sure"), DRIFTED: N_("OFF")}
 
 

@@ -97,11 +97,12 @@ _REMEDIES = {
         " closes and that the belt runs, then ask again"
     ),
     "dark_bright": N_(
-        "lane {lane}: {measured} % of the white's light came past the shutter, at most {limit} % may; the old dark stays. Check"
+        "lane {lane}: of the white's light {measured} % have come past the shutter, at most {limit} % may; the old dark stays."
+        " Check"
         " the shutter and stray light, then ask again"
     ),
     "dark_noisy": N_(
-        "lane {lane}: the dark's noise is {measured} % of full scale, at most {limit} % may be; the old dark stays. Check the"
+        "lane {lane}: of full scale the dark's noise is {measured} %, at most {limit} % may be; the old dark stays. Check the"
         " shutter, the detector's temperature and its cable, then ask again"
     ),
     "white_few": N_(
@@ -113,15 +114,15 @@ _REMEDIES = {
         " stands in the light, then ask again"
     ),
     "white_level": N_(
-        "lane {lane}: the white has {measured} % of the light it was calibrated with, the limit is {limit} %; the old white"
+        "lane {lane}: the white's light is {measured} % when the calibration's is 100 %, the limit is {limit} %; the old white"
         " stays. Wipe the window, check lamp and attenuator; after a new lamp calibrate the lane"
     ),
     "white_shape": N_(
-        "lane {lane}: the white's colour differs by {measured} % from the calibration's, at most {limit} % may; the old white"
+        "lane {lane}: the white's colour is {measured} % away from the calibration's, at most {limit} % may; the old white"
         " stays. Look for fruit or dirt in the light; after a new lamp calibrate the lane"
     ),
     "white_noisy": N_(
-        "lane {lane}: the white's noise is {measured} % of its light, at most {limit} % may be; the old white stays. Check the"
+        "lane {lane}: of the white's light {measured} % are noise, at most {limit} % may be; the old white stays. Check the"
         " lamp's supply and the attenuator's seat, then ask again"
     ),
     "integration_differs": N_(
@@ -130,7 +131,8 @@ _REMEDIES = {
     ),
     "shutter_stuck": N_("lane {lane}: fruit get no spectrum, for the shutter does not open; free it, or switch the lane off"),
     "lamp_level": N_(
-        "lane {lane}: empty cups show {change} % of light against the last references; wipe the window, then ask for a white;"
+        "lane {lane}: the light of empty cups differs by {change} % now, measured against the last references;"
+        " wipe the window, then ask for a white;"
         " if it comes back, change the lamp"
     ),
     "lamp_colour": N_(
@@ -138,11 +140,11 @@ _REMEDIES = {
         " a white; if it comes back, change the lamp"
     ),
     "fruit_unlike": N_(
-        "lane {lane}: T2 has risen by {change} % over that of the model's own fruit; ask for dark and white; if it stays, take"
+        "lane {lane}: T2 has risen by {change} % beyond that of the model's own fruit; ask for dark and white; if it stays, take"
         " sample fruit and run `citrus-grade upkeep`"
     ),
     "spectra_unlike": N_(
-        "lane {lane}: Q has risen by {change} % over that of the model's own fruit; wipe the window, ask for dark and white; if"
+        "lane {lane}: Q has risen by {change} % beyond that of the model's own fruit; wipe the window, ask for dark and white; if"
         " it stays, take sample fruit and run `citrus-grade upkeep`"
     ),
 }
