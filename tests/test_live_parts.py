@@ -16,8 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from citrus_grade.messages import Alarm, Ejection, Pulse, Scans
+from citrus_grade.messages import Alarm, Command, Ejection, OutletReport, Pulse, Scans
+from citrus_grade.rundir import Loaded
 from citrus_grade.runtime.live import store, wire
+from citrus_grade.runtime.live.carry import Carrier, resumed
 from citrus_grade.runtime.live.clock import BeltClock, DeviceClock, nearest_trigger, tick_at
 from citrus_grade.runtime.live.memory import (
     BIN_0_US,
@@ -194,6 +196,31 @@ def test_a_device_clock_is_read_by_its_quickest_messages() -> None:
     assert abs(host_ns - (device_ns + apart_ns + least_ns)) < 100_000
     again = clock.host_ns(0, arrival_ns + 1_000_000)  # the device was started again
     assert again == arrival_ns + 1_000_000
+
+
+def test_a_core_goes_on_where_the_one_before_had_come_to(loaded: Loaded) -> None:
+    line, successor = loaded.line(), loaded.line()
+    carrier = Carrier(line)
+    line.feed(Command(0, 0, "lot", "7"))
+    line.feed(Command(0, 0, "lane_off", "3"))
+    line.feed(OutletReport(0, 0, 2, 1, "full"))
+    line.state.next_cup, line.state.offset = 41, -12
+    line.state.references.dark[1] += 5.0
+    line.feed(Pulse(4096, 4096, 1))
+    resumed(successor, carrier.pack(line.state), 44)
+    assert successor.state.next_cup == 45
+    for name in ("offset", "plan_id", "model_id"):
+        assert getattr(successor.state, name) == getattr(line.state, name)
+    for name in ("lane_on", "outlet_open", "lot", "lot_from"):
+        np.testing.assert_array_equal(getattr(successor.state, name), getattr(line.state, name))
+    np.testing.assert_array_equal(successor.state.references.dark, line.state.references.dark)
+    sound = line.state.references.dark.copy()
+    line.feed(Command(4096, 1, "dark_refresh", ""))
+    line.state.references.dark[:] = 0.0  # half-way
+    again = loaded.line()
+    resumed(again, carrier.pack(line.state), 44)
+    np.testing.assert_array_equal(again.state.references.dark, sound)
+    assert not again.state.references.lanes["asked"].any()
 
 
 def test_the_belt_is_followed_through_a_late_look() -> None:

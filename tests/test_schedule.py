@@ -5,13 +5,13 @@ import pytest
 from citrus_grade.config import ConfigError, parse
 from citrus_grade.config.references import CommandSection
 from citrus_grade.messages import Command, Message, Pulse
-from citrus_grade.runtime.schedule import scheduled
+from citrus_grade.runtime.schedule import Schedule, scheduled
 from citrus_grade.templates import LINE
 
 S = 10**9
 
 
-def pulses(n: int, first_s: int = 0, step_s: int = 1) -> list[Message]:
+def pulses(n: int, first_s: int = 0, step_s: int = 1) -> list[Pulse]:
     return [Pulse(4096 * k, 4096 * k, (first_s + k * step_s) * S) for k in range(n)]
 
 
@@ -42,6 +42,16 @@ def test_a_line_that_stood_is_given_a_repeated_command_once() -> None:
     command = [CommandSection(kind="dark_refresh", at_min=0.0, every_min=0.05)]
     waited = [*pulses(2), *pulses(4, first_s=600)]
     assert [m.t_ns // S for m in scheduled(command, waited) if isinstance(m, Command)] == [0, 600, 603]
+
+
+def test_a_schedule_taken_up_again_asks_only_for_what_is_still_due() -> None:
+    commands = [
+        CommandSection(kind="dark_refresh", at_min=0.05, every_min=0.1),
+        CommandSection(kind="white_refresh", at_min=0.1),
+    ]
+    again = Schedule(commands, 0, 10 * S)
+    due = [(pulse.t_ns // S, command.kind) for pulse in pulses(20, first_s=10) for command in again.due(pulse)]
+    assert due == [(15, "dark_refresh"), (21, "dark_refresh"), (27, "dark_refresh")]
 
 
 def test_messages_pass_unchanged_and_in_order() -> None:

@@ -5,7 +5,6 @@ fixed order (pixels, then messages, never a decision before the line is asked to
 """
 
 import gc
-import json
 import select
 import socket
 import struct
@@ -17,10 +16,11 @@ import numpy as np
 
 from citrus_grade.config import LineConfig
 from citrus_grade.line import Line
-from citrus_grade.messages import Decisions, Ejection, Frame, Message, Output, Pulse, Scans
+from citrus_grade.messages import Command, Decisions, Ejection, Frame, Message, Output, Position, Pulse, Reading, Scans
 from citrus_grade.rundir import reopen
 from citrus_grade.runlog.writer import LogStream, Topic
 from citrus_grade.runtime.live import wire
+from citrus_grade.runtime.live.carry import Carrier, resumed
 from citrus_grade.runtime.live.memory import Decided, FrameRing
 from citrus_grade.runtime.live.work import RECORDER, Work, real_time
 from citrus_grade.runtime.schedule import Schedule
@@ -33,8 +33,6 @@ WAITING_BYTES = 32 << 20
 """Log records that may wait for the recorder."""
 PRIORITY = 50
 IDLE_S = 0.02
-_CARRIED = ("next_cup", "offset", "plan_id", "model_id", "shadow_id", "calibration_id", "classifier_id")
-_CARRIED_ARRAYS = ("outlet_open", "outlet_sound", "last_cup", "due_tick", "lane_on", "lot_from", "lot")
 
 
 class Outbox:
@@ -93,7 +91,8 @@ class Core:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self.line, self.resumed = _line(work)
+        self.line, goes_on = _line(work)
+        self._carrier = Carrier(self.line)
         self._rings: list[FrameRing] = [work.ring(index) for index in range(len(work.config.camera))]
         self._plc = work.end("plc")
         self._ends = {end.fileno(): end for end in (self._plc, *(work.end(name) for name in work.spec.fds if _is_source(name)))}
@@ -106,7 +105,7 @@ class Core:
         self._file_ns = int(work.config.log.file_minutes * 60e9)
         self._begun_ns = work.now_ns()
         self._number = 0
-        self._schedule = Schedule(work.config.command)
+        self._schedule = Schedule(work.config.command, 0, work.now_ns() if goes_on else 0)
 
     def run(self) -> None:
         """Feed the line until it is stopped and everything that was sent has been fed."""
@@ -185,7 +184,7 @@ class Core:
         if ejections and not wire.send(self._plc, wire.of_ejections(_t_ns(message), ejections)):
             self._work.station.count("ejections_refused", len(ejections))
         if isinstance(message, Pulse):
-            self._work.board.carry(_carried(self.line))
+            self._work.board.carry(self._carrier.pack(self.line.state))
             self._work.station.took("decide", self._work.now_ns() - message.t_ns)
         self._stream.gave(outputs)
 
@@ -211,29 +210,13 @@ def _is_source(name: str) -> bool:
     return name.startswith("camera") or name == "spectra"
 
 
-def _carried(line: Line) -> bytes:
-    """Return what a core started in this one's place must know of the line."""
-    state = line.state
-    return json.dumps(
-        {name: getattr(state, name) for name in _CARRIED} | {name: getattr(state, name).tolist() for name in _CARRIED_ARRAYS}
-    ).encode()
-
-
 def _line(work: Work) -> tuple[Line, bool]:
     """Return the line as it was when a core before this one died, or a new one; and whether it goes on."""
     line = reopen(work.run_dir).line()
     carried = work.board.carried()
-    if carried is None:
-        return line, False
-    values = json.loads(carried)
-    for name in _CARRIED:
-        setattr(line.state, name, values[name])
-    for name in _CARRIED_ARRAYS:
-        array = getattr(line.state, name)
-        array[...] = np.array(values[name], array.dtype)
-    line.state.next_cup = max(line.state.next_cup, int(work.board.shared["decided_cup"][0]) + 1)
-    line.restore(line.snapshot())
-    return line, True
+    if carried is not None:
+        resumed(line, carried, int(work.board.shared["decided_cup"][0]))
+    return line, carried is not None
 
 
 def run(work: Work) -> None:
@@ -256,6 +239,9 @@ def warm(config: LineConfig, run_dir: Path) -> None:
     for index, camera in enumerate(config.camera):
         size = (camera.height_px, camera.width_px, 3) if camera.bayer == "rgb" else (camera.height_px, camera.width_px)
         line.feed(Frame(index, 0, 0, 0, np.zeros(size, np.uint8)))
+    line.feed(Command(0, 0, "dark_refresh", ""))
+    for lane in lanes.tolist():
+        line.feed(Reading(0, 0, lane, "shutter", float(Position.CLOSED)))
     for pitch in range(config.line.decision_station + 2):
         tick = round(pitch * config.encoder.ratio)
         if config.spectrometer:

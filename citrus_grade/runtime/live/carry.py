@@ -1,0 +1,57 @@
+"""What a core leaves to the one that takes its place: the few things of its state that no sensor tells again.
+
+Rings are not among them: views and scans of fruit on the belt went with the core, and those fruit say so in their rows.
+"""
+
+import json
+
+import numpy as np
+from numpy.typing import NDArray
+
+from citrus_grade.line import Line
+from citrus_grade.spectra.references import NEVER
+from citrus_grade.state import State
+
+_WORDS = ("next_cup", "offset", "plan_id", "model_id", "shadow_id", "calibration_id", "classifier_id")
+_ARRAYS = ("outlet_open", "outlet_sound", "last_cup", "due_tick", "lane_on", "lot_from", "lot")
+_REFERENCES = ("lanes", "light_from", "dark", "white", "busy")
+
+
+class Carrier:
+    """Packs the state of a line, pulse after pulse.
+
+    References that are being taken are not carried half-way: the successor has those in use before, and may be asked again.
+    """
+
+    def __init__(self, line: Line) -> None:
+        self._references = _bytes(_references(line.state))
+
+    def pack(self, state: State) -> bytes:
+        """Return what to keep."""
+        memory = state.references
+        if not memory.busy.any() and not memory.lanes["asked"].any() and (memory.light_from != NEVER).all():
+            self._references = _bytes(_references(state))
+        words = json.dumps({name: getattr(state, name) for name in _WORDS}).encode()
+        return b"\n".join([words, _bytes([getattr(state, name) for name in _ARRAYS]) + self._references])
+
+
+def resumed(line: Line, carried: bytes, decided_cup: int) -> None:
+    """Have a new line go on where one before had come to."""
+    state = line.state
+    words, _, data = carried.partition(b"\n")
+    for name, value in json.loads(words).items():
+        setattr(state, name, value)
+    at = 0
+    for array in [*(getattr(state, name) for name in _ARRAYS), *_references(state)]:
+        array[...] = np.frombuffer(data, array.dtype, array.size, at).reshape(array.shape)
+        at += array.nbytes
+    state.next_cup = max(state.next_cup, decided_cup + 1)
+    line.restore(line.snapshot())
+
+
+def _references(state: State) -> list[NDArray[np.generic]]:
+    return [getattr(state.references, name) for name in _REFERENCES]
+
+
+def _bytes(arrays: list[NDArray[np.generic]]) -> bytes:
+    return b"".join(array.tobytes() for array in arrays)
