@@ -1,0 +1,131 @@
+/* A GigE Vision camera that sees a simulated belt: serves the frames of a tape, one a pitch, through Aravis' fake camera.
+ *
+ * camera ADDRESS SERIAL XML FRAMES OFFSET CUPS WIDTH HEIGHT PIXEL_FORMAT T0_NS CUPS_PER_S LOST_RATIO
+ *
+ * FRAMES is a file of CUPS frames from OFFSET on. At each whole pitch of a belt that began to move at T0_NS
+ * (CLOCK_MONOTONIC) the camera's Line1 rises. Says "ready" once it answers; ends when its standard input ends,
+ * so that it cannot outlive whoever started it.
+ */
+#include <arv.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* How often Aravis looks for a trigger. It spins through the last millisecond before each look: more often costs more. */
+#define LOOKS_PER_S 100.0
+#define SECOND_NS 1000000000LL
+
+static const unsigned char *frames;
+static size_t frame_bytes;
+static long long cups, t0_ns;
+static double ns_a_cup;
+static atomic_llong newest_pitch;
+static ArvFakeCamera *camera;
+
+static long long now_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * SECOND_NS + now.tv_nsec;
+}
+
+static long long pitch_ns(long long pitch)
+{
+	return t0_ns + (long long)(pitch * ns_a_cup);
+}
+
+/* Called by Aravis when a frame is to be sent. A free-running camera is stamped when it looks, a triggered one when it was told. */
+static void expose(ArvBuffer *buffer, void *unused, guint32 exposure_us, guint32 gain, ArvPixelFormat format)
+{
+	size_t unset;
+	long long pitch = atomic_load(&newest_pitch);
+	gboolean free_running = arv_fake_camera_is_in_free_running_mode(camera);
+
+	(void)unused, (void)exposure_us, (void)gain, (void)format;
+	memcpy((void *)arv_buffer_get_data(buffer, &unset), frames + (size_t)(pitch % cups) * frame_bytes, frame_bytes);
+	arv_buffer_set_timestamp(buffer, free_running ? now_ns() : pitch_ns(pitch));
+}
+
+/* The belt: raises the line at each pitch, if anybody has started the camera. */
+static void *run_belt(void *unused)
+{
+	long long pitch = now_ns() < t0_ns ? 0 : (long long)((now_ns() - t0_ns) / ns_a_cup) + 1;
+
+	(void)unused;
+	for (;; pitch++) {
+		long long due_ns = pitch_ns(pitch);
+		struct timespec due = {due_ns / SECOND_NS, due_ns % SECOND_NS};
+
+		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL))
+			;
+		atomic_store(&newest_pitch, pitch);
+		arv_fake_camera_write_register(camera, ARV_FAKE_CAMERA_REGISTER_TRIGGER_SOFTWARE,
+					       arv_fake_camera_get_acquisition_status(camera) != 0);
+	}
+	return NULL;
+}
+
+static int fail(const char *what, const char *which)
+{
+	fprintf(stderr, "%s: %s\n", what, which);
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	ArvGvFakeCamera *server;
+	struct stat file;
+	size_t offset;
+	int width, height, format, descriptor;
+	char byte;
+
+	if (argc != 13)
+		return fail("arguments", "ADDRESS SERIAL XML FRAMES OFFSET CUPS WIDTH HEIGHT PIXEL_FORMAT T0_NS CUPS_PER_S LOST_RATIO");
+	offset = strtoull(argv[5], NULL, 10);
+	cups = atoll(argv[6]);
+	width = atoi(argv[7]);
+	height = atoi(argv[8]);
+	format = (int)strtol(argv[9], NULL, 0);
+	t0_ns = atoll(argv[10]);
+	ns_a_cup = 1e9 / atof(argv[11]);
+	frame_bytes = (size_t)width * height * ARV_PIXEL_FORMAT_BIT_PER_PIXEL(format) / 8;
+
+	descriptor = open(argv[4], O_RDONLY);
+	if (descriptor < 0 || fstat(descriptor, &file) || (size_t)file.st_size < offset + cups * frame_bytes)
+		return fail("not a file of so many frames", argv[4]);
+	frames = mmap(NULL, file.st_size, PROT_READ, MAP_SHARED, descriptor, 0);
+	if (frames == MAP_FAILED)
+		return fail("cannot be mapped", argv[4]);
+	frames += offset;
+
+	server = arv_gv_fake_camera_new_full(argv[1], argv[2], argv[3]);
+	if (!server || !arv_gv_fake_camera_is_running(server))
+		return fail("no camera can listen at UDP port 3956 of this address", argv[1]);
+	g_object_set(server, "gvsp-lost-ratio", atof(argv[12]), NULL);
+	camera = arv_gv_fake_camera_get_fake_camera(server);
+	arv_fake_camera_write_register(camera, ARV_FAKE_CAMERA_REGISTER_SENSOR_WIDTH, width);
+	arv_fake_camera_write_register(camera, ARV_FAKE_CAMERA_REGISTER_SENSOR_HEIGHT, height);
+	arv_fake_camera_write_register(camera, ARV_FAKE_CAMERA_REGISTER_WIDTH, width);
+	arv_fake_camera_write_register(camera, ARV_FAKE_CAMERA_REGISTER_HEIGHT, height);
+	arv_fake_camera_write_register(camera, ARV_FAKE_CAMERA_REGISTER_PIXEL_FORMAT, format);
+	arv_fake_camera_write_register(camera, ARV_FAKE_CAMERA_REGISTER_TRIGGER_SOURCE, 1);
+	arv_fake_camera_set_trigger_frequency(camera, LOOKS_PER_S);
+	arv_fake_camera_set_fill_pattern(camera, expose, NULL);
+	g_thread_new("belt", run_belt, NULL);
+
+	puts("ready");
+	fflush(stdout);
+	/* What Aravis says from here on would one day fill a pipe that nobody reads. */
+	if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr))
+		return 1;
+	while (read(STDIN_FILENO, &byte, 1) > 0)
+		;
+	/* Straight out: Aravis' thread may be in the middle of a frame, and nothing here outlives the process. */
+	_exit(0);
+}
