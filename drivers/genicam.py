@@ -1,0 +1,190 @@
+"""A GigE Vision camera, by GenICam's names, through viva-genicam."""
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from citrus_grade.config import CameraSection, LineConfig
+from citrus_grade.drivers.genicam_options import GigeOptions, options_of
+from citrus_grade.drivers.genicam_settings import Features, check_chunk, check_picture, settle
+from citrus_grade.drivers.genicam_watch import FrameNumber, Watch
+from citrus_grade.drivers.pfnc import CODE, PIXEL_FORMAT
+from citrus_grade.ports import Camera, DeviceError, DeviceGone, Exposure
+from citrus_grade.words import _
+
+if TYPE_CHECKING:
+    import viva_genicam as vg
+
+SECOND_NS = 1_000_000_000
+CONTROL, TICKS_PER_S = 0x0A00, 0x093C
+"""Bootstrap registers: who controls the camera, and its clock's frequency, 64 bit (GigE Vision 2.0, table 28-1)."""
+EARLY = 0.5
+"""A wait that ends before this share of its time did not time out: the stream has failed."""
+
+
+class GigeCamera:
+    """Frames of one camera, complete ones only; see `ports.Camera`. One that lost packets for good is a gap in ``count``."""
+
+    def __init__(
+        self, camera: "vg.Camera", stream: "vg.FrameStream", section: CameraSection, options: GigeOptions, name: str
+    ) -> None:
+        self._camera, self._stream, self._chunk = camera, stream, options.count_chunk
+        self._shape = (section.height_px, section.width_px, *((3,) if section.bayer == "rgb" else ()))
+        self._format = CODE[PIXEL_FORMAT[section.bayer]]
+        self._ticks_per_s = int.from_bytes(camera.read_register(TICKS_PER_S, 8), "big") or _ticks_per_s(camera)
+        self._number = FrameNumber(wraps=options.count_chunk is None)
+        self._watch = Watch(self._answers, options.answer_s)
+        self._gone, self._closed = False, False
+        self.identity = name
+
+    def grab(self, timeout_s: float) -> Exposure | None:
+        import viva_genicam as vg
+
+        began_s = time.monotonic()
+        try:
+            frame = self._stream.next_frame(max(1, round(timeout_s * 1000)))
+        except vg.GenicamError as error:
+            if not isinstance(error, vg.TransportError) or time.monotonic() - began_s < EARLY * timeout_s:
+                raise self._lost(str(error)) from None
+            frame = None
+        t_ns = time.monotonic_ns()
+        if self._camera.control_state == vg.ControlState.LOST:
+            raise self._lost(_("it was started again, or another program controls it"))
+        if frame is not None:
+            return self._exposure(frame, t_ns)
+        if not self._watch.silent():
+            raise self._lost(_("it does not answer"))
+        return None
+
+    def _exposure(self, frame: "vg.Frame", t_ns: int) -> Exposure:
+        mosaic = frame.to_numpy().view(np.uint8)
+        if mosaic.shape != self._shape or frame.pixel_format_code != self._format:
+            found = f"{frame.width} x {frame.height} {frame.pixel_format}"
+            raise self._lost(_("it has begun to send {found}").format(found=found))
+        device_ns = (frame.ts_dev or 0) * SECOND_NS // self._ticks_per_s if self._ticks_per_s else t_ns
+        try:
+            return Exposure(self._number(self._number_of(frame)), device_ns, t_ns, mosaic)
+        except DeviceGone as error:
+            raise self._lost(str(error)) from None
+
+    def _number_of(self, frame: "vg.Frame") -> int:
+        if self._chunk is None:
+            return frame.block_id
+        value = self._camera.chunk_features(frame).get(f"Chunk{self._chunk}")
+        try:
+            return int(str(value))
+        except ValueError:
+            raise DeviceGone(_("a frame came without its chunk {chunk}").format(chunk=self._chunk)) from None
+
+    def _answers(self) -> bool:
+        import viva_genicam as vg
+
+        try:
+            return self._camera.read_register(CONTROL, 4) != bytes(4) or self._camera.control_state != vg.ControlState.HELD
+        except vg.GenicamError:
+            return False
+
+    def _lost(self, why: str) -> DeviceGone:
+        self._gone = True
+        return DeviceGone(f"{self.identity}: {why}")
+
+    def close(self) -> None:
+        """Stop the camera and give it free. One that is gone is not waited for."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._gone:
+            threading.Thread(target=self._let_go, daemon=True, name="camera let go").start()
+        else:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        import viva_genicam as vg
+
+        for step in (self._stop, self._stream.close, self._camera.close):
+            try:
+                step()
+            except vg.GenicamError:
+                self._gone = True  # what is left to do is done on this side
+
+    def _stop(self) -> None:
+        if not self._gone:
+            self._camera.acquisition_stop()
+
+
+def _ticks_per_s(camera: "vg.Camera") -> int:
+    name = "GevTimestampTickFrequency"
+    return camera.get_integer(name) if name in camera.nodes() else 0
+
+
+def open_camera(config: LineConfig, index: int) -> Camera:
+    """Open a camera of the network, set it as line.toml says, and start it.
+
+    Raises
+    ------
+    DeviceError : if the section, or the camera's settings, cannot be what line.toml says.
+    DeviceGone : if it does not answer, or another program holds it.
+    """
+    section = config.camera[index]
+    where = f"camera.{index} ({section.name}).device"
+    options = options_of(GigeOptions, section.device, where)
+    try:
+        import viva_genicam as vg
+
+        from citrus_grade.drivers.genicam_find import look, pick
+    except ImportError as error:
+        raise DeviceError(
+            _("{where}: {error}; install the GigE Vision library: pip install 'citrus-grade[gige]'").format(
+                where=where, error=error
+            )
+        ) from None
+    try:
+        seen = pick(look(options.discover_s), options, where)
+        assert seen.info is not None
+        camera = vg.connect_gige(seen.info)
+    except vg.GenicamError as error:
+        raise DeviceGone(
+            _("{where}: {error}; does another program hold the camera, is its address in this machine's network?").format(
+                where=where, error=error
+            )
+        ) from None
+    try:
+        return _started(camera, section, options, f"{seen}", where)
+    except vg.GenicamError as error:
+        camera.close()
+        raise DeviceGone(f"{where}: {error}") from None
+    except DeviceError:
+        camera.close()
+        raise
+
+
+def _started(camera: "vg.Camera", section: CameraSection, options: GigeOptions, name: str, where: str) -> Camera:
+    features = _features(camera)
+    settle(features, options, where)
+    check_picture(features, section, where)
+    if options.count_chunk:
+        check_chunk(features, options.count_chunk, where)
+        camera.configure_chunks([options.count_chunk])
+    delay_ns = None if options.packet_delay_us is None else round(options.packet_delay_us * 1000)
+    stream = camera.stream(packet_size=options.packet_size, packet_delay_ns=delay_ns)
+    opened = GigeCamera(camera, stream, section, options, name)
+    camera.acquisition_start()
+    return opened
+
+
+def _features(camera: "vg.Camera") -> Features:
+    import viva_genicam as vg
+
+    def write(name: str, value: str) -> None:
+        info = camera.node_info(name)
+        if info is not None and info.kind == vg.NodeKind.COMMAND:
+            camera.execute(name)
+        else:
+            camera.set(name, value)
+
+    def ping() -> None:
+        camera.read_register(CONTROL, 4)
+
+    return Features(camera.nodes(), camera.get, write, camera.enum_entries, ping, vg.GenicamError)

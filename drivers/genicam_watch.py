@@ -1,0 +1,62 @@
+"""What the frames of any GenICam camera need: a number that goes on, and somebody who notices that none come any more."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from citrus_grade.ports import DeviceGone
+from citrus_grade.words import _
+
+LAST_ID = 0xFFFF
+"""After this block id comes 1: a stream of 16-bit ids never uses 0 (GigE Vision 2.0, section 24.2)."""
+
+
+class FrameNumber:
+    """Counts frames on where the camera's own number begins anew."""
+
+    def __init__(self, wraps: bool) -> None:
+        self._period = LAST_ID if wraps else None
+        self._last: int | None = None
+        self._count = 0
+
+    def __call__(self, number: int) -> int:
+        """Return the number unwrapped.
+
+        Raises
+        ------
+        DeviceGone : if it went backwards: the camera has begun anew, and nobody knows what was lost.
+        """
+        if number == 0 or number > LAST_ID:
+            # Not by the standard's older rule: Aravis' fake camera counts through 0, cameras with extended ids past 16 bit.
+            self._period = LAST_ID + 1 if number == 0 and self._period else None
+        step = 1 if self._last is None else number - self._last
+        if self._period and step <= 0:
+            step += self._period
+        if step <= 0 or (self._period and step > self._period // 2):
+            raise DeviceGone(_("the camera numbers its frames anew: {last}, then {now}").format(last=self._last, now=number))
+        self._last = number
+        self._count += step
+        return self._count
+
+
+class Watch:
+    """Asks a silent camera whether it is still there, without ever waiting for the answer."""
+
+    def __init__(self, ask: Callable[[], bool], answer_s: float) -> None:
+        self._ask, self._answer_s = ask, answer_s
+        self._thread: threading.Thread | None = None
+        self._asked_s = 0.0
+        self._answers = True
+
+    def silent(self) -> bool:
+        """Ask, if no question is open; return False once one was answered with no, or not within ``answer_s``."""
+        if self._thread is not None and self._thread.is_alive():
+            return time.monotonic() - self._asked_s <= self._answer_s
+        if self._answers:
+            self._asked_s = time.monotonic()
+            self._thread = threading.Thread(target=self._run, daemon=True, name="camera there?")
+            self._thread.start()
+        return self._answers
+
+    def _run(self) -> None:
+        self._answers = self._ask()
