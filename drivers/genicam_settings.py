@@ -19,8 +19,8 @@ class Features:
     read: Callable[[str], str]
     write: Callable[[str, str], None]
     entries: Callable[[str], Sequence[str]]
-    ping: Callable[[], None]
-    refused: type[Exception]
+    ping: Callable[[], object]
+    refused: type[Exception] | tuple[type[Exception], ...]
 
 
 def settle(features: Features, options: CameraOptions, where: str) -> None:
@@ -49,7 +49,7 @@ def put_if_there(features: Features, name: str, value: Value, where: str) -> Non
 
 
 def put(features: Features, name: str, value: Value, where: str) -> None:
-    """Set one feature.
+    """Set one feature, unless it has that value already: some can only be read.
 
     Raises
     ------
@@ -57,8 +57,10 @@ def put(features: Features, name: str, value: Value, where: str) -> None:
     """
     if name not in features.names:
         raise DeviceError(_("{where}: the camera has no {name}").format(where=where, name=name))
+    text = str(value).lower() if isinstance(value, bool) else str(value)
     try:
-        features.write(name, str(value).lower() if isinstance(value, bool) else str(value))
+        if _now(features, name) != text:
+            features.write(name, text)
     except features.refused as error:
         features.ping()  # raises where it is not the value, but the camera that is gone
         raise DeviceError(
@@ -66,6 +68,14 @@ def put(features: Features, name: str, value: Value, where: str) -> None:
                 where=where, name=name, value=value, error=error, offers=_offers(features, name)
             )
         ) from None
+
+
+def _now(features: Features, name: str) -> str | None:
+    """Return a feature's value, if it has one: a command has none, a setting that was never made may have none."""
+    try:
+        return features.read(name)
+    except features.refused:
+        return None
 
 
 def _offers(features: Features, name: str) -> str:
