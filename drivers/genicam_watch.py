@@ -8,7 +8,7 @@ from citrus_grade.ports import DeviceGone
 from citrus_grade.words import _
 
 LAST_ID = 0xFFFF
-"""After this block id comes 1: a stream of 16-bit ids never uses 0 (GigE Vision 2.0, section 24.2)."""
+"""After this block id comes 1: a stream of 16-bit ids does not use 0 (GigE Vision 2.0, part 3: GVSP)."""
 
 
 class FrameNumber:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from citrus_grade.cli.doctor_devices import cameras
 from citrus_grade.config import LineConfig, load
 from citrus_grade.drivers import genicam_options
 from citrus_grade.drivers.emulate.camera import loopback, program, serve_camera
@@ -242,6 +243,17 @@ def test_two_cameras_of_one_line_keep_apart(tape: Path) -> None:
 def test_what_cannot_work_says_what_to_do(tape: Path, device: dict[str, Any], camera: dict[str, Any], said: str) -> None:
     with Belt(tape).serve(), pytest.raises((DeviceError, DeviceGone), match=said):
         open_camera(line(device, **camera), 0)
+
+
+def test_the_doctor_opens_each_camera_and_says_what_is_wrong(tape: Path) -> None:
+    config = line({"serial": "CG0"}, {"serial": "CG9"}).model_copy(update={"plc": {"driver": "tape"}})
+    with Belt(tape).serve():
+        there, missing = cameras(config)
+    assert (there.what, there.state) == ("camera 0 (top)", "ok")
+    assert "serial CG0" in there.found
+    assert missing.state == "fail"
+    assert "no answer from CG9" in missing.found
+    assert not list(cameras(line({"serial": "CG9"})))
 
 
 def test_a_camera_that_another_program_holds_is_waited_for(tape: Path) -> None:

@@ -1,9 +1,10 @@
-"""The doctor's look at a line: its configuration, the artefacts it names, and its driver."""
+"""The doctor's look at a line: its configuration, the artefacts it names, its driver and its cameras."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from citrus_grade.cli.doctor_devices import cameras
 from citrus_grade.cli.findings import Finding
 from citrus_grade.words import _
 
@@ -25,6 +26,7 @@ def examine(path: Path) -> Iterator[Finding]:
         what, "ok", _("{name}: {lanes} lanes, {n} outlets").format(name=line.line.name, lanes=line.line.lanes, n=len(line.outlet))
     )
     yield driver(str(line.source.get("driver", "sim")))
+    yield from cameras(line)
     yield from artefacts(path, _to_be_made(line, path.parent))
     if line.spectrometer and line.files.model is None:
         yield Finding(_("model"), "warn", _("none: no sugar and no acid is known"), _("name one in line.toml, files.model"))

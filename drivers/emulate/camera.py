@@ -25,7 +25,7 @@ PACKAGES = "gcc libc6-dev pkg-config libaravis-dev libusb-1.0-0-dev"
 """Of Debian, which the compiler needs."""
 READY_S, END_S = 10.0, 2.0
 GVCP_PORT = 3956
-"""Where every GigE Vision camera listens (GigE Vision 2.0, section 7.2)."""
+"""Where every GigE Vision camera listens (GigE Vision 2.0, part 2: GVCP)."""
 
 
 @dataclass(frozen=True, slots=True)
