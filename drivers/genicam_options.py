@@ -87,7 +87,7 @@ def options_of(kind: type[Options], section: Mapping[str, Any], where: str) -> O
     try:
         return kind.model_validate(section)
     except ValidationError as error:
-        raise DeviceError("\n".join(f"{where}.{problem}" for problem in explain(error))) from None
+        raise DeviceError("\n".join(f"{where}.{problem}" for problem in explain(error, kind))) from None
 
 
 def read_parameters(path: Path, where: str) -> Parameters:
@@ -123,7 +123,7 @@ def parse_parameters(data: bytes) -> Parameters:
     try:
         return _PARAMETERS.validate_python(tomllib.loads(data.decode("utf-8-sig")))
     except ValidationError as error:
-        raise ValueError("; ".join(explain(error))) from None
+        raise ValueError("; ".join(explain(error, CameraOptions))) from None
     except RecursionError:
         raise ValueError(_("brackets are nested too deep")) from None
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from citrus_grade.config import load
+from citrus_grade.drivers.emulate.camera import Server, loopback, serve_camera
 from citrus_grade.drivers.sim import tape
 from citrus_grade.drivers.sim.plant import SimOptions
 from citrus_grade.ports import DeviceError
@@ -22,7 +23,7 @@ from citrus_grade.words import _
 
 LOOP_CUPS = 96
 NAME, TAPE, FELL = "emulated.toml", "tape", "fell.bin"
-KINDS = ("plc",)
+KINDS = ("plc", "cameras")
 """What can be emulated."""
 Progress = Callable[[float, float], None]
 
@@ -47,6 +48,7 @@ class Emulation:
         self.served: dict[str, str] = {}
         """Where each emulated device is to be found."""
         self._processes: list[subprocess.Popen[str]] = []
+        self._servers: list[Server] = []
 
     def render(self, seed: int, progress: Progress | None = None, cups: int = LOOP_CUPS) -> None:
         """Render the loop, unless the folder holds one."""
@@ -56,12 +58,19 @@ class Emulation:
             tape.record(self.config, self.tape, options, cups, progress)
 
     def start(self) -> Path:
-        """Start the devices; return the ``line.toml`` that names them.
+        """Start the devices; return the ``line.toml`` that names them. Should one not start, none is left running.
 
         Raises
         ------
         DeviceError : if one can't be started.
         """
+        try:
+            return self._start()
+        except DeviceError:
+            self.close()
+            raise
+
+    def _start(self) -> Path:
         self.fell.unlink(missing_ok=True)
         t0_ns = time.monotonic_ns()
         played = {"driver": "tape", "tape": str(self.tape.resolve()), "t0_ns": t0_ns, "cups_per_s": self.cups_per_s}
@@ -74,6 +83,8 @@ class Emulation:
             url = self._serve("plc", str(self.line_toml), "--fell", str(self.fell), *clock)
             found.plc = {"driver": "modbus", "url": url}
             self.served["plc"] = url
+        if "cameras" in self._devices:
+            found.cameras = [self._camera(index, address, t0_ns) for index, address in enumerate(self._addresses(cameras))]
         path = self.folder / NAME
         text = with_devices(self.line_toml, found, cups_per_s=self.cups_per_s, emulation=self.folder)
         path.write_text(self._beside(text), encoding="utf-8")
@@ -84,6 +95,26 @@ class Emulation:
         named = self.config.files.model_dump(exclude_none=True)
         here = {key: os.path.relpath(self.line_toml.parent / path, self.folder) for key, path in named.items()}
         return with_section(text, "files", here)
+
+    @staticmethod
+    def _addresses(cameras: int) -> tuple[str, ...]:
+        found = loopback(cameras)
+        if len(found) < cameras:
+            raise DeviceError(
+                _("{n} cameras need as many addresses of this machine; as root: ip addr add 127.0.0.{n}/8 dev lo").format(
+                    n=cameras
+                )
+            )
+        return found
+
+    def _camera(self, index: int, address: str, t0_ns: int) -> dict[str, Any]:
+        bayer, serial = self.config.camera[index].bayer, f"EMULATED{index}"
+        server = serve_camera(
+            self.tape, index, bayer=bayer, t0_ns=t0_ns, cups_per_s=self.cups_per_s, address=address, serial=serial
+        )
+        self._servers.append(server)
+        self.served[f"camera {index}"] = f"{address} ({serial})"
+        return {"driver": "genicam", "address": address, "serial": serial}
 
     def _serve(self, name: str, *arguments: str) -> str:
         command = [sys.executable, "-m", f"citrus_grade.drivers.emulate.{name}", *arguments]
@@ -98,7 +129,7 @@ class Emulation:
     @property
     def pids(self) -> list[int]:
         """Numbers of the devices' processes."""
-        return [process.pid for process in self._processes]
+        return [process.pid for process in (*self._processes, *(server.process for server in self._servers))]
 
     def close(self) -> None:
         """Stop every device; each ends when its standard input does."""
@@ -113,6 +144,9 @@ class Emulation:
                 process.wait()
             process.stdout.close()
         self._processes.clear()
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
 
     def __enter__(self) -> "Emulation":
         return self
