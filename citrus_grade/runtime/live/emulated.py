@@ -129,7 +129,7 @@ class Emulation:
     @property
     def pids(self) -> list[int]:
         """Numbers of the devices' processes."""
-        return [process.pid for process in (*self._processes, *(server.process for server in self._servers))]
+        return [process.pid for process in self._processes] + [server.process.pid for server in self._servers]
 
     def close(self) -> None:
         """Stop every device; each ends when its standard input does."""
