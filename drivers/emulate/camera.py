@@ -101,15 +101,22 @@ def serve_camera(
 
 def _nobody_listens(address: str) -> None:
     """Aravis shares the port with another camera at the same address, and then neither works."""
+    if error := taken(address):
+        raise DeviceError(
+            _("emulated camera at {address}, UDP port {port}: {error}; give each camera its own address").format(
+                address=address, port=GVCP_PORT, error=error
+            )
+        )
+
+
+def taken(address: str) -> str:
+    """Say why no camera can be served at an address, "" where one can."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.bind((address, GVCP_PORT))
         except OSError as error:
-            raise DeviceError(
-                _("emulated camera at {address}, UDP port {port}: {error}; give each camera its own address").format(
-                    address=address, port=GVCP_PORT, error=error.strerror
-                )
-            ) from None
+            return error.strerror or str(error)
+    return ""
 
 
 def program() -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from citrus_grade.config import load
-from citrus_grade.drivers.emulate.camera import Server, loopback, serve_camera
+from citrus_grade.drivers.emulate.camera import Server, loopback, serve_camera, taken
 from citrus_grade.drivers.sim import tape
 from citrus_grade.drivers.sim.plant import SimOptions
 from citrus_grade.ports import DeviceError
@@ -23,6 +23,8 @@ from citrus_grade.words import _
 
 LOOP_CUPS = 96
 NAME, TAPE, FELL = "emulated.toml", "tape", "fell.bin"
+SPARE_ADDRESSES = 4
+"""How many addresses of this machine may belong to cameras of others."""
 KINDS = ("plc", "cameras")
 """What can be emulated."""
 Progress = Callable[[float, float], None]
@@ -98,7 +100,7 @@ class Emulation:
 
     @staticmethod
     def _addresses(cameras: int) -> tuple[str, ...]:
-        found = loopback(cameras)
+        found = tuple(address for address in loopback(cameras + SPARE_ADDRESSES) if not taken(address))[:cameras]
         if len(found) < cameras:
             raise DeviceError(
                 _("{n} cameras need as many addresses of this machine; as root: ip addr add 127.0.0.{n}/8 dev lo").format(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from citrus_grade.alarms import Alarms
@@ -129,7 +130,7 @@ def _against_emulation(run_dir: Path, loaded: Loaded, origin: int) -> dict[str, 
     decided = stack(list(store.decisions(run_dir)), DECISION)
     last = int(decided["cup"].max(initial=-1)) + config.line.decision_station
     passed = last - math.ceil(max(outlet.station for outlet in config.outlet) + max(map(abs, config.phases))) - 1
-    if passed < 1:
+    if passed < 1 or not np.any(decided["fruit_views"][decided["cup"] < passed] > 0):
         return None
     known = truth(tape.load(folder / TAPE), folder / FELL, config, origin, passed)
     pq.write_table(flat(known), run_dir / "truth.parquet")
