@@ -136,8 +136,8 @@ def open_camera(config: LineConfig, index: int) -> Camera:
         from citrus_grade.drivers.genicam_find import look, pick
     except ImportError as error:
         raise DeviceError(
-            _("{where}: {error}; install the GigE Vision library: pip install 'citrus-grade[gige]'").format(
-                where=where, error=error
+            _("{where}: {error}; install the camera's library: pip install 'citrus-grade[{extra}]'").format(
+                where=where, error=error, extra="gige"
             )
         ) from None
     try:

@@ -9,6 +9,8 @@ from citrus_grade.words import _
 
 LAST_ID = 0xFFFF
 """After this block id comes 1: a stream of 16-bit ids does not use 0 (GigE Vision 2.0, part 3: GVSP)."""
+FURTHEST = LAST_ID // 2
+"""More frames are not lost between two; a number that seems to have gone on so far has gone back."""
 
 
 class FrameNumber:
@@ -29,10 +31,10 @@ class FrameNumber:
         if number == 0 or number > LAST_ID:
             # Not by the standard's older rule: Aravis' fake camera counts through 0, cameras with extended ids past 16 bit.
             self._period = LAST_ID + 1 if number == 0 and self._period else None
-        step = 1 if self._last is None else number - self._last
-        if self._period and step <= 0:
-            step += self._period
-        if step <= 0 or (self._period and step > self._period // 2):
+        step = number - (self._last or 0)
+        if self._last is not None and self._period:
+            step = (step - 1) % self._period + 1  # from 1 to the period: no frame comes twice
+        if self._last is not None and not 0 < step <= FURTHEST:
             raise DeviceGone(_("the camera numbers its frames anew: {last}, then {now}").format(last=self._last, now=number))
         self._last = number
         self._count += step

@@ -47,16 +47,16 @@ class GentlCamera:
             if self._lent is not None:
                 return self._exposure(t_ns)
         except _refusals() as error:
-            raise DeviceGone(f"{self.identity}: {error}") from None
+            raise self._lost(str(error)) from None
         if not self._watch.silent():
-            raise DeviceGone(_("{name}: it does not answer").format(name=self.identity))
+            raise self._lost(_("it does not answer"))
         return None
 
     def _exposure(self, t_ns: int) -> Exposure:
         picture = self._lent.payload.components[0]
         if picture.data_format.removesuffix("Packed") != self._format or picture.data.size != np.prod(self._shape):
             found = f"{picture.width} x {picture.height} {picture.data_format}"
-            raise DeviceGone(_("{name}: it has begun to send {found}").format(name=self.identity, found=found))
+            raise self._lost(_("it has begun to send {found}").format(found=found))
         mosaic: NDArray[np.uint8] = picture.data.reshape(self._shape)
         if self._chunk:
             self._lent.update_chunk_data()
@@ -71,6 +71,9 @@ class GentlCamera:
             return int(self._lent.module.timestamp_ns)
         except _refusals():
             return otherwise_ns
+
+    def _lost(self, why: str) -> DeviceGone:
+        return DeviceGone(f"{self.identity}: {why}")
 
     def _take_back(self) -> None:
         lent, self._lent = self._lent, None
