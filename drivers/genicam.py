@@ -1,5 +1,6 @@
 """A GigE Vision camera, by GenICam's names, through viva-genicam."""
 
+import contextlib
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -79,10 +80,11 @@ class GigeCamera:
             raise DeviceGone(_("a frame came without its chunk {chunk}").format(chunk=self._chunk)) from None
 
     def _answers(self) -> bool:
+        """Say whether the camera is there, and knows that this program controls it."""
         import viva_genicam as vg
 
         try:
-            return self._camera.read_register(CONTROL, 4) != bytes(4) or self._camera.control_state != vg.ControlState.HELD
+            return self._camera.read_register(CONTROL, 4) != bytes(4)
         except vg.GenicamError:
             return False
 
@@ -103,15 +105,10 @@ class GigeCamera:
     def _let_go(self) -> None:
         import viva_genicam as vg
 
-        for step in (self._stop, self._stream.close, self._camera.close):
-            try:
+        stop = () if self._gone else (self._camera.acquisition_stop,)
+        for step in (*stop, self._stream.close, self._camera.close):
+            with contextlib.suppress(vg.GenicamError):
                 step()
-            except vg.GenicamError:
-                self._gone = True  # what is left to do is done on this side
-
-    def _stop(self) -> None:
-        if not self._gone:
-            self._camera.acquisition_stop()
 
 
 def _ticks_per_s(camera: "vg.Camera") -> int:
@@ -133,7 +130,7 @@ def open_camera(config: LineConfig, index: int) -> Camera:
     try:
         import viva_genicam as vg
 
-        from citrus_grade.drivers.genicam_find import look, pick
+        from citrus_grade.drivers.genicam_find import find
     except ImportError as error:
         raise DeviceError(
             _("{where}: {error}; install the camera's library: pip install 'citrus-grade[{extra}]'").format(
@@ -141,7 +138,7 @@ def open_camera(config: LineConfig, index: int) -> Camera:
             )
         ) from None
     try:
-        seen = pick(look(options.discover_s), options, where)
+        seen = find(options, where)
         assert seen.info is not None
         camera = vg.connect_gige(seen.info)
     except vg.GenicamError as error:

@@ -27,10 +27,20 @@ class Seen:
         return _("{name}, serial {serial}, at {address}").format(name=self.name, serial=self.serial or "?", address=self.address)
 
 
-def look(discover_s: float) -> list[Seen]:
-    """Call for all cameras and return those that answer within ``discover_s``."""
-    found = vg.discover(timeout_ms=round(discover_s * 1000), all=True)
-    return [Seen(one.ip, _serial(one), f"{one.manufacturer or '?'} {one.model or '?'}", one) for one in found]
+def find(options: GigeOptions, where: str) -> Seen:
+    """Call for all cameras and return the one that is meant; see `pick`.
+
+    Asking one for its number takes as long as reading its description, so a camera at a known address is asked alone.
+    """
+    found = vg.discover(timeout_ms=round(options.discover_s * 1000), all=True)
+    near = [_seen(one) for one in found if one.ip == options.address]
+    if near and options.serial in (None, near[0].serial):
+        return near[0]
+    return pick([_seen(one) for one in found], options, where)
+
+
+def _seen(info: vg.GigeDeviceInfo) -> Seen:
+    return Seen(info.ip, _serial(info), f"{info.manufacturer or '?'} {info.model or '?'}", info)
 
 
 def _serial(info: vg.GigeDeviceInfo) -> str:
