@@ -1,6 +1,9 @@
 """What many tests share: one calibrated simulated line a worker, and short runs of it."""
 
+import fcntl
 import shutil
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,3 +67,11 @@ def normal_run(line_toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Run
 @pytest.fixture(scope="session")
 def full_run(line_toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return _run(line_toml, tmp_path_factory, "full")
+
+
+@pytest.fixture
+def gige_network() -> Iterator[None]:
+    """One test at a time has cameras: all of this machine listen at the same port, and each answers every call."""
+    with (Path(tempfile.gettempdir()) / "citrus_grade-gige.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,9 +1,7 @@
 """A live line whose camera is on the network: what it grades is right, and a camera that dies costs only what it did not see."""
 
 import re
-import tempfile
 import tomllib
-from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +26,7 @@ LOOP_CUPS, CUPS_PER_S = 24, 5.0
 
 
 @pytest.mark.fault
+@pytest.mark.usefixtures("gige_network")
 def test_a_line_grades_by_a_camera_of_the_network_that_dies_once(line_toml: Path, tmp_path: Path) -> None:
     try:
         program()
@@ -42,21 +41,19 @@ def test_a_line_grades_by_a_camera_of_the_network_that_dies_once(line_toml: Path
     toml = line_toml.with_name("gige.toml")
     toml.write_text(text, encoding="utf-8")
     belt = {"bayer": config.camera[0].bayer, "t0_ns": tomllib.loads(text)["plc"]["t0_ns"], "cups_per_s": CUPS_PER_S}
-    with (Path(tempfile.gettempdir()) / "citrus_grade-gige.lock").open("w") as lock:
-        flock(lock, LOCK_EX)
-        servers = [serve_camera(loop, 0, **belt)]
+    servers = [serve_camera(loop, 0, **belt)]
 
-        def kill(supervisor: Supervisor) -> bool:
-            decided = int(supervisor.board.shared["decided_cup"][0])
-            if decided > 25 and len(servers) == 1:
-                servers[0].process.kill()
-                servers[0].close()
-                servers.append(serve_camera(loop, 0, **belt))
-            return decided > 70
+    def kill(supervisor: Supervisor) -> bool:
+        decided = int(supervisor.board.shared["decided_cup"][0])
+        if decided > 25 and len(servers) == 1:
+            servers[0].process.kill()
+            servers[0].close()
+            servers.append(serve_camera(loop, 0, **belt))
+        return decided > 70
 
-        ended = run_live(toml, run, seconds=60.0, during=kill)
-        for server in servers:
-            server.close()
+    ended = run_live(toml, run, seconds=60.0, during=kill)
+    for server in servers:
+        server.close()
     rows = np.concatenate(list(store.decisions(run)))
     assert {"graded", "missing_view"} <= set(ended.reasons)
     report = replay(run)

@@ -6,26 +6,34 @@
  * (CLOCK_MONOTONIC) the camera's Line1 rises. Says "ready" once it answers; ends when its standard input ends,
  * so that it cannot outlive whoever started it.
  */
+#include <arpa/inet.h>
 #include <arv.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 /* How often Aravis looks for a trigger. It spins through the last millisecond before each look: more often costs more. */
 #define LOOKS_PER_S 100.0
 #define SECOND_NS 1000000000LL
+#define GVCP_PORT 3956
 
 static const unsigned char *frames;
 static size_t frame_bytes;
 static long long cups, t0_ns;
 static double ns_a_cup;
-static atomic_llong newest_pitch;
+static atomic_llong pitch_now;
+static atomic_bool taken;
 static ArvFakeCamera *camera;
 
 static long long now_ns(void)
@@ -40,33 +48,87 @@ static long long pitch_ns(long long pitch)
 	return t0_ns + (long long)(pitch * ns_a_cup);
 }
 
-/* Called by Aravis when a frame is to be sent. A free-running camera is stamped when it looks, a triggered one when it was told. */
+/* Called by Aravis when a frame is to be sent. A free-running camera is stamped when it looks, a triggered one with its pitch. */
 static void expose(ArvBuffer *buffer, void *unused, guint32 exposure_us, guint32 gain, ArvPixelFormat format)
 {
 	size_t unset;
-	long long pitch = atomic_load(&newest_pitch);
+	long long pitch = atomic_load(&pitch_now);
 	gboolean free_running = arv_fake_camera_is_in_free_running_mode(camera);
 
 	(void)unused, (void)exposure_us, (void)gain, (void)format;
 	memcpy((void *)arv_buffer_get_data(buffer, &unset), frames + (size_t)(pitch % cups) * frame_bytes, frame_bytes);
 	arv_buffer_set_timestamp(buffer, free_running ? now_ns() : pitch_ns(pitch));
+	atomic_store(&taken, true);
 }
 
-/* The belt: raises the line at each pitch, if anybody has started the camera. */
+static void sleep_until(long long when_ns)
+{
+	struct timespec when = {when_ns / SECOND_NS, when_ns % SECOND_NS};
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, NULL))
+		;
+}
+
+/* Whether somebody waits for triggered frames. */
+static gboolean is_armed(void)
+{
+	return arv_fake_camera_get_acquisition_status(camera) && arv_fake_camera_is_in_software_trigger_mode(camera);
+}
+
+/* The belt: raises the line at each pitch. On a busy machine a frame may be sent late, but none is left out. */
 static void *run_belt(void *unused)
 {
 	long long pitch = now_ns() < t0_ns ? 0 : (long long)((now_ns() - t0_ns) / ns_a_cup) + 1;
 
 	(void)unused;
 	for (;; pitch++) {
-		long long due_ns = pitch_ns(pitch);
-		struct timespec due = {due_ns / SECOND_NS, due_ns % SECOND_NS};
+		sleep_until(pitch_ns(pitch));
+		atomic_store(&pitch_now, pitch);
+		if (!is_armed())
+			continue;
+		atomic_store(&taken, false);
+		arv_fake_camera_write_register(camera, ARV_FAKE_CAMERA_REGISTER_TRIGGER_SOFTWARE, 1);
+		while (!atomic_load(&taken) && is_armed())
+			sleep_until(now_ns() + SECOND_NS / 1000);
+		arv_fake_camera_write_register(camera, ARV_FAKE_CAMERA_REGISTER_TRIGGER_SOFTWARE, 0);
+	}
+	return NULL;
+}
 
-		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL))
-			;
-		atomic_store(&newest_pitch, pitch);
-		arv_fake_camera_write_register(camera, ARV_FAKE_CAMERA_REGISTER_TRIGGER_SOFTWARE,
-					       arv_fake_camera_get_acquisition_status(camera) != 0);
+/* Whether anybody listens where a camera at this address does. */
+static bool is_served(const char *address)
+{
+	struct sockaddr_in where = {.sin_family = AF_INET, .sin_port = htons(GVCP_PORT)};
+	int probe = socket(AF_INET, SOCK_DGRAM, 0);
+	bool served;
+
+	inet_pton(AF_INET, address, &where.sin_addr);
+	served = bind(probe, (struct sockaddr *)&where, sizeof where) && errno == EADDRINUSE;
+	close(probe);
+	return served;
+}
+
+/* Keep an address for this process: two that look at once whether it is free must not both find it so. */
+static bool claim(const char *address)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	int length = snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "citrus_grade camera at %s", address);
+
+	return !bind(socket(AF_UNIX, SOCK_DGRAM, 0), (struct sockaddr *)&name, offsetof(struct sockaddr_un, sun_path) + 1 + length);
+}
+
+/* Aravis does not mind a port that another has, nor one that another looks at just then; in neither case does it answer. */
+static ArvGvFakeCamera *listen_at(const char *address, const char *serial, const char *features)
+{
+	if (!claim(address))
+		return NULL;
+	for (int tries = 0; tries < 5 && !is_served(address); tries++) {
+		ArvGvFakeCamera *server = arv_gv_fake_camera_new_full(address, serial, features);
+
+		if (server && arv_gv_fake_camera_is_running(server) && is_served(address))
+			return server;
+		g_clear_object(&server);
+		usleep(20000);
 	}
 	return NULL;
 }
@@ -104,8 +166,8 @@ int main(int argc, char **argv)
 		return fail("cannot be mapped", argv[4]);
 	frames += offset;
 
-	server = arv_gv_fake_camera_new_full(argv[1], argv[2], argv[3]);
-	if (!server || !arv_gv_fake_camera_is_running(server))
+	server = listen_at(argv[1], argv[2], argv[3]);
+	if (!server)
 		return fail("no camera can listen at UDP port 3956 of this address", argv[1]);
 	g_object_set(server, "gvsp-lost-ratio", atof(argv[12]), NULL);
 	camera = arv_gv_fake_camera_get_fake_camera(server);
