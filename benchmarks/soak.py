@@ -2,7 +2,7 @@
 
 A rendered loop of fruit (SIMULATED) is fed to one line as fast as the machine can, recorded as a run is, its log rotating, while
 faults drawn by the seed come and go: frames lost, doubled, swapped; scans lost or noise; pulses lost, late, backwards; outlets
-full and jammed; lanes off and on; references asked for that no shutter answers; and the line taken from its snapshot into a new one.
+full and jammed; lanes off and on; references asked for that no shutter answers; the line taken from its snapshot into a new one.
 Checked as it goes: every cup has one decision, and nothing is fired that was not graded. ``rss_mb_per_h`` is the upper end of the
 95 % interval of memory's slope over line hours, the first tenth left out.
 """
