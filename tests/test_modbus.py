@@ -519,13 +519,15 @@ def test_the_queue_is_executed_though_nobody_asks() -> None:
 def test_the_emulated_plc_is_a_program_that_says_what_fell() -> None:
     command = [sys.executable, "-m", "citrus_grade.drivers.modbus.server", str(templates.LINE), "--url", "tcp://127.0.0.1:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        marked, _plc, url = server.stdout.readline().split()
-        plc = open_at({"url": url}, CONFIG)
-        plc.eject([Ejection(3, 77, 1, plc.poll().count + 4 * TICKS)])
-        fell = server.stdout.readline().split()
-        plc.close()
-        server.send_signal(signal.SIGINT)
+        try:
+            assert server.stdout is not None
+            marked, _plc, url = server.stdout.readline().split()
+            plc = open_at({"url": url}, CONFIG)
+            plc.eject([Ejection(3, 77, 1, plc.poll().count + 4 * TICKS)])
+            fell = server.stdout.readline().split()
+            plc.close()
+        finally:
+            server.send_signal(signal.SIGINT)
     assert marked == "SIMULATED"
     assert (fell[0], fell[1], fell[2], fell[4]) == ("fell", "3", "1", "77")
     assert server.returncode == 0

@@ -224,7 +224,7 @@ def test_what_is_refused_leaves_the_old_reference_and_says_what_was_measured(bed
     assert {new.lane for new in new_references(outputs)} == {0, 2, 3, 4, 5}
     assert line.state.references.dark[1].tobytes() == bed.calibration.dark[1].tobytes()
     assert line.state.references.lanes["reference_id"][1] == 0
-    assert "% of the white's light" in remedy(told.kind, told.where)
+    assert "of the white's light" in remedy(told.kind, told.where)
     assert label(told.kind) != told.kind
 
 

@@ -110,7 +110,8 @@ def test_a_models_training_rows_lie_well_within_its_domain(loaded: Loaded) -> No
     assert loaded.model is not None
     t2, q = watch.training(loaded.model)
     domain = loaded.model.domain
-    assert t2 == pytest.approx(domain.n_scores, rel=0.05)  # scores of unit variance
+    # Scores of unit variance, stretched where a spectrum is bright.
+    assert 0.95 * domain.n_scores < t2 < 0.5 * domain.t2_limit
     assert 0 < q < domain.q_limit
 
 
