@@ -1,0 +1,1 @@
+"""Spectrometers that speak the Ocean Binary Protocol: options, framing, talk, features, and the driver made of them."""

@@ -1,0 +1,227 @@
+"""A spectrometer of the Ocean Binary Protocol; see `ports.Spectrometer` and ``docs/spectrometers.md``."""
+
+import time
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from citrus_grade.config import LineConfig
+from citrus_grade.drivers.link import Link, dial
+from citrus_grade.drivers.ocean import features
+from citrus_grade.drivers.ocean.options import OceanOptions, options_of
+from citrus_grade.drivers.ocean.protocol import Message
+from citrus_grade.drivers.ocean.talk import QUESTIONS, Talk
+from citrus_grade.ports import DeviceError, DeviceGone, Spectrometer, Spectrum
+from citrus_grade.words import _
+
+ASKED_AT_MOST: Final = 2
+"""Spectra asked for and not yet answered: one, and another where its answer may have been lost."""
+
+
+def open_spectrometer(config: LineConfig, lane: int) -> Spectrometer:
+    """Open the spectrometer of a lane.
+
+    Raises
+    ------
+    DeviceError : if it is not the one that ``line.toml`` describes, or refuses how it shall measure.
+    DeviceGone : if nothing answers.
+    """
+    assert config.spectrometer is not None
+    options = options_of(config.spectrometer.device[lane], f"spectrometer.device.{lane}")
+    name = _("lane {lane}: the spectrometer at {url}").format(lane=lane, url=options.url)
+    return connect(dial(options.url, options.baud, name), options, config, lane)
+
+
+def connect(link: Link, options: OceanOptions, config: LineConfig, lane: int) -> "OceanSpectrometer":
+    """Make the spectrometer of an open link; closes it where that fails. Raises as `open_spectrometer`."""
+    talk = Talk(link, options.timeout_s, checksum=options.checksum)
+    try:
+        features.stop(talk)
+        serial = features.serial_number(talk)
+        _check_serial(link.name, serial, options, config)
+        device = OceanSpectrometer(talk, options, f"{features.model(talk)} {serial}")
+        check_axis(link.name, lane, device.wavelength_nm, config, options.axis_nm)
+        device.arm()
+    except Exception:
+        link.close()
+        raise
+    return device
+
+
+class OceanSpectrometer:
+    """A spectrometer; a spectrum is always asked for, so that none is missed while the last is worked on.
+
+    Without metadata (``spectrum`` other than "buffered") a spectrum's number is that of the question, and its time when it came.
+    """
+
+    def __init__(self, talk: Talk, options: OceanOptions, identity: str) -> None:
+        self._talk, self._options, self.identity = talk, options, identity
+        self._kind = features.SPECTRUM_KINDS[options.spectrum]
+        self._asked: list[int] = []
+        self._number = 0
+        self._count, self._last_count = 0, 0
+        features.set_integration(talk, options.integration_us)
+        if options.binning is not None:
+            features.set_binning(talk, options.binning)
+        self._straighten = features.nonlinearity_coefficients(talk) if options.nonlinearity else None
+        coefficients = features.wavelength_coefficients(talk)
+        self.wavelength_nm: NDArray[np.float64] = features.pixel_nm(coefficients, self._pixels())
+
+    @property
+    def broken(self) -> int:
+        """How often bytes had to be dropped because they were no sound frame."""
+        return self._talk.broken
+
+    def arm(self) -> None:
+        """Set the trigger that the options name, and ask for the first spectrum."""
+        features.set_trigger(self._talk, features.HARDWARE if self._options.trigger == "hardware" else features.FREE)
+        self._heard_s = time.monotonic()
+        self._ask()
+
+    def grab(self, timeout_s: float) -> Spectrum | None:
+        until = time.monotonic() + timeout_s
+        while True:
+            broken = self._talk.broken
+            message = self._talk.receive(until - time.monotonic())
+            spectrum = self._spectrum(message) if message is not None else None
+            if spectrum is not None:
+                return spectrum
+            if self._talk.broken > broken:
+                self._ask()
+            now = time.monotonic()
+            if now >= until:
+                self._check_silence(now)
+                return None
+
+    def lamp(self, on: bool) -> None:
+        """Switch the lamp-enable output, for dark and white references.
+
+        Raises
+        ------
+        DeviceError : if the device has none. DeviceGone : if it does not answer.
+        """
+        features.set_lamp(self._talk, on)
+
+    def temperature_c(self) -> float:
+        """Return the detector's temperature. Raises as `lamp`."""
+        return features.temperature_c(self._talk)
+
+    def close(self) -> None:
+        """Let go of the spectrometer; a second call does nothing."""
+        self._talk.close()
+
+    def _pixels(self) -> int:
+        """Take one spectrum without waiting for a trigger; return how many pixels it has."""
+        features.set_trigger(self._talk, features.FREE)
+        self._heard_s = time.monotonic()
+        self._ask()
+        until = self._heard_s + self._longest_s()
+        while (left_s := until - time.monotonic()) > 0:
+            message = self._talk.receive(left_s)
+            if message is not None and self._answers(message):
+                return len(features.spectrum(self._kind, message.payload)[1])
+        raise self._gone(_("it was asked for a spectrum"))
+
+    def _ask(self) -> None:
+        if len(self._asked) < ASKED_AT_MOST:
+            self._number = (self._number + 1) % QUESTIONS
+            self._asked.append(self._number)
+            self._talk.send(self._kind, self._number)
+
+    def _answers(self, message: Message) -> bool:
+        """Take note of an answer to what was asked; False if it is none.
+
+        Raises
+        ------
+        DeviceGone : if a spectrum is refused.
+        """
+        if message.regarding not in self._asked:
+            return False
+        # Answers keep the order of the questions, so those before this one were lost.
+        del self._asked[: self._asked.index(message.regarding) + 1]
+        self._heard_s = time.monotonic()
+        if (said := self._talk.refusal(_("a spectrum"), message)) is not None:
+            raise DeviceGone(said)
+        return message.kind == self._kind
+
+    def _spectrum(self, message: Message) -> Spectrum | None:
+        t_ns = time.monotonic_ns()
+        if not self._answers(message):
+            return None
+        if not self._asked:
+            self._ask()
+        metadata, counts = features.spectrum(self._kind, message.payload)
+        if len(counts) != len(self.wavelength_nm):
+            raise self._gone(
+                _("its spectrum has {found} pixels, before it had {wanted}").format(
+                    found=len(counts), wanted=len(self.wavelength_nm)
+                )
+            )
+        if self._straighten is not None:
+            counts = features.linearised(counts, self._straighten)
+        if metadata is None:
+            return Spectrum(message.regarding, t_ns, t_ns, counts)
+        return Spectrum(self._unwrapped(metadata.number), metadata.device_us * 1000, t_ns, counts)
+
+    def _unwrapped(self, count: int) -> int:
+        self._count += (count - self._last_count) % (1 << 32)
+        self._last_count = count
+        return self._count
+
+    def _longest_s(self) -> float:
+        return self._options.integration_us / 1e6 + self._options.timeout_s
+
+    def _check_silence(self, now_s: float) -> None:
+        """A device that waits for triggers may be silent for any time, unless the options say for how long."""
+        longest_s = self._options.silent_s if self._options.trigger == "hardware" else self._longest_s()
+        if longest_s is not None and now_s - self._heard_s > longest_s:
+            raise self._gone(_("no spectrum for {s:g} s").format(s=longest_s))
+
+    def _gone(self, why: str) -> DeviceGone:
+        return DeviceGone(_("{name} does not answer: {why}").format(name=self._talk.name, why=why))
+
+
+def check_axis(name: str, lane: int, found_nm: NDArray[np.float64], config: LineConfig, most_nm: float) -> None:
+    """Compare a device's wavelengths with those of ``line.toml``; its ends may lie ``most_nm`` off.
+
+    Raises
+    ------
+    DeviceError : saying what was found and wanted, and what to change.
+    """
+    assert config.spectrometer is not None
+    wanted_nm = config.spectrometer.axis_nm
+    if len(found_nm) != len(wanted_nm):
+        raise DeviceError(
+            _("{name} has {found} pixels, line.toml says {wanted}; correct spectrometer.pixels, or the device's binning").format(
+                name=name, found=len(found_nm), wanted=len(wanted_nm)
+            )
+        )
+    if max(abs(found_nm[0] - wanted_nm[0]), abs(found_nm[-1] - wanted_nm[-1])) > most_nm:
+        raise DeviceError(
+            _(
+                "{name} sees {found_0:.1f} to {found_1:.1f} nm, line.toml says {wanted_0:.1f} to {wanted_1:.1f};"
+                " correct spectrometer.wavelength_nm, or put the right spectrometer into lane {lane}"
+            ).format(
+                name=name,
+                lane=lane,
+                found_0=found_nm[0],
+                found_1=found_nm[-1],
+                wanted_0=wanted_nm[0],
+                wanted_1=wanted_nm[-1],
+            )
+        )
+
+
+def _check_serial(name: str, found: str, options: OceanOptions, config: LineConfig) -> None:
+    if options.serial is None or found == options.serial:
+        return
+    assert config.spectrometer is not None
+    lanes = [lane for lane, other in enumerate(config.spectrometer.device) if other.get("serial") == found]
+    if lanes:
+        said = _(
+            "{name} is {found}, which belongs to lane {other}; {wanted} belongs here: the lanes are crossed, swap cables or url"
+        )
+    else:
+        said = _("{name} is {found}, line.toml wants {wanted}; correct serial, or put the right spectrometer there")
+    raise DeviceError(said.format(name=name, found=found, wanted=options.serial, other=lanes[0] if lanes else ""))
