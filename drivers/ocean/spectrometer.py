@@ -59,7 +59,7 @@ class OceanSpectrometer:
         self._talk, self._options, self.identity = talk, options, identity
         self._kind = features.SPECTRUM_KINDS[options.spectrum]
         self._asked: list[int] = []
-        self._number = 0
+        self._number, self._heard_s = 0, 0.0
         self._count, self._last_count = 0, 0
         features.set_integration(talk, options.integration_us)
         if options.binning is not None:
@@ -80,19 +80,14 @@ class OceanSpectrometer:
         self._ask()
 
     def grab(self, timeout_s: float) -> Spectrum | None:
-        until = time.monotonic() + timeout_s
-        while True:
-            broken = self._talk.broken
-            message = self._talk.receive(until - time.monotonic())
-            spectrum = self._spectrum(message) if message is not None else None
-            if spectrum is not None:
-                return spectrum
-            if self._talk.broken > broken:
-                self._ask()
-            now = time.monotonic()
-            if now >= until:
-                self._check_silence(now)
-                return None
+        message = self._answer(timeout_s)
+        if message is None:
+            self._check_silence()
+            return None
+        t_ns = time.monotonic_ns()
+        if not self._asked:
+            self._ask()
+        return self._spectrum(message, t_ns)
 
     def lamp(self, on: bool) -> None:
         """Switch the lamp-enable output, for dark and white references.
@@ -114,20 +109,32 @@ class OceanSpectrometer:
     def _pixels(self) -> int:
         """Take one spectrum without waiting for a trigger; return how many pixels it has."""
         features.set_trigger(self._talk, features.FREE)
-        self._heard_s = time.monotonic()
         self._ask()
-        until = self._heard_s + self._longest_s()
-        while (left_s := until - time.monotonic()) > 0:
-            message = self._talk.receive(left_s)
-            if message is not None and self._answers(message):
-                return len(features.spectrum(self._kind, message.payload)[1])
-        raise self._gone(_("it was asked for a spectrum"))
+        message = self._answer(self._longest_s())
+        if message is None:
+            raise self._gone(_("it was asked for a spectrum"))
+        return len(features.spectrum(self._kind, message.payload)[1])
 
     def _ask(self) -> None:
-        if len(self._asked) < ASKED_AT_MOST:
-            self._number = (self._number + 1) % QUESTIONS
-            self._asked.append(self._number)
-            self._talk.send(self._kind, self._number)
+        """Ask for a spectrum; of the questions that have no answer yet, the oldest are given up."""
+        self._number = (self._number + 1) % QUESTIONS
+        self._asked = [*self._asked[-(ASKED_AT_MOST - 1) :], self._number]
+        self._talk.send(self._kind, self._number)
+
+    def _answer(self, timeout_s: float) -> Message | None:
+        """Return the next answer to what was asked, or None; ask again wherever an answer may have been lost."""
+        now = time.monotonic()
+        until = now + timeout_s
+        while True:
+            broken = self._talk.broken
+            message = self._talk.receive(until - now)
+            if message is not None and self._answers(message):
+                return message
+            if self._talk.broken > broken:
+                self._ask()
+            now = time.monotonic()
+            if now >= until:
+                return None
 
     def _answers(self, message: Message) -> bool:
         """Take note of an answer to what was asked; False if it is none.
@@ -145,19 +152,11 @@ class OceanSpectrometer:
             raise DeviceGone(said)
         return message.kind == self._kind
 
-    def _spectrum(self, message: Message) -> Spectrum | None:
-        t_ns = time.monotonic_ns()
-        if not self._answers(message):
-            return None
-        if not self._asked:
-            self._ask()
+    def _spectrum(self, message: Message, t_ns: int) -> Spectrum:
         metadata, counts = features.spectrum(self._kind, message.payload)
         if len(counts) != len(self.wavelength_nm):
-            raise self._gone(
-                _("its spectrum has {found} pixels, before it had {wanted}").format(
-                    found=len(counts), wanted=len(self.wavelength_nm)
-                )
-            )
+            said = _("its spectrum has {found} pixels, before it had {wanted}")
+            raise self._gone(said.format(found=len(counts), wanted=len(self.wavelength_nm)))
         if self._straighten is not None:
             counts = features.linearised(counts, self._straighten)
         if metadata is None:
@@ -172,10 +171,10 @@ class OceanSpectrometer:
     def _longest_s(self) -> float:
         return self._options.integration_us / 1e6 + self._options.timeout_s
 
-    def _check_silence(self, now_s: float) -> None:
+    def _check_silence(self) -> None:
         """A device that waits for triggers may be silent for any time, unless the options say for how long."""
         longest_s = self._options.silent_s if self._options.trigger == "hardware" else self._longest_s()
-        if longest_s is not None and now_s - self._heard_s > longest_s:
+        if longest_s is not None and time.monotonic() - self._heard_s > longest_s:
             raise self._gone(_("no spectrum for {s:g} s").format(s=longest_s))
 
     def _gone(self, why: str) -> DeviceGone:

@@ -116,12 +116,13 @@ class Talk:
         now, broken = time.monotonic(), self.broken
         until = now + timeout_s
         while not self._ready:
-            data = self._link.read(self._deframer.wanted, until - now)
+            left_s = until - now
+            data = self._link.read(self._deframer.wanted, min(left_s, self._timeout_s) if self._deframer.begun else left_s)
             now = time.monotonic()
             if data:
                 self._ready.extend(self._deframer.feed(data))
                 self._heard_s = now
-            elif self._deframer.begun and now - self._heard_s > self._timeout_s:
+            elif self._deframer.begun and now - self._heard_s >= self._timeout_s:
                 self._ready.extend(self._deframer.give_up())
             if self.broken > broken:
                 self._count_broken()
