@@ -44,8 +44,9 @@ class ObpDevice:
         self._deframer = Deframer(checked=False)
         self._due: deque[tuple[int, Message, Fault | None]] = deque()
         self._ready = b""
-        self._answers: dict[int, Callable[[bytes], bytes]] = {
+        self._answers: dict[int, Callable[[bytes], bytes | None]] = {
             f.SERIAL_NUMBER: lambda _payload: made.serial.encode(),
+            f.SERIAL_NUMBER_LENGTH: lambda _payload: bytes([len(made.serial)]),
             f.MODEL: lambda _payload: made.model.encode(),
             f.ABORT: self._stop,
             f.GET_INTEGRATION_US: lambda _payload: struct.pack("<L", self.acquisition.integration_us),
@@ -55,10 +56,10 @@ class ObpDevice:
             f.SET_BINNING: self._set_binning,
             f.SET_LAMP: self._set_lamp,
             f.WAVELENGTH_COUNT: lambda _payload: bytes([len(made.wavelength)]),
-            f.WAVELENGTH_COEFFICIENT: lambda payload: struct.pack("<f", made.wavelength[payload[0]]),
+            f.WAVELENGTH_COEFFICIENT: lambda payload: _nth(made.wavelength, payload),
             f.NONLINEARITY_COUNT: lambda _payload: bytes([len(made.nonlinearity)]),
-            f.NONLINEARITY_COEFFICIENT: lambda payload: struct.pack("<f", made.nonlinearity[payload[0]]),
-            f.TEMPERATURE: lambda payload: struct.pack("<f", (made.temperature_c,)[payload[0]]),
+            f.NONLINEARITY_COEFFICIENT: lambda payload: _nth(made.nonlinearity, payload),
+            f.TEMPERATURE: lambda payload: _nth((made.temperature_c,), payload),
         }
 
     def connected(self) -> None:
@@ -73,7 +74,8 @@ class ObpDevice:
             if message.kind in f.SPECTRUM_KINDS.values():
                 self._spectrum(message, t_ns)
             else:
-                self._ready += self._frame(self._answer(message))
+                answer = self._answer(message)
+                self._ready += self._frame(answer) if answer else b""
 
     @property
     def next_ns(self) -> int | None:
@@ -88,19 +90,22 @@ class ObpDevice:
             out += self._spoilt(self._frame(message), fault)
         return out
 
-    def _answer(self, asked: Message) -> Message:
-        """Return the answer to a question; one that only orders is answered as it wants to be."""
+    def _answer(self, asked: Message) -> Message | None:
+        """Return the answer to a question; an order that is carried out has one only if it asks to be acknowledged."""
         answer = Message(asked.kind, flags=RESPONSE, regarding=asked.regarding)
         known = self._answers.get(asked.kind)
         if known is None:
             return answer._replace(flags=RESPONSE | NACK, error=UNKNOWN)
         try:
             payload = known(asked.payload)
-        except (IndexError, struct.error):
+        except struct.error:
             return answer._replace(flags=RESPONSE | NACK, error=BAD_LENGTH)
         except ValueError:
             return answer._replace(flags=RESPONSE | NACK, error=BAD_VALUE)
-        return answer._replace(payload=payload, flags=RESPONSE | (ACK if asked.flags & ACK_WANTED else 0))
+        wants_ack = bool(asked.flags & ACK_WANTED)
+        if payload is None and not wants_ack:
+            return None
+        return answer._replace(payload=payload or b"", flags=RESPONSE | (ACK if wants_ack else 0))
 
     def _frame(self, message: Message) -> bytes:
         return frame(message, checksum=self.made.checksum)
@@ -130,32 +135,34 @@ class ObpDevice:
             return data[: len(data) // 2]
         return np.random.default_rng(len(data)).bytes(100) + data if fault == "garbage" else data
 
-    def _stop(self, _payload: bytes) -> bytes:
+    def _stop(self, _payload: bytes) -> None:
         self._due.clear()
         self.acquisition.stop()
-        return b""
 
-    def _set_integration(self, payload: bytes) -> bytes:
+    def _set_integration(self, payload: bytes) -> None:
         (us,) = struct.unpack("<L", payload)
         if us < self.made.shortest_us:
             raise ValueError
         self.acquisition.integration_us = us
-        return b""
 
-    def _set_trigger(self, payload: bytes) -> bytes:
+    def _set_trigger(self, payload: bytes) -> None:
         (mode,) = struct.unpack("<B", payload)
         if mode not in (f.FREE, f.HARDWARE):
             raise ValueError
         self.acquisition.hardware = mode == f.HARDWARE
-        return b""
 
-    def _set_binning(self, payload: bytes) -> bytes:
+    def _set_binning(self, payload: bytes) -> None:
         (factor,) = struct.unpack("<B", payload)
         if factor:
             raise ValueError
-        return b""
 
-    def _set_lamp(self, payload: bytes) -> bytes:
+    def _set_lamp(self, payload: bytes) -> None:
         (on,) = struct.unpack("<?", payload)
         self.lamp = on
-        return b""
+
+
+def _nth(values: tuple[float, ...], payload: bytes) -> bytes:
+    (n,) = struct.unpack("<B", payload)
+    if n >= len(values):
+        raise ValueError
+    return struct.pack("<f", values[n])

@@ -13,6 +13,7 @@ from citrus_grade.ports import DeviceError
 from citrus_grade.words import _
 
 SERIAL_NUMBER: Final = 0x0000_0100
+SERIAL_NUMBER_LENGTH: Final = 0x0000_0101
 MODEL: Final = 0x0000_0E11
 ABORT: Final = 0x0010_0000
 BUFFERED_SPECTRUM: Final = 0x0010_0928
