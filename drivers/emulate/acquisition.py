@@ -10,6 +10,8 @@ from citrus_grade.drivers.emulate.spectra import Spectra
 
 Fault = Literal["bad_checksum", "garbage", "short", "closed", "frozen", "slow", "silent", "refused"]
 SLOW_NS: Final = 300_000_000
+BUFFER_NS: Final = 2_000_000_000
+"""Triggers longer ago are gone from the buffer."""
 
 
 class Taken(NamedTuple):
@@ -36,9 +38,13 @@ class Acquisition:
         self._first: int | None = None
         self._last: NDArray[np.uint16] | None = None
 
-    def take(self, t_ns: int) -> Taken:
-        """Return the spectrum that is asked for at ``t_ns``."""
-        ask_ns = max(t_ns, self._free_ns)
+    def take(self, t_ns: int, *, buffered: bool = False) -> Taken:
+        """Return the spectrum that is asked for at ``t_ns``.
+
+        One that is ``buffered`` may have been taken before: the device itself follows the triggers, as long as its buffer lasts.
+        """
+        oldest_ns = t_ns - BUFFER_NS if buffered and self.hardware and self._free_ns else t_ns
+        ask_ns = max(oldest_ns, self._free_ns)
         number, trigger_ns = self._spectra.next_trigger(ask_ns)
         began_ns = trigger_ns if self.hardware else ask_ns
         self._free_ns = began_ns + self.integration_us * 1000

@@ -111,7 +111,7 @@ class ObpDevice:
         return frame(message, checksum=self.made.checksum)
 
     def _spectrum(self, asked: Message, t_ns: int) -> None:
-        taken = self.acquisition.take(t_ns)
+        taken = self.acquisition.take(t_ns, buffered=asked.kind == f.BUFFERED_SPECTRUM)
         answer = Message(asked.kind, self._pixels(asked.kind, taken), RESPONSE, regarding=asked.regarding)
         if taken.fault == "refused":
             answer = answer._replace(payload=b"", flags=RESPONSE | NACK, error=NOT_READY)

@@ -1,5 +1,7 @@
 """What an emulated spectrometer sees: numbered spectra, and when the trigger of each comes."""
 
+import bisect
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,9 +51,9 @@ class TapeSpectra:
     cups_per_s: float
 
     def next_trigger(self, t_ns: int) -> tuple[int, int]:
-        scans = len(self.places)
         cups = (t_ns - self.t0_ns) * self.cups_per_s / 1e9
-        number = int((cups - self.places[-1]) // 1) * scans
+        cup = math.ceil(cups - self.places[-1])
+        number = cup * len(self.places) + bisect.bisect_left(self.places, cups - cup)
         while (at_ns := self._at_ns(number)) < t_ns:
             number += 1
         return number, at_ns
