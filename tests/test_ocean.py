@@ -14,7 +14,7 @@ import pytest
 from citrus_grade import templates
 from citrus_grade.config import LineConfig, load
 from citrus_grade.drivers.emulate.obp import ObpSpectrometer
-from citrus_grade.drivers.emulate.spectra import Rows, TapeSpectra
+from citrus_grade.drivers.emulate.spectra import Rows
 from citrus_grade.drivers.emulate.spectrometer import Served, serve_spectrometer
 from citrus_grade.drivers.ocean.spectrometer import OceanSpectrometer, open_spectrometer
 from citrus_grade.ports import DeviceError, DeviceGone, Spectrometer, Spectrum
@@ -258,17 +258,3 @@ def _runs(pid: int) -> bool:
 def test_a_port_that_is_taken_is_an_error(served: Served) -> None:
     with pytest.raises(OSError, match="in use"):
         serve_spectrometer(MADE, Rows(ROWS), port=int(served.url.rsplit(":", 1)[1]))
-
-
-def test_triggers_of_a_tape_come_where_the_belt_has_brought_the_cup() -> None:
-    places = (14.1, 14.3)
-    spectra = TapeSpectra(ROWS, places, 1000, 10.0)
-    now = 1000
-    for _ in range(50):
-        number, at_ns = spectra.next_trigger(now)
-        cup, scan = divmod(number, 2)
-        assert at_ns >= now
-        assert (at_ns - 1000) / 1e8 == pytest.approx(cup + places[scan])
-        np.testing.assert_array_equal(spectra.counts(number), ROWS[number % 16])
-        assert spectra.next_trigger(at_ns + 1)[0] == number + 1
-        now = at_ns + 1
