@@ -112,7 +112,7 @@ class OceanSpectrometer:
         self._ask()
         message = self._answer(self._longest_s())
         if message is None:
-            raise self._gone(_("it was asked for a spectrum"))
+            raise self._talk.gone(_("it was asked for a spectrum"))
         return len(features.spectrum(self._kind, message.payload)[1])
 
     def _ask(self) -> None:
@@ -156,7 +156,7 @@ class OceanSpectrometer:
         metadata, counts = features.spectrum(self._kind, message.payload)
         if len(counts) != len(self.wavelength_nm):
             said = _("its spectrum has {found} pixels, before it had {wanted}")
-            raise self._gone(said.format(found=len(counts), wanted=len(self.wavelength_nm)))
+            raise self._talk.gone(said.format(found=len(counts), wanted=len(self.wavelength_nm)))
         if self._straighten is not None:
             counts = features.linearised(counts, self._straighten)
         if metadata is None:
@@ -175,10 +175,7 @@ class OceanSpectrometer:
         """A device that waits for triggers may be silent for any time, unless the options say for how long."""
         longest_s = self._options.silent_s if self._options.trigger == "hardware" else self._longest_s()
         if longest_s is not None and time.monotonic() - self._heard_s > longest_s:
-            raise self._gone(_("no spectrum for {s:g} s").format(s=longest_s))
-
-    def _gone(self, why: str) -> DeviceGone:
-        return DeviceGone(_("{name} does not answer: {why}").format(name=self._talk.name, why=why))
+            raise self._talk.gone(_("no spectrum for {s:g} s").format(s=longest_s))
 
 
 def check_axis(name: str, lane: int, found_nm: NDArray[np.float64], config: LineConfig, most_nm: float) -> None:

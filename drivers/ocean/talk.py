@@ -6,7 +6,7 @@ from typing import Final
 
 from citrus_grade.drivers.link import Link
 from citrus_grade.drivers.ocean.protocol import ACK_WANTED, EXCEPTION, NACK, Deframer, Message, frame
-from citrus_grade.ports import DeviceError
+from citrus_grade.ports import DeviceError, DeviceGone
 from citrus_grade.words import N_, _
 
 REFUSALS: Final = {
@@ -86,6 +86,10 @@ class Talk:
     def close(self) -> None:
         """Close the link."""
         self._link.close()
+
+    def gone(self, why: str) -> DeviceGone:
+        """Return the error that says so."""
+        return self._link.gone(why)
 
     def refusal(self, what: str, message: Message) -> str | None:
         """Return the words for a refusal, or None if a message is none."""
