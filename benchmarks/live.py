@@ -1,8 +1,9 @@
-"""A live line of real processes: ``python -m benchmarks.live --json [--seconds N] [--only line,hog,most] [--seed N]``.
+"""A live line of real processes: ``python -m benchmarks.live --json [--seconds N] [--only line,hog,most,wire] [--seed N]``.
 
 Six lanes of 12 cups/s, one camera, 8 views a fruit, 8 scans of 256 pixels. The devices are simulated: each process has its own,
 which plays a loop of frames and scans rendered beforehand, from memory that the processes share. Times are those of the real
 processes, from the look at the PLC that brings the pulse to the moment the PLC has its ejections; what is played is SIMULATED.
+``wire``: the same against emulated devices over GigE Vision, the Ocean Binary Protocol and Modbus.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from citrus_grade.drivers.sim.plant import SimOptions
 from citrus_grade.messages import Reason
 from citrus_grade.runtime.demo import NEW_SEASON, set_up
 from citrus_grade.runtime.live import store
+from citrus_grade.runtime.live.emulated import KINDS, Emulation
 from citrus_grade.runtime.live.memory import quantile_us
 from citrus_grade.runtime.live.played import played
 from citrus_grade.runtime.live.session import run_live
@@ -32,19 +35,34 @@ LOOP_CUPS = 48
 SETTLE_S = 3.0
 SPEEDS = (12.0, 14.0, 16.0, 18.0, 20.0, 22.0, 24.0)
 HOG = "while True: sum(i * i for i in range(100000))"
-PARTS = ("line", "hog", "most")
+PARTS = ("line", "hog", "most", "wire")
 
 
 def measure(folder: Path, seconds: float, *, cups_per_s: float | None = None, realtime: bool = False) -> dict[str, Any]:
-    """Run the line for so long; return quantiles in ms, missed deadlines, and who used how much of a core."""
+    """Run the line on devices that play the loop; return what `watched` does."""
     text = played(folder / "line" / "line.toml", folder / "tape", cups_per_s=cups_per_s)
-    live = folder / "line" / "live.toml"
+    return watched(folder / "line" / "live.toml", text, seconds, cups_per_s or 12.0, realtime)
+
+
+def wire(folder: Path, seconds: float, *, realtime: bool = False) -> dict[str, Any]:
+    """Run the line on emulated devices, over their real protocols; return what `watched` does, and what the emulators cost."""
+    with Emulation(folder / "line" / "line.toml", folder, devices=KINDS) as emulation:
+        text = emulation.start().read_text(encoding="utf-8")
+        before = sum(map(_cpu_s, emulation.pids))
+        started = time.monotonic()
+        found = watched(folder / "emulated-live.toml", text, seconds, 12.0, realtime)
+        emulators = sum(map(_cpu_s, emulation.pids)) - before
+        return found | {"emulators_cpu_pct": round(100 * emulators / (time.monotonic() - started), 1)}
+
+
+def watched(live: Path, text: str, seconds: float, cups_per_s: float, realtime: bool) -> dict[str, Any]:
+    """Run a line for so long; return quantiles in ms, missed deadlines, and who used how much of a core."""
     live.write_text(text + f"\n[live]\nrealtime = {str(realtime).lower()}\n", encoding="utf-8")
     before: dict[str, Any] = {}
     cpu: dict[str, float] = {}
 
     def during(supervisor: Supervisor) -> None:
-        up_s = (int(supervisor.board.shared["decided_cup"][0]) + 1) / (cups_per_s or 12.0)
+        up_s = (int(supervisor.board.shared["decided_cup"][0]) + 1) / cups_per_s
         if not before and up_s > SETTLE_S:
             station = supervisor.board.station("plc")
             before.update(times=station.times("eject"), cpu={r: _cpu_s(c.pid) for r, c in supervisor.children.items()}, at=up_s)
@@ -61,7 +79,7 @@ def measure(folder: Path, seconds: float, *, cups_per_s: float | None = None, re
     span = max(before["now"] - before["at"], 1e-9)
     assert ended.live is not None
     counted = ended.live["processes"]
-    settled = rows[rows["cup"] > SETTLE_S * (cups_per_s or 12.0)]
+    settled = rows[rows["cup"] > SETTLE_S * cups_per_s]
     reasons = np.bincount(settled["reason"], minlength=len(Reason))
     return {
         "p50": quantile_us(found, 0.5) / 1000,
@@ -74,6 +92,7 @@ def measure(folder: Path, seconds: float, *, cups_per_s: float | None = None, re
         "missing": int(reasons[Reason.MISSING_VIEW] + reasons[Reason.MISSING_SPECTRUM]),
         "cpu_pct": {role: round(100 * (cpu[role] - before["cpu"][role]) / span, 1) for role in cpu},
         "decided": len(settled),
+        "delivery": ended.accuracy["delivery"] if ended.accuracy else None,
     }
 
 
@@ -132,6 +151,10 @@ def main() -> None:
                 finally:
                     hog.kill()
                     hog.wait()
+            if "wire" in parts:
+                found = wire(folder, min(args.seconds, 120.0), realtime=realtime)
+                result |= {f"wire_ms_p99{suffix}": found["p99"], f"wire_lost{suffix}": found["missed"]}
+                result |= {f"wire_delivery{suffix}": found["delivery"], f"wire{suffix}": found}
             if "most" in parts:
                 result[f"max_cups_per_s{suffix}"] = most_cups_per_s(folder, min(args.seconds, 60.0), realtime)
     result["machine"] = machine()

@@ -32,7 +32,8 @@ def rehearsal(line_toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
-@pytest.mark.parametrize("devices", [("plc",), ("plc", "cameras")])
+@pytest.mark.usefixtures("gige_network")
+@pytest.mark.parametrize("devices", [("plc", "spectrometers"), ("plc", "cameras", "spectrometers")])
 def test_fruit_fall_where_they_were_ordered(devices: tuple[str, ...], line_toml: Path, rehearsal: Path, tmp_path: Path) -> None:
     if "cameras" in devices and (reason := _can_serve_cameras()):
         pytest.skip(reason)
@@ -49,7 +50,8 @@ def test_fruit_fall_where_they_were_ordered(devices: tuple[str, ...], line_toml:
 def test_what_is_emulated_can_be_run_and_asked_about(
     line_toml: Path, rehearsal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    verb = [sys.executable, "-m", "citrus_grade.cli", "emulate", str(line_toml), str(rehearsal), "--speed", "5", "--json"]
+    verb = [sys.executable, "-m", "citrus_grade.cli", "emulate", str(line_toml), str(rehearsal), "--speed", "5"]
+    verb += ["--devices", "plc", "--json"]
     with subprocess.Popen(verb, stdout=subprocess.PIPE, text=True) as served:
         assert served.stdout
         told = json.loads(served.stdout.readline())

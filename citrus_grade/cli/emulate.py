@@ -31,7 +31,7 @@ def verb(
     devices: Annotated[
         str,
         typer.Option("--devices", metavar="NAMES", help=N_("Which are emulated; the others play inside the line's processes.")),
-    ] = "plc",
+    ] = "plc,cameras,spectrometers",
     speed: Annotated[
         float | None, typer.Option("--speed", metavar="CUPS/S", help=N_("Speed of the belt, if not the line's."))
     ] = None,

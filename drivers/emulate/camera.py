@@ -36,6 +36,11 @@ class Server:
     address: str
     serial: str
 
+    @property
+    def pid(self) -> int:
+        """The process that serves it."""
+        return self.process.pid
+
     def close(self) -> None:
         """End it; a second call does nothing."""
         assert self.process.stdin is not None

@@ -14,6 +14,9 @@ from typing import Any
 
 from citrus_grade.config import load
 from citrus_grade.drivers.emulate.camera import Server, loopback, serve_camera, taken
+from citrus_grade.drivers.emulate.obp import ObpSpectrometer
+from citrus_grade.drivers.emulate.spectrometer import Served, serve_spectrometer
+from citrus_grade.drivers.emulate.taped import of_tape
 from citrus_grade.drivers.sim import tape
 from citrus_grade.drivers.sim.plant import SimOptions
 from citrus_grade.ports import DeviceError
@@ -23,9 +26,10 @@ from citrus_grade.words import _
 
 LOOP_CUPS = 96
 NAME, TAPE, FELL = "emulated.toml", "tape", "fell.bin"
+INTEGRATION_US = 1000
 SPARE_ADDRESSES = 4
 """How many addresses of this machine may belong to cameras of others."""
-KINDS = ("plc", "cameras")
+KINDS = ("plc", "cameras", "spectrometers")
 """What can be emulated."""
 Progress = Callable[[float, float], None]
 
@@ -50,7 +54,7 @@ class Emulation:
         self.served: dict[str, str] = {}
         """Where each emulated device is to be found."""
         self._processes: list[subprocess.Popen[str]] = []
-        self._servers: list[Server] = []
+        self._servers: list[Server | Served] = []
 
     def render(self, seed: int, progress: Progress | None = None, cups: int = LOOP_CUPS) -> None:
         """Render the loop, unless the folder holds one."""
@@ -87,6 +91,8 @@ class Emulation:
             self.served["plc"] = url
         if "cameras" in self._devices:
             found.cameras = [self._camera(index, address, t0_ns) for index, address in enumerate(self._addresses(cameras))]
+        if "spectrometers" in self._devices and self.config.spectrometer:
+            found.spectrometers = [self._spectrometer(lane, t0_ns) for lane in range(lanes)]
         path = self.folder / NAME
         text = with_devices(self.line_toml, found, cups_per_s=self.cups_per_s, emulation=self.folder)
         path.write_text(self._beside(text), encoding="utf-8")
@@ -118,6 +124,17 @@ class Emulation:
         self.served[f"camera {index}"] = f"{address} ({serial})"
         return {"driver": "genicam", "address": address, "serial": serial}
 
+    def _spectrometer(self, lane: int, t0_ns: int) -> dict[str, Any]:
+        spectrometer, serial = self.config.spectrometer, f"EMULATED{lane}"
+        assert spectrometer is not None
+        first_nm, last_nm = spectrometer.wavelength_nm
+        made = ObpSpectrometer(serial, wavelength=(first_nm, (last_nm - first_nm) / (spectrometer.pixels - 1)))
+        server = serve_spectrometer(made, of_tape(self.tape, self.config, lane, t0_ns, self.cups_per_s))
+        self._servers.append(server)
+        self.served[f"spectrometer {lane}"] = f"{server.url} ({serial})"
+        own = {"driver": "oceanbinary", "url": server.url, "serial": serial}
+        return own | {"integration_us": INTEGRATION_US, "spectrum": "buffered"}
+
     def _serve(self, name: str, *arguments: str) -> str:
         command = [sys.executable, "-m", f"citrus_grade.drivers.emulate.{name}", *arguments]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
@@ -131,7 +148,7 @@ class Emulation:
     @property
     def pids(self) -> list[int]:
         """Numbers of the devices' processes."""
-        return [process.pid for process in self._processes] + [server.process.pid for server in self._servers]
+        return [process.pid for process in self._processes] + [server.pid for server in self._servers]
 
     def close(self) -> None:
         """Stop every device; each ends when its standard input does."""
