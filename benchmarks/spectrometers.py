@@ -1,6 +1,6 @@
 """What spectrometers cost: a line's worth of emulated ones and their drivers at line speed, and how fast bad bytes are refused.
 
-``python -m benchmarks.spectrometers [--seconds 20] [--fuzz 1000000] [--json]``. SIMULATED: the devices are emulated.
+``python -m benchmarks.spectrometers [--seconds 20] [--apart-cups 0.01] [--fuzz 100000]``. SIMULATED: the devices are emulated.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from citrus_grade.config import LineConfig, load
 from citrus_grade.drivers.emulate.fuzz import TARGETS, fuzz_many
 from citrus_grade.drivers.emulate.obp import ObpSpectrometer
 from citrus_grade.drivers.emulate.spectra import TapeSpectra
-from citrus_grade.drivers.emulate.spectrometer import Served, serve_spectrometer
+from citrus_grade.drivers.emulate.spectrometer import Served, serve_spectrometers
 from citrus_grade.drivers.emulate.transcript import answers
 from citrus_grade.drivers.emulate.transcript import load as load_transcript
 from citrus_grade.drivers.ocean.spectrometer import open_spectrometer
@@ -28,16 +28,16 @@ TRANSCRIPTS = Path(__file__).parents[1] / "tests" / "transcripts"
 TICK_NS = 1_000_000_000
 
 
-def spectrometers(config: LineConfig, served: list[Served], seconds: float) -> dict[str, Any]:
+def spectrometers(config: LineConfig, served: Served, seconds: float) -> dict[str, Any]:
     """Drive every lane's spectrometer from a thread, as a line does; return what that took and what was missed."""
     assert config.spectrometer is not None
     devices = tuple(
-        {"driver": "oceanbinary", "url": one.url, "integration_us": 2000, "spectrum": "buffered", "timeout_ms": 2000}
-        for one in served
+        {"driver": "oceanbinary", "url": url, "integration_us": 2000, "spectrum": "buffered", "timeout_ms": 2000}
+        for url in served.urls
     )
     config = config.model_copy(update={"spectrometer": config.spectrometer.model_copy(update={"device": devices})})
-    opened = [open_spectrometer(config, lane) for lane in range(len(served))]
-    ours_0, theirs_0, start = time.process_time(), [_cpu_s(one.pid) for one in served], time.monotonic()
+    opened = [open_spectrometer(config, lane) for lane in range(len(served.urls))]
+    ours_0, theirs_0, start = time.process_time(), _cpu_s(served.pid), time.monotonic()
     got: list[list[int]] = [[] for _ in opened]
 
     def follow(lane: int) -> None:
@@ -52,7 +52,7 @@ def spectrometers(config: LineConfig, served: list[Served], seconds: float) -> d
     for thread in threads:
         thread.join()
     span = time.monotonic() - start
-    theirs = [_cpu_s(one.pid) - before for one, before in zip(served, theirs_0, strict=True)]
+    theirs = _cpu_s(served.pid) - theirs_0
     for one in opened:
         one.close()
     taken, due = sum(map(len, got)), sum(lane[-1] - lane[0] + 1 for lane in got)
@@ -60,7 +60,7 @@ def spectrometers(config: LineConfig, served: list[Served], seconds: float) -> d
         "spectra_per_s": taken / span,
         "missed_triggers": due - taken,
         "of_triggers": due,
-        "emulators_core_pct": 100 * sum(theirs) / span,
+        "emulators_core_pct": 100 * theirs / span,
         "drivers_core_pct": 100 * (time.process_time() - ours_0) / span,
     }
 
@@ -89,22 +89,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--apart-cups", type=float, default=0.0, help="how far each lane's triggers lie behind the last lane's")
     parser.add_argument("--fuzz", type=int, default=20_000)
     args = parser.parse_args()
     config = load(templates.LINE)
     assert config.spectrometer is not None
     scans, pixels = config.spectrometer.scans, config.spectrometer.pixels
     rows = np.random.default_rng(1).integers(0, 65535, (CUPS * scans, pixels), np.uint16)
-    places = tuple(config.spectrometer.chord_cups * (scan + 0.5) / scans for scan in range(scans))
-    spectra = TapeSpectra(rows, places, time.monotonic_ns(), config.line.cups_per_s)
+    places = [config.spectrometer.chord_cups * (scan + 0.5) / scans for scan in range(scans)]
+    t0_ns, speed = time.monotonic_ns(), config.line.cups_per_s
+    # Each lane a little further on, so that no two triggers coincide.
+    spectra = [
+        TapeSpectra(rows, tuple(place + lane / 100 for place in places), t0_ns, speed) for lane in range(config.line.lanes)
+    ]
     step_nm = (config.spectrometer.wavelength_nm[1] - config.spectrometer.wavelength_nm[0]) / (pixels - 1)
     made = [ObpSpectrometer(f"EMU{lane}", wavelength=(650.0, step_nm)) for lane in range(config.line.lanes)]
-    served = [serve_spectrometer(one, spectra) for one in made]
-    try:
+    with serve_spectrometers(list(zip(made, spectra, strict=True))) as served:
         result: dict[str, Any] = {"simulated": True} | spectrometers(config, served, args.seconds)
-    finally:
-        for one in served:
-            one.close()
     result |= {"fuzz": fuzz(args.fuzz), "machine": machine()}
     if args.json:
         print(json.dumps(result))

@@ -15,7 +15,7 @@ from citrus_grade import templates
 from citrus_grade.config import LineConfig, load
 from citrus_grade.drivers.emulate.obp import ObpSpectrometer
 from citrus_grade.drivers.emulate.spectra import Rows
-from citrus_grade.drivers.emulate.spectrometer import Served, serve_spectrometer
+from citrus_grade.drivers.emulate.spectrometer import Served, serve_spectrometer, serve_spectrometers
 from citrus_grade.drivers.ocean.spectrometer import OceanSpectrometer, open_spectrometer
 from citrus_grade.ports import DeviceError, DeviceGone, Spectrometer, Spectrum
 from citrus_grade.runtime.live.work import opener
@@ -253,6 +253,22 @@ def _runs(pid: int) -> bool:
             return file.read().rsplit(") ", 1)[1][0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def test_one_process_serves_a_spectrometer_for_every_lane() -> None:
+    pairs = [(ObpSpectrometer(f"EMU{lane}", wavelength=WAVELENGTH), Rows(ROWS[lane : lane + 1])) for lane in range(3)]
+    with serve_spectrometers(pairs) as three:
+        config = _config(*({"url": url, "serial": f"EMU{lane}", "timeout_ms": 300} for lane, url in enumerate(three.urls)))
+        devices = [open_spectrometer(config, lane) for lane in range(3)]
+        three.inject("closed", which=1)
+        with pytest.raises(DeviceGone):
+            _grab_on(devices[1], 1.0)
+        for lane in (0, 2):
+            spectrum = devices[lane].grab(5.0)
+            assert spectrum is not None
+            np.testing.assert_array_equal(spectrum.counts, ROWS[lane])
+        for device in devices:
+            device.close()
 
 
 def test_a_port_that_is_taken_is_an_error(served: Served) -> None:

@@ -1,4 +1,4 @@
-"""Serves an emulated spectrometer over TCP or a pseudo-terminal, from a process of its own that ends with its parent."""
+"""Serves emulated spectrometers over TCP or pseudo-terminals, from a process of their own that ends with its parent."""
 
 import multiprocessing
 import os
@@ -7,6 +7,7 @@ import socket
 import time
 import tty
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, Final, Literal, Protocol, Self
@@ -17,6 +18,7 @@ from citrus_grade.drivers.emulate.spectra import Spectra
 READ_BYTES: Final = 4096
 START_S: Final = 60.0
 CLOSE_S: Final = 5.0
+Over = Literal["tcp", "pty"]
 
 
 class Device(Protocol):
@@ -41,20 +43,24 @@ class Made(Protocol):
     def device(self, spectra: Spectra, t_ns: int) -> Device: ...
 
 
-class Served:
-    """An emulated spectrometer that is being served; ``url`` is where."""
+Pair = tuple[Made, Spectra]
 
-    def __init__(self, process: multiprocessing.process.BaseProcess, control: Connection, url: str) -> None:
-        self._process, self._control, self.url = process, control, url
+
+class Served:
+    """Emulated spectrometers that are being served by one process; ``urls`` is where each is, ``url`` where the first."""
+
+    def __init__(self, process: multiprocessing.process.BaseProcess, control: Connection, urls: list[str]) -> None:
+        self._process, self._control = process, control
+        self.urls, self.url = urls, urls[0]
 
     @property
     def pid(self) -> int:
-        """The process that serves it."""
+        """The process that serves them."""
         return self._process.pid or 0
 
-    def inject(self, fault: Fault, spectra: int = 1) -> None:
-        """Let the next spectra that are asked for suffer a fault, and no other that was to come."""
-        self._control.send([fault] * spectra)
+    def inject(self, fault: Fault, spectra: int = 1, which: int = 0) -> None:
+        """Let the next spectra that one is asked for suffer a fault, and no other that was to come."""
+        self._control.send((which, [fault] * spectra))
 
     def close(self) -> None:
         """Stop serving; a second call does nothing."""
@@ -68,8 +74,13 @@ class Served:
         self.close()
 
 
-def serve_spectrometer(made: Made, spectra: Spectra, over: Literal["tcp", "pty"] = "tcp", port: int = 0) -> Served:
-    """Serve an emulated spectrometer; with port 0 the system picks one.
+def serve_spectrometer(made: Made, spectra: Spectra, over: Over = "tcp", port: int = 0) -> Served:
+    """Serve one emulated spectrometer, as `serve_spectrometers` does; with port 0 the system picks one."""
+    return serve_spectrometers([(made, spectra)], over, port)
+
+
+def serve_spectrometers(pairs: Sequence[Pair], over: Over = "tcp", port: int = 0) -> Served:
+    """Serve emulated spectrometers, at ports from ``port`` on, or at any that are free.
 
     Raises
     ------
@@ -78,10 +89,10 @@ def serve_spectrometer(made: Made, spectra: Spectra, over: Literal["tcp", "pty"]
     # A fresh interpreter: threads and descriptors of the parent stay out of it, and it sees at once when the parent is gone.
     context: Any = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(made, spectra, over, port, theirs), daemon=True)
+    process = context.Process(target=_serve, args=(pairs, over, port, theirs), daemon=True)
     process.start()
     theirs.close()
-    said = ours.recv() if ours.poll(START_S) else OSError("the emulated spectrometer did not start")
+    said = ours.recv() if ours.poll(START_S) else OSError("the emulated spectrometers did not start")
     if isinstance(said, OSError):
         ours.close()
         raise said
@@ -157,28 +168,39 @@ class _Pty:
         """A serial line has no connection to end."""
 
 
-def _serve(made: Made, spectra: Spectra, over: str, port: int, control: Connection) -> None:
+def _serve(pairs: Sequence[Pair], over: Over, port: int, control: Connection) -> None:
     """Serve until the parent closes its end of ``control``, or is gone."""
     try:
-        host = _Tcp(port) if over == "tcp" else _Pty()
+        hosts = [_Tcp(port and port + index) if over == "tcp" else _Pty() for index in range(len(pairs))]
     except OSError as error:
         control.send(error)
         return
-    device = made.device(spectra, time.monotonic_ns())
-    control.send(host.url)
+    devices = [made.device(spectra, time.monotonic_ns()) for made, spectra in pairs]
+    control.send([host.url for host in hosts])
     with suppress(EOFError, KeyboardInterrupt):
         while True:
-            ready, _, _ = select.select([control, *host.ends()], [], [], _wait_s(device))
+            ends = [end for host in hosts for end in host.ends()]
+            ready, _, _ = select.select([control, *ends], [], [], _wait_s(devices))
             if control in ready:
-                device.acquisition.faults = deque(control.recv())
-            device.take(host.receive(ready, device), time.monotonic_ns())
-            if out := device.due(time.monotonic_ns()):
-                host.send(out)
-            if device.closed:
-                host.drop()
-                device.closed = False
+                which, faults = control.recv()
+                devices[which].acquisition.faults = deque(faults)
+            for host, device in zip(hosts, devices, strict=True):
+                _go_on(host, device, ready)
 
 
-def _wait_s(device: Device) -> float | None:
-    next_ns = device.next_ns
-    return None if next_ns is None else max(next_ns - time.monotonic_ns(), 0) / 1e9
+def _go_on(host: "_Tcp | _Pty", device: Device, ready: list[Any]) -> None:
+    """Take what came for one device, and send what is due."""
+    if data := host.receive(ready, device):
+        device.take(data, time.monotonic_ns())
+    if (next_ns := device.next_ns) is None or next_ns > time.monotonic_ns():
+        return
+    host.send(device.due(time.monotonic_ns()))
+    if device.closed:
+        host.drop()
+        device.closed = False
+
+
+def _wait_s(devices: list[Device]) -> float | None:
+    """Return how long nothing is due."""
+    due_ns = [next_ns for device in devices if (next_ns := device.next_ns) is not None]
+    return max(min(due_ns) - time.monotonic_ns(), 0) / 1e9 if due_ns else None
