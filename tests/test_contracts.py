@@ -27,6 +27,8 @@ HOT_PATH = "import citrus_grade.line, citrus_grade.imaging, citrus_grade.spectra
 HEAVY = ("sklearn", "pandas", "joblib", "matplotlib", "pyarrow", "cv2", "onnxruntime")
 SOURCES = [ROOT / name for name in ("citrus_grade", "drivers", "models", "calibration", "benchmarks", "tests")]
 FOREIGN = (".js", ".css", ".c", ".h", ".cpp", ".so", ".dll", ".whl", ".jar", ".ttf", ".otf", ".woff", ".woff2", ".pkl", ".joblib")
+OWN = ("drivers/emulate/camera.c",)
+"""What of such kinds is ours: the emulated camera, for which its library has no other door."""
 
 
 def loaded_by(code: str) -> set[str]:
@@ -89,7 +91,7 @@ def test_no_third_party_source_lies_in_the_tree() -> None:
     foreign = [
         path for folder in folders for path in folder.rglob("*") if path.suffix in FOREIGN and "__pycache__" not in path.parts
     ]
-    assert foreign == []
+    assert [path for path in foreign if path.relative_to(ROOT).as_posix() not in OWN] == []
 
 
 def test_the_code_folders_are_reached_by_relative_links() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from citrus_grade.config import load
 from citrus_grade.drivers.emulate.camera import Server, loopback, serve_camera, taken
 from citrus_grade.drivers.emulate.obp import ObpSpectrometer
-from citrus_grade.drivers.emulate.spectrometer import Served, serve_spectrometer
+from citrus_grade.drivers.emulate.spectrometer import Served, serve_spectrometers
 from citrus_grade.drivers.emulate.taped import of_tape
 from citrus_grade.drivers.sim import tape
 from citrus_grade.drivers.sim.plant import SimOptions
@@ -92,7 +92,7 @@ class Emulation:
         if "cameras" in self._devices:
             found.cameras = [self._camera(index, address, t0_ns) for index, address in enumerate(self._addresses(cameras))]
         if "spectrometers" in self._devices and self.config.spectrometer:
-            found.spectrometers = [self._spectrometer(lane, t0_ns) for lane in range(lanes)]
+            found.spectrometers = self._spectrometers(t0_ns)
         path = self.folder / NAME
         text = with_devices(self.line_toml, found, cups_per_s=self.cups_per_s, emulation=self.folder)
         path.write_text(self._beside(text), encoding="utf-8")
@@ -109,9 +109,9 @@ class Emulation:
         found = tuple(address for address in loopback(cameras + SPARE_ADDRESSES) if not taken(address))[:cameras]
         if len(found) < cameras:
             raise DeviceError(
-                _("{n} cameras need as many addresses of this machine; as root: ip addr add 127.0.0.{n}/8 dev lo").format(
-                    n=cameras
-                )
+                _(
+                    "{n} cameras need as many addresses of this machine; as root: ip addr add 127.0.0.2/8 dev lo, and so on"
+                ).format(n=cameras)
             )
         return found
 
@@ -124,16 +124,24 @@ class Emulation:
         self.served[f"camera {index}"] = f"{address} ({serial})"
         return {"driver": "genicam", "address": address, "serial": serial}
 
-    def _spectrometer(self, lane: int, t0_ns: int) -> dict[str, Any]:
-        spectrometer, serial = self.config.spectrometer, f"EMULATED{lane}"
+    def _spectrometers(self, t0_ns: int) -> list[dict[str, Any]]:
+        spectrometer = self.config.spectrometer
         assert spectrometer is not None
         first_nm, last_nm = spectrometer.wavelength_nm
-        made = ObpSpectrometer(serial, wavelength=(first_nm, (last_nm - first_nm) / (spectrometer.pixels - 1)))
-        server = serve_spectrometer(made, of_tape(self.tape, self.config, lane, t0_ns, self.cups_per_s))
+        step_nm = (last_nm - first_nm) / (spectrometer.pixels - 1)
+        serials = [f"EMULATED{lane}" for lane in range(self.config.line.lanes)]
+        pairs = [
+            (
+                ObpSpectrometer(serial, wavelength=(first_nm, step_nm)),
+                of_tape(self.tape, self.config, lane, t0_ns, self.cups_per_s),
+            )
+            for lane, serial in enumerate(serials)
+        ]
+        server = serve_spectrometers(pairs)
         self._servers.append(server)
-        self.served[f"spectrometer {lane}"] = f"{server.url} ({serial})"
-        own = {"driver": "oceanbinary", "url": server.url, "serial": serial}
-        return own | {"integration_us": INTEGRATION_US, "spectrum": "buffered"}
+        self.served |= {f"spectrometer {lane}": url for lane, url in enumerate(server.urls)}
+        own = {"driver": "oceanbinary", "integration_us": INTEGRATION_US, "spectrum": "buffered"}
+        return [own | {"url": url, "serial": serial} for url, serial in zip(server.urls, serials, strict=True)]
 
     def _serve(self, name: str, *arguments: str) -> str:
         command = [sys.executable, "-m", f"citrus_grade.drivers.emulate.{name}", *arguments]
