@@ -59,7 +59,7 @@ class OceanSpectrometer:
         self._talk, self._options, self.identity = talk, options, identity
         self._kind = features.SPECTRUM_KINDS[options.spectrum]
         self._asked: list[int] = []
-        self._number, self._heard_s = 0, 0.0
+        self._number, self._heard_s, self._broken = 0, 0.0, 0
         self._count, self._last_count = 0, 0
         features.set_integration(talk, options.integration_us)
         if options.binning is not None:
@@ -126,12 +126,13 @@ class OceanSpectrometer:
         now = time.monotonic()
         until = now + timeout_s
         while True:
-            broken = self._talk.broken
+            # What was broken may have come before, while something else was asked.
+            if self._talk.broken > self._broken or not self._asked:
+                self._broken = self._talk.broken
+                self._ask()
             message = self._talk.receive(until - now)
             if message is not None and self._answers(message):
                 return message
-            if self._talk.broken > broken:
-                self._ask()
             now = time.monotonic()
             if now >= until:
                 return None
