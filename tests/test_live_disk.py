@@ -1,0 +1,130 @@
+"""What a live line does when its disk is full, slow, or loses power: grading goes on, and nothing acknowledged is lost."""
+
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from citrus_grade.config import load
+from citrus_grade.drivers.sim import tape
+from citrus_grade.drivers.sim.plant import SimOptions
+from citrus_grade.replay import replay
+from citrus_grade.runtime.live import store
+from citrus_grade.runtime.live.played import played
+from citrus_grade.runtime.live.session import run_live
+from citrus_grade.runtime.live.supervisor import Supervisor
+from citrus_grade.runtime.session import RunSummary
+from citrus_grade.tables import DECISION, Table, empty
+
+CUPS_PER_S = 5.0
+
+
+@pytest.fixture(scope="module")
+def loop(line_toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tape")
+    tape.record(load(line_toml), folder, SimOptions(seed=3, season=4), 24)
+    return folder
+
+
+def _run(line_toml: Path, loop: Path, run: Path, during: Callable[[Supervisor], bool]) -> tuple[RunSummary, Table]:
+    live = line_toml.with_name("disk.toml")
+    live.write_text(played(line_toml, loop, cups_per_s=CUPS_PER_S), encoding="utf-8")
+    ended = run_live(live, run, seconds=90.0, during=during)
+    rows = np.concatenate(list(store.decisions(run)))
+    lanes = load(line_toml).line.lanes
+    cups = np.arange(rows["cup"].max() + 1)
+    np.testing.assert_array_equal(rows["cup"], np.repeat(cups, lanes))
+    return ended, rows
+
+
+@pytest.mark.fault
+def test_a_full_disk_ends_the_log_and_not_the_grading(line_toml: Path, loop: Path, tmp_path: Path) -> None:
+    """Files of the recorder may grow no further, from a moment on and until another: to it that is a full disk."""
+    steps: list[int] = []
+
+    def during(supervisor: Supervisor) -> bool:
+        decided = int(supervisor.board.shared["decided_cup"][0])
+        pid = supervisor.children["recorder"].pid
+        assert pid
+        if decided >= 8 and not steps:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+            steps.append(decided)
+        elif len(steps) == 1 and decided >= steps[0] + 15:
+            assert int(supervisor.board.shared["committed_cup"][0]) < decided
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            steps.append(decided)
+        return len(steps) == 2 and decided >= steps[1] + 45
+
+    ended, rows = _run(line_toml, loop, tmp_path / "run", during)
+    assert rows["cup"].max() >= steps[1] + 40
+    assert ended.live is not None
+    assert ended.live["processes"]["recorder"]["restarts"] == 0
+    assert any("log" in place for place in ended.alarm_places["device"])
+    assert len(list((tmp_path / "run" / "log").iterdir())) >= 2
+    assert replay(tmp_path / "run").diff_fields == 0
+
+
+@pytest.mark.fault
+def test_a_disk_that_stands_still_holds_up_no_fruit(line_toml: Path, loop: Path, tmp_path: Path) -> None:
+    """The recorder is stopped for seconds, as a disk stops whoever writes to it."""
+    stopped: list[float] = []
+    decided_at: list[int] = []
+
+    def during(supervisor: Supervisor) -> bool:
+        decided = int(supervisor.board.shared["decided_cup"][0])
+        pid = supervisor.children["recorder"].pid
+        assert pid
+        if decided >= 8 and not stopped:
+            os.kill(pid, signal.SIGSTOP)
+            stopped.append(time.monotonic())
+            decided_at.append(decided)
+        elif len(stopped) == 1 and time.monotonic() > stopped[0] + 4.0:
+            os.kill(pid, signal.SIGCONT)
+            stopped.append(time.monotonic())
+            decided_at.append(decided)
+        return len(stopped) == 2 and decided >= decided_at[1] + 10
+
+    ended, rows = _run(line_toml, loop, tmp_path / "run", during)
+    assert decided_at[1] >= decided_at[0] + 10
+    assert ended.live is not None
+    assert ended.live["processes"]["core"]["counted"].get("shed_messages", 0) == 0
+    report = replay(tmp_path / "run")
+    assert (report.diff_fields, report.compared) == (0, len(rows))
+
+
+@pytest.mark.fault
+def test_power_lost_at_any_byte_leaves_whole_cups(tmp_path: Path) -> None:
+    """The database's log cut anywhere: what is there is a beginning of what was committed, each cup with all its lanes."""
+    table = store.Store(tmp_path / "whole") if (tmp_path / "whole").mkdir() is None else None
+    assert table is not None
+    for cup in range(12):
+        rows = empty(DECISION, 3)
+        rows["cup"], rows["lane"] = cup, np.arange(3)
+        table.add(rows)
+        table.commit()
+    wal = Path(f"{table.path}-wal")
+    held, size = wal.read_bytes(), wal.stat().st_size
+    seen = set()
+    for at in np.linspace(0, size, 60).astype(int).tolist():
+        folder = tmp_path / f"cut{at}"
+        folder.mkdir()
+        shutil.copy(table.path, folder / store.NAME)
+        (folder / f"{store.NAME}-wal").write_bytes(held[:at])
+        with sqlite3.connect(folder / store.NAME) as db:
+            assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            there = db.execute("SELECT name FROM sqlite_master WHERE name = 'fruit'").fetchone()
+            cups = [cup for (cup,) in db.execute("SELECT cup FROM fruit ORDER BY cup, lane")] if there else []
+        db.close()
+        last = max(cups, default=-1)
+        assert cups == [cup for cup in range(last + 1) for _ in range(3)]
+        seen.add(last)
+    table.close()
+    assert {-1, 11} <= seen
+    assert len(seen) > 6
