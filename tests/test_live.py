@@ -195,6 +195,11 @@ def test_a_device_nobody_can_use_ends_the_line_before_it_begins(line_toml: Path,
     live.write_text(text.replace('driver = "tape"\n', 'driver = "none"\n').replace("colour = 3\n", ""), encoding="utf-8")
     with pytest.raises(DeviceError, match="'none' is not installed; there are"):
         run_live(live, tmp_path / "again", seconds=5.0)
+    sound = text.replace("colour = 3\n", "")
+    head, _, tail = sound.partition('[spectrometer]\ndevice = [{ driver = "tape"')
+    live.write_text(f'{head}[spectrometer]\ndevice = [{{ driver = "prism"{tail}', encoding="utf-8")
+    with pytest.raises(DeviceError, match=r"spectrometer\.device\.0\.driver: 'prism' is not installed"):
+        run_live(live, tmp_path / "third", seconds=5.0)
 
 
 def test_a_loop_shorter_than_the_line_is_refused(line_toml: Path, tmp_path: Path) -> None:

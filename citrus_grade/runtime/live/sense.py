@@ -13,10 +13,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from citrus_grade.config import LineConfig
+from citrus_grade.config import ConfigError, LineConfig
 from citrus_grade.geometry import Ruler, Unwrapper
 from citrus_grade.messages import Message, OutletReport, Pulse, Reading, Scans
-from citrus_grade.ports import Camera, DeviceGone, Plc, PlcState, Spectrometer, Spectrum
+from citrus_grade.ports import Camera, DeviceError, DeviceGone, Plc, PlcState, Spectrometer, Spectrum
 from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.clock import SECOND_NS, BeltClock, DeviceClock, nearest_trigger, tick_at
 from citrus_grade.runtime.live.work import Work, opener, real_time
@@ -33,6 +33,8 @@ GRAB_S = 0.1
 FLUSH_S = 0.005
 FURTHEST_BACK_CUPS = 4
 """A belt that is pushed back moves less than that from one look to the next."""
+Arrived = queue.SimpleQueue[tuple[int, Spectrum, int] | Exception]
+"""What threads hand on: lane, scan and when it happened on the host's clock; or why a device can't be used."""
 FROZEN = 24
 """Spectra alike to the bit after which a spectrometer is opened anew."""
 Device = TypeVar("Device", Camera, Spectrometer, Plc)
@@ -97,23 +99,30 @@ def watch_camera(work: Work, index: int) -> None:
 def watch_spectrometers(work: Work) -> None:
     """Hand scans of all lanes to the core until the line stops; a thread waits for each device."""
     config, core = work.config, work.end("core")
-    arrived: queue.SimpleQueue[tuple[int, Spectrum, int]] = queue.SimpleQueue()
+    arrived: Arrived = queue.SimpleQueue()
     assert config.spectrometer is not None
+    openers = [
+        opener(SPECTROMETERS, options, f"spectrometer.device.{lane}") for lane, options in enumerate(config.spectrometer.device)
+    ]
     threads = [
-        threading.Thread(target=_follow, args=(work, lane, arrived), daemon=True, name=f"spectrometer {lane}")
-        for lane in range(config.line.lanes)
+        threading.Thread(target=_follow, args=(work, open_, lane, arrived), daemon=True, name=f"spectrometer {lane}")
+        for lane, open_ in enumerate(openers)
     ]
     for thread in threads:
         thread.start()
     work.station.ready()
     while work.going():
         try:
-            waiting = [arrived.get(timeout=GRAB_S)]
+            came = [arrived.get(timeout=GRAB_S)]
         except queue.Empty:
             continue
         time.sleep(FLUSH_S)
         while not arrived.empty():
-            waiting.append(arrived.get())
+            came.append(arrived.get())
+        for item in came:
+            if isinstance(item, Exception):
+                raise item
+        waiting = [item for item in came if not isinstance(item, Exception)]
         belt = work.board.belt()
         if belt is not None:
             work.station.count("scans", len(waiting))
@@ -130,16 +139,29 @@ def _scans(waiting: list[tuple[int, Spectrum, int]], belt: tuple[int, int, float
     return Scans(waiting[0][1].t_ns - start_ns, lane, seq, tick, counts)
 
 
-def _follow(work: Work, lane: int, arrived: "queue.SimpleQueue[tuple[int, Spectrum, int]]") -> None:
-    """Wait for one spectrometer's scans until the line stops."""
-    config = work.config
-    assert config.spectrometer is not None
-    open_ = opener(SPECTROMETERS, config.spectrometer.device[lane], f"spectrometer.device.{lane}")
+def _follow(work: Work, open_: Callable[[LineConfig, int], Spectrometer], lane: int, arrived: "Arrived") -> None:
+    """Wait for one spectrometer's scans until the line stops.
+
+    One that can't be used when the line starts ends the line; one that comes back as another costs its own lane only.
+    """
 
     def going() -> bool:
         return not work.board.stopping
 
-    while (device := opened(work, lambda: open_(config, lane), going)) is not None:
+    known = False
+    while going():
+        try:
+            device = opened(work, lambda: open_(work.config, lane), going)
+        except (DeviceError, ConfigError) as error:
+            if not known:
+                arrived.put(error)
+                return
+            work.tell(str(error))
+            _pause(PAUSES_S[-1], going)
+            continue
+        if device is None:
+            return
+        known = True
         clock, sound = DeviceClock(), Sound(work, lane)
         try:
             while going():
