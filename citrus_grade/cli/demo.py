@@ -29,7 +29,10 @@ def verb(
     run_dir = new_run(folder, "demo")
     from citrus_grade.report import page
     from citrus_grade.runtime.demo import run_demo
+    from citrus_grade.runtime.warming import is_cached
 
+    if not is_cached():
+        out.note(_("The first start compiles the program for this machine; that takes a minute or two."))
     with bar(_("grading simulated fruit")) as progress:
         ended = run_demo(run_dir, seed=seed, seconds=seconds, progress=progress)
     data = page.with_report(ended).to_dict()

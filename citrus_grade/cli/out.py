@@ -45,6 +45,13 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
     Console().print(grid)
 
 
+def note(line: str) -> None:
+    """Print on stderr what people may want to know meanwhile."""
+    from rich.console import Console
+
+    Console(stderr=True).print(line, soft_wrap=True, highlight=False, markup=False)
+
+
 def errors(lines: Iterable[str]) -> None:
     """Print problems on stderr."""
     from rich.console import Console

@@ -3,6 +3,7 @@ SIMULATED."""
 
 import shutil
 import tempfile
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from citrus_grade.models.demo import fit_demo
 from citrus_grade.rundir import point_at, with_section
 from citrus_grade.runtime.gauge import gauge_balls
 from citrus_grade.runtime.session import Progress, RunSummary, run_line
+from citrus_grade.runtime.warming import compiled_beside, is_cached
 from citrus_grade.spectra import bundle as bundles
 from citrus_grade.templates import DEMO_PLAN, LINE
 
@@ -40,7 +42,8 @@ def set_up(folder: Path, seed: int) -> Path:
     shutil.copy(LINE, folder / "line.toml")
     config = load(folder / "line.toml")
     assert config.spectrometer is not None
-    model, _ = fit_demo(seed, config.spectrometer.axis_nm, config.line.lanes)
+    with compiled_beside() if not is_cached() else nullcontext():
+        model, _ = fit_demo(seed, config.spectrometer.axis_nm, config.line.lanes)
     artefacts.save(folder / "model", bundles.KIND, *bundles.to_artefact(model))
     calibrated = calibrate(config, seed)
     card = {"gauge_mm": list(GAUGE_MM), "simulated": True}

@@ -10,13 +10,9 @@ import socket
 import struct
 import time
 from collections import deque
-from pathlib import Path
 
-import numpy as np
-
-from citrus_grade.config import LineConfig
 from citrus_grade.line import Line
-from citrus_grade.messages import Command, Decisions, Ejection, Frame, Message, Output, Position, Pulse, Reading, Scans
+from citrus_grade.messages import Decisions, Ejection, Frame, Message, Output, Pulse
 from citrus_grade.rundir import reopen
 from citrus_grade.runlog.writer import LogStream, Topic
 from citrus_grade.runtime.live import wire
@@ -24,6 +20,7 @@ from citrus_grade.runtime.live.carry import Carrier, resumed
 from citrus_grade.runtime.live.memory import Decided, FrameRing
 from citrus_grade.runtime.live.work import RECORDER, Work, real_time
 from citrus_grade.runtime.schedule import Schedule
+from citrus_grade.runtime.warming import warm
 
 OPEN, CLOSE, END = 64, 65, 66
 """What the recorder is told beside the records of a log: a file begins, it ends whole, no more comes."""
@@ -221,7 +218,7 @@ def _line(work: Work) -> tuple[Line, bool]:
 
 def run(work: Work) -> None:
     """Be the core until the line stops."""
-    warm(work.config, work.run_dir)
+    warm(reopen(work.run_dir).line())
     core = Core(work)
     gc.collect()
     gc.freeze()
@@ -230,23 +227,3 @@ def run(work: Work) -> None:
         real_time(work, PRIORITY)
     work.station.ready()
     core.run()
-
-
-def warm(config: LineConfig, run_dir: Path) -> None:
-    """Run a line like this one over a few empty pitches: afterwards every compiled function is loaded."""
-    line = reopen(run_dir).line()
-    lanes = np.arange(config.line.lanes, dtype=np.int32)
-    for index, camera in enumerate(config.camera):
-        size = (camera.height_px, camera.width_px, 3) if camera.bayer == "rgb" else (camera.height_px, camera.width_px)
-        line.feed(Frame(index, 0, 0, 0, np.zeros(size, np.uint8)))
-    line.feed(Command(0, 0, "dark_refresh", ""))
-    for lane in lanes.tolist():
-        line.feed(Reading(0, 0, lane, "shutter", float(Position.CLOSED)))
-    for pitch in range(config.line.decision_station + 2):
-        tick = round(pitch * config.encoder.ratio)
-        if config.spectrometer:
-            pixels = config.spectrometer.pixels
-            counts = np.zeros((len(lanes), pixels), np.uint16)
-            scans = Scans(0, lanes, lanes * 0 + pitch, np.full(len(lanes), tick, np.int64), counts)
-            line.feed(scans)
-        line.feed(Pulse(tick, tick, 0))

@@ -6,10 +6,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from citrus_grade.config import ConfigError, load
+from citrus_grade.config import ConfigError
 from citrus_grade.ports import DeviceError
+from citrus_grade.rundir import reopen
 from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.work import CORE, PLC, RECORDER, SPARE, SPECTRA, STACKS, UNUSABLE, Spec, Work
+from citrus_grade.runtime.warming import warm
 
 
 def main(text: str) -> int:
@@ -39,8 +41,7 @@ def _called(spare: Spec) -> Spec | None:
     """Load all that any process needs, then wait to be told which one died; None if the line ends first."""
     from citrus_grade.runtime.live import core, record, sense  # noqa: F401  # loaded before they are needed
 
-    run_dir = Path(spare.run_dir)
-    core.warm(load(run_dir / "line.toml"), run_dir)
+    warm(reopen(Path(spare.run_dir)).line())
     parent = wire.end_of(spare.fds["parent"])
     try:
         wire.send(parent, b"ready")
