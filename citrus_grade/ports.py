@@ -132,7 +132,8 @@ class Spectrometer(Protocol):
 @dataclass(frozen=True, slots=True)
 class PlcState:
     """One look at the PLC: ``count`` is the raw encoder counter at the host's ``t_ns``; ``reports`` what outlets did since the
-    last look, with the ticks still raw; ``index_counts`` the raw counter at each flag that passed a lane's cup-index sensor."""
+    last look, with the ticks still raw; ``index_counts`` the raw counter at each flag that passed a lane's cup-index
+    sensor; ``boot`` another number after each start of the PLC, where it tells: its counter begins anew then."""
 
     t_ns: int
     count: int
@@ -140,6 +141,7 @@ class PlcState:
     index_counts: tuple[tuple[int, int], ...]
     running: bool
     heartbeat_ok: bool
+    boot: int = 0
 
 
 class Plc(Protocol):

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from citrus_grade.config import parse
 from citrus_grade.messages import Alarm, Command, Ejection, OutletReport, Pulse, Scans
 from citrus_grade.rundir import Loaded
 from citrus_grade.runtime.live import store, wire
@@ -23,19 +24,22 @@ from citrus_grade.runtime.live.carry import Carrier, resumed
 from citrus_grade.runtime.live.clock import BeltClock, DeviceClock, nearest_trigger, tick_at
 from citrus_grade.runtime.live.memory import (
     BIN_0_US,
-    CARRY_BYTES,
     DECIDED_CUPS,
     Board,
     Decided,
     FrameRing,
     Shape,
+    carry_bytes,
     quantile_us,
     reserve,
 )
 from citrus_grade.runtime.live.sense import Belt
+from citrus_grade.state import initial
 from citrus_grade.tables import DECISION, empty
+from citrus_grade.templates import LINE
 
 SHAPE = Shape(4, 6, 8)
+CARRY = 4096
 
 
 Ends = tuple[socket.socket, socket.socket]
@@ -88,7 +92,7 @@ def test_a_frame_begun_and_not_done_is_not_whole() -> None:
 
 
 def test_a_core_killed_while_it_writes_leaves_what_it_carried_before() -> None:
-    board = Board(reserve("board", Board.n_bytes(1)), ("core",))
+    board = Board(reserve("board", Board.n_bytes(1, CARRY)), ("core",), CARRY)
     assert board.carried() is None
     board.carry(b"first")
     board._carried[0, :6] = np.frombuffer(b"second", np.uint8)  # the other half, its number not yet moved on
@@ -96,11 +100,11 @@ def test_a_core_killed_while_it_writes_leaves_what_it_carried_before() -> None:
     board.carry(b"second")
     assert board.carried() == b"second"
     with pytest.raises(ValueError, match="there is room for"):
-        board.carry(b"x" * (CARRY_BYTES + 1))
+        board.carry(b"x" * (CARRY + 1))
 
 
 def test_the_clock_on_the_board_is_never_seen_half_written() -> None:
-    board = Board(reserve("board", Board.n_bytes(1)), ("core",))
+    board = Board(reserve("board", Board.n_bytes(1, CARRY)), ("core",), CARRY)
     assert board.belt() is None
     done = threading.Event()
 
@@ -131,7 +135,7 @@ def test_decisions_lie_ready_until_they_are_written_over() -> None:
 
 
 def test_a_histogram_tells_quantiles_to_an_eighth_of_an_octave() -> None:
-    board = Board(reserve("board", Board.n_bytes(1)), ("core",))
+    board = Board(reserve("board", Board.n_bytes(1, CARRY)), ("core",), CARRY)
     station = board.station("core")
     for us in range(1, 1001):
         station.took("decide", us * 1000)
@@ -221,6 +225,26 @@ def test_a_core_goes_on_where_the_one_before_had_come_to(loaded: Loaded) -> None
     resumed(again, carrier.pack(line.state), 44)
     np.testing.assert_array_equal(again.state.references.dark, sound)
     assert not again.state.references.lanes["asked"].any()
+
+
+@pytest.mark.parametrize(("lanes", "pixels"), [(1, 16), (6, 2048), (32, 8192)])
+def test_what_a_core_leaves_finds_room_on_every_line_that_may_be_configured(lanes: int, pixels: int) -> None:
+    spectrometer = {"pixels": pixels, "wavelength_nm": [650, 1010], "scans": 1, "bins": 1, "station": 14}
+    text = LINE.read_text(encoding="utf-8")
+    config = parse(text)
+    assert config.spectrometer is not None
+    camera = config.camera[0].model_copy(update={"lane_y_px": (64.0,) * lanes})
+    config = config.model_copy(
+        update={
+            "line": config.line.model_copy(update={"lanes": lanes}),
+            "camera": (camera,),
+            "spectrometer": config.spectrometer.model_copy(update=spectrometer | {"wavelength_nm": (650.0, 1010.0)}),
+        }
+    )
+    state = initial(config, "p" * 16, "m" * 16, "c" * 16, "")
+    carrier = Carrier.__new__(Carrier)
+    carrier._references = b""
+    assert len(carrier.pack(state)) <= carry_bytes(lanes, pixels)
 
 
 def test_the_belt_is_followed_through_a_late_look() -> None:

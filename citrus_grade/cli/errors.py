@@ -56,9 +56,12 @@ def explain(error: Exception) -> Failure:
 def _of_the_core(error: Exception) -> Failure:
     from citrus_grade.artefacts import ArtefactError
     from citrus_grade.config import ConfigError
+    from citrus_grade.ports import DeviceError, DeviceGone
     from citrus_grade.runlog import LogError
 
-    known = {ConfigError: "config", ArtefactError: "artefact", LogError: "log"}
+    known = {
+        ConfigError: "config", ArtefactError: "artefact", LogError: "log", DeviceError: "device", DeviceGone: "device",
+    }  # fmt: skip
     for kind, word in known.items():
         if isinstance(error, kind):
             return Failure(BAD_INPUT, word, tuple(str(error).splitlines()))

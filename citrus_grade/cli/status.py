@@ -1,5 +1,6 @@
 """``citrus-grade status``: how a live line fares, or fared."""
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +20,7 @@ HELP = N_(
 )
 EXAMPLES = "citrus-grade status runs/monday\ncitrus-grade status runs/monday --json"
 STYLES = {"stop": "bold red", "warning": "yellow", "note": ""}
-LOST = ("frames_torn", "shed_frames", "shed_messages", "shed_decisions", "ejections_refused", "bad_messages")
+LOST = ("frames_torn", "shed_frames", "shed_messages", "shed_decisions", "ejections_refused", "bad_messages", "devices_gone")
 STALE_S = 5.0
 
 
@@ -39,8 +40,13 @@ def verb(run: Annotated[Path, typer.Argument(metavar="RUN", help=N_("Run folder.
 
 
 def needs_a_hand(state: dict[str, Any]) -> bool:
-    """Say whether an operator should look: a process is down or silent, or something was shed."""
+    """Say whether an operator should look: a process is down or silent, a device is gone, something was shed or not kept, or
+    nobody has written how the line fares for a while."""
     processes = state["processes"].values()
+    if state["running"] and time.time() - state["at_utc_s"] > STALE_S:
+        return True
+    if not state["running"] and state["committed_cup"] < state["decided_cup"]:
+        return True
     down = state["running"] and any(not process["ready"] or process["silent_s"] > STALE_S for process in processes)
     return down or any(process["counted"].get(name, 0) for process in processes for name in LOST)
 

@@ -23,4 +23,11 @@ def check_devices(config: LineConfig) -> list[str]:
         )
     if config.source:
         problems.append(_("source: a line with [plc] is driven by its devices; take [source] out, or [plc]"))
+    problems += [
+        _("command.{index}: {kind!r} needs shutters, and a line with [plc] moves none yet; take it out").format(
+            index=index, kind=command.kind
+        )
+        for index, command in enumerate(config.command)
+        if command.kind in ("dark_refresh", "white_refresh")
+    ]
     return problems

@@ -78,6 +78,7 @@ _LABELS = {
     "shed_messages": N_("messages for which there was no room"),
     "shed_decisions": N_("decisions that never reached the disk"),
     "ejections_refused": N_("ejections the PLC did not take"),
+    "devices_gone": N_("devices that do not answer"),
     "bad_messages": N_("messages of a device that made no sense"),
 }
 

@@ -163,6 +163,7 @@ class ModbusPlc:
             index_counts=news.index_counts,
             running=status["state"] == m.RUNNING,
             heartbeat_ok=look.t_ns - self._beat_ns <= self._watchdog_ns,
+            boot=self._boot,
         )
 
     def eject(self, ejections: list[Ejection]) -> int:

@@ -109,7 +109,7 @@ class FaultyPlc:
         self._plc, self._plan, self._where, self._mask = plc, plan, where, (1 << bits) - 1
         self._began: dict[str, int] = {}
         self._full: set[tuple[int, int]] = set()
-        self._zero = 0
+        self._zero = self._boot = 0
         self._looked = where()
         self.identity = plc.identity
 
@@ -123,8 +123,9 @@ class FaultyPlc:
         if any(f.kind == "plc_restarts" and self._looked < f.from_cup <= cup for f in self._plan.now.faults):
             self._zero = state.count
             self._plc.forget()
+            self._boot += 1
         self._looked = cup
-        state = replace(state, count=(state.count - self._zero) & self._mask)
+        state = replace(state, count=(state.count - self._zero) & self._mask, boot=self._boot)
         reports = tuple(self._report(report, cup) for report in state.reports) + self._filled(state, cup)
         return replace(state, count=self._count(state.count, cup), reports=reports)
 

@@ -12,7 +12,7 @@ import time
 from collections import deque
 
 from citrus_grade.line import Line
-from citrus_grade.messages import Decisions, Ejection, Frame, Message, Output, Pulse
+from citrus_grade.messages import Alarm, Decisions, Ejection, Frame, Message, Output, Pulse
 from citrus_grade.rundir import reopen
 from citrus_grade.runlog.writer import LogStream, Topic
 from citrus_grade.runtime.live import wire
@@ -178,6 +178,8 @@ class Core:
                 self._work.station.count("decisions", len(output.rows))
             elif isinstance(output, Ejection):
                 ejections.append(output)
+            elif isinstance(output, Alarm):
+                self._work.alarm(output)
         if ejections and not wire.send(self._plc, wire.of_ejections(_t_ns(message), ejections)):
             self._work.station.count("ejections_refused", len(ejections))
         if isinstance(message, Pulse):
@@ -193,6 +195,7 @@ class Core:
 
     def _begin_file(self) -> None:
         """Have the recorder begin a file, with the state of the line before the next message."""
+        self._stream.flush()  # what was fed already is in that state
         self._outbox.torn = False
         self._begun_ns = self._work.now_ns()
         self._outbox.put(OPEN, self._begun_ns, b"")

@@ -14,7 +14,7 @@ from citrus_grade.runtime.live.memory import BIN_0_US, STAGES, quantile_us
 from citrus_grade.runtime.live.supervisor import Supervisor
 from citrus_grade.words import _
 
-NAME, LOG = "status.json", "health.jsonl"
+NAME = "status.json"
 KEEP_S = 1.0
 
 
@@ -34,7 +34,7 @@ def state(supervisor: Supervisor) -> dict[str, Any]:
         "processes": {role: _process(supervisor, role) for role in supervisor.roles},
         "alarms": [
             {"kind": alarm.kind, "where": alarm.where, "count": alarm.count, "tick": alarm.tick}
-            for alarm in supervisor.alarms[-50:]
+            for alarm in list(supervisor.alarms)[-50:]
         ],
     }
 

@@ -130,12 +130,9 @@ COUNTERS = (
     "messages",
     "frames",
     "frames_torn",
-    "frames_lost",
     "scans",
-    "scans_lost",
     "pulses",
     "ejections",
-    "ejections_late",
     "ejections_refused",
     "decisions",
     "shed_frames",
@@ -143,6 +140,7 @@ COUNTERS = (
     "shed_decisions",
     "bad_messages",
     "reopened",
+    "devices_gone",
     "commits",
     "queue_bytes",
 )
@@ -161,7 +159,13 @@ STATION = np.dtype(
 CLOCK = np.dtype(
     [("begun", "<i8"), ("tick", "<i8"), ("t_ns", "<i8"), ("ticks_per_s", "<f8"), ("done", "<i8"), ("pad", "u1", (_LINE_BYTES,))]
 )
-CARRY_BYTES = 64 * 1024
+
+
+def carry_bytes(lanes: int, pixels: int) -> int:
+    """Return the room for what a core leaves to its successor: mostly the dark and white of every lane."""
+    return 64 * 1024 + lanes * (16 * pixels + 256)
+
+
 SHARED = np.dtype(
     [
         ("stop", "<i8"),
@@ -170,6 +174,7 @@ SHARED = np.dtype(
         ("origin", "<i8"),
         ("count", "<i8"),
         ("origin_known", "<i8"),
+        ("boot", "<i8"),
         ("carries", "<i8"),
         ("carry_bytes", "<i8", (2,)),
         ("pad", "u1", (_LINE_BYTES,)),
@@ -183,21 +188,21 @@ class Board:
     Each field has one writer. The board outlives any process but the supervisor, so counters go on after a restart.
     """
 
-    def __init__(self, fd: int, roles: tuple[str, ...]) -> None:
-        self.roles = roles
+    def __init__(self, fd: int, roles: tuple[str, ...], carry_bytes: int) -> None:
+        self.roles, self._carry_bytes = roles, carry_bytes
         self._map = _mapped(fd)
         n = len(roles)
         self.stations: NDArray[Any] = np.frombuffer(self._map, STATION, n)
         self.clock: NDArray[Any] = np.frombuffer(self._map, CLOCK, 1, n * STATION.itemsize)
         self.shared: NDArray[Any] = np.frombuffer(self._map, SHARED, 1, n * STATION.itemsize + CLOCK.itemsize)
         self._carried: NDArray[np.uint8] = np.frombuffer(
-            self._map, np.uint8, 2 * CARRY_BYTES, n * STATION.itemsize + CLOCK.itemsize + SHARED.itemsize
-        ).reshape(2, CARRY_BYTES)
+            self._map, np.uint8, 2 * carry_bytes, n * STATION.itemsize + CLOCK.itemsize + SHARED.itemsize
+        ).reshape(2, carry_bytes)
 
     @staticmethod
-    def n_bytes(n_roles: int) -> int:
+    def n_bytes(n_roles: int, carry_bytes: int) -> int:
         """Return the size of a board for so many processes."""
-        return n_roles * STATION.itemsize + CLOCK.itemsize + SHARED.itemsize + 2 * CARRY_BYTES
+        return n_roles * STATION.itemsize + CLOCK.itemsize + SHARED.itemsize + 2 * carry_bytes
 
     def station(self, role: str) -> "Station":
         """Return the place of one process."""
@@ -224,10 +229,10 @@ class Board:
 
         Raises
         ------
-        ValueError : if it is more than `CARRY_BYTES`.
+        ValueError : if it is more than there is room for.
         """
-        if len(state) > CARRY_BYTES:
-            raise ValueError(f"{len(state)} bytes to carry, there is room for {CARRY_BYTES}")
+        if len(state) > self._carry_bytes:
+            raise ValueError(f"{len(state)} bytes to carry, there is room for {self._carry_bytes}")
         number = int(self.shared["carries"][0]) + 1
         self._carried[number % 2, : len(state)] = np.frombuffer(state, np.uint8)
         self.shared["carry_bytes"][0, number % 2] = len(state)
@@ -256,6 +261,7 @@ class Station:
         """Write who does this work from now on."""
         self._row["pid"], self._row["ready"] = os.getpid(), 0
         self._row["epoch"] += 1
+        self.set("devices_gone", 0)
         self.beat()
 
     def count_start(self) -> None:

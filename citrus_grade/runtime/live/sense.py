@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from typing import TypeVar
 
 import numpy as np
@@ -31,6 +32,8 @@ STANDING_S = 2.0
 """A running line whose encoder stands still for so long has lost its encoder."""
 GRAB_S = 0.1
 FLUSH_S = 0.005
+STANDS_CUPS_PER_S = 0.1
+"""A belt slower than that stands, whatever an encoder's jitter says."""
 FURTHEST_BACK_CUPS = 4
 """A belt that is pushed back moves less than that from one look to the next."""
 Arrived = queue.SimpleQueue[tuple[int, Spectrum, int] | Exception]
@@ -45,10 +48,14 @@ def opened(work: Work, open_: Callable[[], Device], going: Callable[[], bool]) -
     failed = 0
     while going():
         try:
-            return open_()
+            device = open_()
+            if failed:
+                work.gone(-1)
+            return device
         except DeviceGone as error:
             if failed == 0:
                 work.tell(str(error))
+                work.gone(1)
             _pause(PAUSES_S[min(failed, len(PAUSES_S) - 1)], going)
             failed += 1
     return None
@@ -74,9 +81,11 @@ def watch_camera(work: Work, index: int) -> None:
                 exposure = camera.grab(GRAB_S)
                 belt = work.board.belt()
                 if exposure is None:
-                    moving = belt is not None and abs(belt[2]) > 0
-                    if moving and time.monotonic_ns() - last_ns > config.live.stall_s * SECOND_NS:
-                        raise DeviceGone(f"camera {index}: no frame for {config.live.stall_s:g} s")
+                    patience_s = _patience_s(belt, ratio, config.live.stall_s)
+                    if patience_s is None:
+                        last_ns = time.monotonic_ns()  # a belt that stands triggers no frame
+                    elif time.monotonic_ns() - last_ns > patience_s * SECOND_NS:
+                        raise DeviceGone(f"camera {index}: no frame for {patience_s:.1f} s")
                     continue
                 last_ns = exposure.t_ns
                 if belt is None:
@@ -96,6 +105,13 @@ def watch_camera(work: Work, index: int) -> None:
             camera.close()
 
 
+def _patience_s(belt: tuple[int, int, float] | None, ratio: Fraction, stall_s: float) -> float | None:
+    """Return how long a triggered camera may be silent, some pitches at the present speed; None while the belt stands."""
+    if belt is None or abs(belt[2]) < STANDS_CUPS_PER_S * ratio:
+        return None
+    return max(stall_s, 3.0 * float(ratio) / abs(belt[2]))
+
+
 def watch_spectrometers(work: Work) -> None:
     """Hand scans of all lanes to the core until the line stops; a thread waits for each device."""
     config, core = work.config, work.end("core")
@@ -110,6 +126,7 @@ def watch_spectrometers(work: Work) -> None:
     ]
     for thread in threads:
         thread.start()
+    most = max(1, (wire.PART_BYTES - 2048) // (2 * work.n_pixels + 16))  # scans of one datagram
     work.station.ready()
     while work.going():
         try:
@@ -126,7 +143,8 @@ def watch_spectrometers(work: Work) -> None:
         belt = work.board.belt()
         if belt is not None:
             work.station.count("scans", len(waiting))
-            work.give(core, [_scans(waiting, belt, work.spec.start_ns)])
+            for start in range(0, len(waiting), most):
+                work.give(core, [_scans(waiting[start : start + most], belt, work.spec.start_ns)])
     for thread in threads:
         thread.join(2.0)
 
@@ -140,6 +158,14 @@ def _scans(waiting: list[tuple[int, Spectrum, int]], belt: tuple[int, int, float
 
 
 def _follow(work: Work, open_: Callable[[LineConfig, int], Spectrometer], lane: int, arrived: "Arrived") -> None:
+    """Wait for one spectrometer's scans until the line stops; whatever else goes wrong is for the process, not for a thread."""
+    try:
+        _hand_on(work, open_, lane, arrived)
+    except Exception as error:
+        arrived.put(error)
+
+
+def _hand_on(work: Work, open_: Callable[[LineConfig, int], Spectrometer], lane: int, arrived: "Arrived") -> None:
     """Wait for one spectrometer's scans until the line stops.
 
     One that can't be used when the line starts ends the line; one that comes back as another costs its own lane only.
@@ -264,11 +290,13 @@ def watch_plc(work: Work) -> None:
         try:
             while work.going():
                 state = plc.poll()
-                if belt.restarted(state.count):
+                if belt.restarted(state.count) or (known and state.boot != int(shared["boot"][0])):
                     work.tell(_("plc: it was started again and counts anew; all fruit on the belt goes to the default outlet"))
                     belt.begin_anew(state.count, _length(work.config))
+                    clock = BeltClock()
                 tick, t_ns = belt.tick(state.count), state.t_ns - work.spec.start_ns
                 shared["origin"], shared["count"], shared["origin_known"] = belt.origin, tick + (belt.origin or 0), 1
+                shared["boot"], known = state.boot, True
                 clock.look(tick, t_ns)
                 work.board.set_clock(tick, t_ns, clock.ticks_per_s)
                 moved_ns = t_ns if clock.ticks_per_s or not state.running else moved_ns
@@ -310,7 +338,11 @@ def _eject_until(due_s: float, work: Work, plc: Plc, core: socket.socket, belt: 
         for data in wire.receive(core):
             t_ns, ejections = wire.ejections_of(data)
             raw = [type(e)(e.lane, e.cup, e.outlet, belt.count(e.fire_tick)) for e in ejections]
-            taken = plc.eject(raw)
+            try:
+                taken = plc.eject(raw)
+            except DeviceGone:
+                work.station.count("ejections_refused", len(raw))  # how many it took nobody knows
+                raise
             work.station.count("ejections", taken)
             work.station.count("ejections_refused", len(raw) - taken)
             work.station.took("eject", work.now_ns() - t_ns)

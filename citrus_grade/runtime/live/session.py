@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from citrus_grade.alarms import Alarms
 from citrus_grade.drivers.sim import tape
 from citrus_grade.lots import FruitTable, Packout
-from citrus_grade.messages import Alarm
 from citrus_grade.rundir import Loaded, create, load_line
 from citrus_grade.runtime.accuracy import against_truth
 from citrus_grade.runtime.live import health, store
@@ -101,11 +99,6 @@ def _summary(run_dir: Path, loaded: Loaded, supervisor: Supervisor, line_s: floa
     table.close()
     state = health.state(supervisor)
     accuracy = _against_emulation(run_dir, loaded, state["origin"]) if loaded.config.emulation else None
-    alarms = Alarms()
-    for event in store.events(run_dir):
-        alarms.add(Alarm(event["tick"] or 0, event["kind"], event["place"], event["count"]))
-    for alarm in supervisor.alarms:
-        alarms.add(alarm)
     return RunSummary(
         run_dir=str(run_dir),
         line_s=line_s,
@@ -116,8 +109,8 @@ def _summary(run_dir: Path, loaded: Loaded, supervisor: Supervisor, line_s: floa
         x_realtime=1.0,
         packout=packout.table(),
         reasons=packout.reasons(),
-        alarms=dict(alarms.times),
-        alarm_places=alarms.places,
+        alarms=dict(supervisor.counted.times),
+        alarm_places=supervisor.counted.places,
         accuracy=accuracy,
         live=state,
     )

@@ -4,22 +4,40 @@ It holds both ends of every connection and all shared memory, so that whoever is
 never touches a fruit: if it is slow nothing is late.
 """
 
+import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from citrus_grade.alarms import Alarms
 from citrus_grade.config import LineConfig, load
 from citrus_grade.messages import Alarm
 from citrus_grade.ports import DeviceError
 from citrus_grade.runtime.live import memory, wire
 from citrus_grade.runtime.live.memory import Board, Decided
-from citrus_grade.runtime.live.work import CORE, PLC, RECORDER, SPARE, SPECTRA, UNUSABLE, Spec, camera_role, ring_shape, roles_of
+from citrus_grade.runtime.live.store import Store
+from citrus_grade.runtime.live.work import (
+    ALARM,
+    CORE,
+    PLC,
+    RECORDER,
+    SPARE,
+    SPECTRA,
+    UNUSABLE,
+    Spec,
+    camera_role,
+    ring_shape,
+    roles_of,
+    room_to_carry,
+)
 from citrus_grade.words import _
 
 LOOK_S = 0.02
@@ -29,6 +47,8 @@ SILENT_S = {CORE: 2.0, RECORDER: 10.0, PLC: 2.0, SPECTRA: 5.0}
 """A process that has not moved for so long is killed and started again. A recorder may wait for its disk."""
 CAMERA_SILENT_S = 5.0
 STOP_S = 25.0
+HEALTHY_S = 60.0
+"""A process that lived so long is well; its next death is its first."""
 SPARE_AFTER_S = 2.0
 """After a spare was needed the next is made ready, when the line has found its pace again."""
 Told = Callable[[Alarm], None]
@@ -47,6 +67,7 @@ class Child:
     died_at: float | None = None
     recovery_s: list[float] = field(default_factory=list)
     again_at: float = 0.0
+    quick_deaths: int = 0
     said: list[str] = field(default_factory=list)
 
     @property
@@ -84,19 +105,23 @@ class Supervisor:
         self.start_ns = time.monotonic_ns()
         self._held: list[socket.socket] = []
         self._memory: list[int] = []
-        self.board_fd = self._reserve("board", Board.n_bytes(len(self.roles)))
-        self.board = Board(self.board_fd, self.roles)
+        room = room_to_carry(self.config)
+        self.board_fd = self._reserve("board", Board.n_bytes(len(self.roles), room))
+        self.board = Board(self.board_fd, self.roles, room)
         self.board.shared["committed_cup"] = self.board.shared["decided_cup"] = -1
         decided = self._reserve("decided", Decided.n_bytes(self.config.line.lanes))
         self.children = {role: Child(role, {"board": self.board_fd}) for role in self.roles}
         for role in (CORE, RECORDER):
             self.children[role].fds["decided"] = decided
         self._connect()
-        self.alarms: list[Alarm] = []
+        self.alarms: deque[Alarm] = deque(maxlen=200)
+        """The newest."""
+        self.counted = Alarms()
         self.kept_at = 0.0
         self._stopped: Callable[[], bool] = lambda: False
         self._spare: Spare | None = None
         self._spare_at = float("inf")
+        self._started = False
 
     def _reserve(self, name: str, n_bytes: int) -> int:
         fd = memory.reserve(f"citrus_grade {name}", n_bytes)
@@ -135,6 +160,7 @@ class Supervisor:
                 self._spawn(role)
         self._await_ready(tuple(role for role in self.roles if role not in (CORE, RECORDER)))
         self._make_spare()
+        self._started = True
 
     def _await_ready(self, roles: tuple[str, ...]) -> None:
         until = time.monotonic() + START_S
@@ -187,6 +213,9 @@ class Supervisor:
 
     def watch(self) -> None:
         """Look once at every process: hear what it tells, start again what died or stands still."""
+        if self._spare is not None and self._spare.process.poll() is not None:
+            self._spare.parent.close()
+            self._spare, self._spare_at = None, time.monotonic() + SPARE_AFTER_S
         if self._spare is not None:
             self._spare.ready |= any(wire.receive(self._spare.parent))
         elif time.monotonic() > self._spare_at:
@@ -202,44 +231,73 @@ class Supervisor:
                     child.recovery_s.append(time.monotonic() - child.died_at)
                     child.died_at = None
                     self._tell("process_back", child.role)
-                if station.is_ready and station.silent_s > SILENT_S.get(child.role, CAMERA_SILENT_S):
+                silent_s = SILENT_S.get(child.role, CAMERA_SILENT_S) if station.is_ready else START_S
+                if station.silent_s > silent_s:
                     self._tell("process_silent", child.role)
                     child.process.send_signal(signal.SIGUSR1)  # it writes down where it stands
                     time.sleep(LOOK_S)
                     child.process.kill()
+                    station.count_start()
                 continue
             if self.board.stopping:
                 child.ended = True
-            elif code == UNUSABLE:
+            elif code == UNUSABLE and not self._started:
                 child.ended = True
                 raise DeviceError("\n".join(child.said[-3:]) or child.role)
-            elif child.died_at is None:
-                child.died_at, child.again_at = (
-                    time.monotonic(),
-                    time.monotonic() + min(0.5 * child.restarts, 5.0) * (child.restarts > 3),
-                )
-                self._tell("process_died", child.role)
-                self._again(child)
             else:
+                if child.died_at is None:
+                    child.died_at = time.monotonic()
+                    self._tell("process_died", child.role)
                 self._again(child)
 
     def _again(self, child: Child) -> None:
-        if time.monotonic() >= child.again_at:
-            child.restarts += 1
-            self._spawn(child.role)
+        """Start it again: at once, and ever later where it dies again and again."""
+        now = time.monotonic()
+        if now < child.again_at:
+            return
+        if now > child.again_at + HEALTHY_S:
+            child.quick_deaths = 0
+        child.quick_deaths += 1
+        child.restarts += 1
+        child.again_at = now + min(0.5 * max(child.quick_deaths - 3, 0), 5.0)
+        self._spawn(child.role)
 
     def _hear(self, child: Child) -> None:
         if child.parent is not None:
             for data in wire.receive(child.parent):
-                child.said.append(data.decode(errors="replace"))
+                if data.startswith(ALARM):
+                    self._keep(Alarm(*json.loads(data[len(ALARM) :])))
+                    continue
+                child.said = [*child.said[-9:], data.decode(errors="replace")]
                 self._tell("device", f"{child.role}: {child.said[-1]}")
 
     def _tell(self, kind: str, where: str) -> None:
         belt = self.board.belt()
-        alarm = Alarm(belt[0] if belt else 0, kind, where)
+        self._keep(Alarm(belt[0] if belt else 0, kind, where))
+
+    def _keep(self, alarm: Alarm) -> None:
+        self.counted.add(alarm)
         self.alarms.append(alarm)
         if self._told:
             self._told(alarm)
+
+    def _save_the_rest(self) -> None:
+        """Write what was decided and not committed, should the recorder have ended before it could."""
+        shared = self.board.shared
+        decided, committed = int(shared["decided_cup"][0]), int(shared["committed_cup"][0])
+        if decided <= committed:
+            return
+        ring = Decided(self.children[CORE].fds["decided"], self.config.line.lanes)
+        try:
+            store = Store(self.run_dir)
+            for cup in range(committed + 1, decided + 1):
+                rows = ring.get(cup)
+                if rows is not None:
+                    store.add(rows)
+            shared["committed_cup"] = store.commit()
+            store.close()
+        except sqlite3.Error as error:
+            self._tell("device", f"{RECORDER}: {error}")
 
     def stop(self) -> None:
         """Stop the devices, let core and recorder finish, and leave no process behind."""
@@ -261,6 +319,7 @@ class Supervisor:
             self._hear(child)
             if child.parent:
                 child.parent.close()
+        self._save_the_rest()
         for end in self._held:
             end.close()
         for fd in self._memory:

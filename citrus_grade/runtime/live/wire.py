@@ -4,12 +4,13 @@ A Unix socket of sequenced packets keeps the borders of messages, holds a bounde
 one end dies. Messages travel as the bytes of the run log; frames stay in their ring, and only where they lie is sent.
 """
 
+import errno
 import select
 import socket
 import struct
 from collections.abc import Iterator
 
-from citrus_grade.messages import Ejection, Message
+from citrus_grade.messages import Ejection, Message, Scans
 from citrus_grade.runlog.records import Batch, unpack
 
 BUFFER_BYTES = 1 << 20
@@ -44,8 +45,10 @@ def send(end: socket.socket, data: bytes) -> bool:
     """Send a datagram; False if the other end has fallen too far behind, or is gone."""
     try:
         end.send(data)
-    except (BlockingIOError, ConnectionError, BrokenPipeError):
-        return False
+    except OSError as error:
+        if error.errno in (errno.EMSGSIZE, errno.ENOBUFS, errno.EAGAIN) or isinstance(error, ConnectionError):
+            return False
+        raise
     return True
 
 
@@ -78,7 +81,7 @@ def of_messages(messages: list[Message], n_pixels: int) -> list[bytes]:
     batch, out = Batch(n_pixels), []
     for message in messages:
         batch.add(message)
-        if len(batch) >= 16:
+        if len(batch) >= 16 or isinstance(message, Scans):
             out.append(b"M" + batch.pack())
     if len(batch):
         out.append(b"M" + batch.pack())

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import threading
 import time
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import entry_points
@@ -10,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from citrus_grade.config import LineConfig, load
-from citrus_grade.messages import Message
+from citrus_grade.messages import Alarm, Message
 from citrus_grade.ports import DeviceError
 from citrus_grade.runtime.live import wire
-from citrus_grade.runtime.live.memory import Board, FrameRing, Shape
+from citrus_grade.runtime.live.memory import Board, FrameRing, Shape, carry_bytes
 from citrus_grade.words import _
 
 CORE, RECORDER, PLC, SPECTRA, SPARE = "core", "recorder", "plc", "spectra", "spare"
 STACKS = "stacks.txt"
 """File of the run folder in which a process that stands still writes where it stands."""
+ALARM = b"\x00"
+"""What a process tells begins with this where it is an alarm of the line, as a JSON list; otherwise it is words."""
 UNUSABLE = 3
 """Exit code of a process whose device cannot be used as configured: starting it again is no use."""
 
@@ -54,6 +57,11 @@ def roles_of(config: LineConfig) -> tuple[str, ...]:
     return (CORE, RECORDER, PLC, *cameras, *((SPECTRA,) if config.spectrometer else ()))
 
 
+def room_to_carry(config: LineConfig) -> int:
+    """Return how much a core of this line may leave to its successor, in bytes."""
+    return carry_bytes(config.line.lanes, config.spectrometer.pixels if config.spectrometer else 0)
+
+
 def ring_shape(config: LineConfig, index: int) -> Shape:
     """Return the size of a camera's ring."""
     camera = config.camera[index]
@@ -67,9 +75,10 @@ class Work:
         self.spec = spec
         self.run_dir = Path(spec.run_dir)
         self.config = load(self.run_dir / "line.toml")
-        self.board = Board(spec.fds["board"], spec.roles)
+        self.board = Board(spec.fds["board"], spec.roles, room_to_carry(self.config))
         self.station = self.board.station(spec.role)
         self.station.begin()
+        self._lock = threading.Lock()
         self._parent = wire.end_of(spec.fds["parent"])
         self.n_pixels = self.config.spectrometer.pixels if self.config.spectrometer else 1
 
@@ -102,6 +111,15 @@ class Work:
     def tell(self, text: str) -> None:
         """Tell the supervisor something about this process in words."""
         wire.send(self._parent, text.encode()[: wire.PART_BYTES])
+
+    def gone(self, change: int) -> None:
+        """Count a device that is gone, or has come back; for any thread."""
+        with self._lock:
+            self.station.count("devices_gone", change)
+
+    def alarm(self, alarm: Alarm) -> None:
+        """Tell the supervisor of an alarm of the line."""
+        wire.send(self._parent, ALARM + json.dumps([alarm.tick, alarm.kind, alarm.where, alarm.count]).encode())
 
     def give(self, core: socket.socket, messages: list[Message]) -> None:
         """Send messages to the core; what finds no room is counted."""
