@@ -37,7 +37,9 @@ _TEXTS: Final = {
 def verdicts(training: Mapping[str, Any]) -> Iterator[Verdict]:
     """Yield what a model's story says it should not be used for."""
     for name, one in training["targets"].items():
-        gain = 1.0 - one["rmsecv"] / one["sd_within"] if one["sd_within"] > 0 else 0.0
+        if one["sd_within"] <= 0:
+            continue  # every group is one fruit: there is no spread inside to compare with
+        gain = 1.0 - one["rmsecv"] / one["sd_within"]
         if gain < LEAST_GAIN:
             numbers = {"name": name, "rmse": one["rmsecv"], "gain": gain, "sd": one["sd_within"], "least": LEAST_GAIN}
             yield Verdict("unfit_for_single_fruit", numbers)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from citrus_grade.cli import errors, out
+from citrus_grade.cli.errors import BadInput
 from citrus_grade.cli.options import Json
 from citrus_grade.cli.source import Bundle, Id, KindOption, Lane, Matrix, Table, Temperature
 from citrus_grade.words import N_, _
@@ -32,6 +33,8 @@ def verb(
     from citrus_grade.runtime.spectral import Source, predict_table
     from citrus_grade.runtime.writing import write_table
 
+    if to.resolve() == table.resolve():
+        raise BadInput(_("{path}: is the table to predict; name another file with --out").format(path=to))
     source = Source(table, matrix, id=id_column, kind=kind)  # type: ignore[arg-type]  # parsed by choice
     predicted = predict_table(bundle, source, lane, temperature)
     columns = predicted.columns()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from citrus_grade.cli import errors, modelled, out
+from citrus_grade.cli.errors import BadInput
 from citrus_grade.cli.help import Verb
 from citrus_grade.cli.options import Json, choice
 from citrus_grade.cli.progress import counting
@@ -69,6 +70,12 @@ def spectra(
     from citrus_grade.report.spectra_training import training_picture
     from citrus_grade.runtime.spectral import Source, train_spectra
 
+    if reference_error and (len(reference_error) != len(target) or min(reference_error) <= 0):
+        raise BadInput(
+            _("--reference-error: {given}; give one above 0 for each --target, in their order").format(
+                given=", ".join(f"{value:g}" for value in reference_error)
+            )
+        )
     asked = (range_nm.first_nm, range_nm.last_nm) if range_nm else None
     source = Source(table, matrix, references, group, id_column, kind, asked)  # type: ignore[arg-type]  # parsed by choice
     with counting(_("training")) as step:

@@ -105,14 +105,22 @@ def named(model: SpectralModel, columns: Sequence[str], path: Path) -> None:
 
 def _paired(ours: Unlabelled, theirs: Unlabelled) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows of both tables that are the same sample."""
+    n, m = len(ours.ids), len(theirs.ids)
+    counted = all(own.ids.tolist() == [str(k + 1) for k in range(len(own.ids))] for own in (ours, theirs))
+    if counted and n != m:
+        raise _unpaired(ours, theirs)  # rows that are only numbered are the same sample only where none is missing
     at = {name: row for row, name in enumerate(theirs.ids.tolist())}
     both = [(row, at[name]) for row, name in enumerate(ours.ids.tolist()) if name in at]
     if len(both) >= 2:
         a, b = np.array(both, np.int64).T
         return a, b
-    if len(ours.ids) == len(theirs.ids):
-        return np.arange(len(ours.ids)), np.arange(len(ours.ids))
-    raise SpectraTableError(
+    if n == m:
+        return np.arange(n), np.arange(n)
+    raise _unpaired(ours, theirs)
+
+
+def _unpaired(ours: Unlabelled, theirs: Unlabelled) -> SpectraTableError:
+    return SpectraTableError(
         _(
             "{a} has {n} samples, {b} has {m}, and no ids in common: name their column with --id, or bring both into one order"
         ).format(a=ours.path, b=theirs.path, n=len(ours.ids), m=len(theirs.ids))

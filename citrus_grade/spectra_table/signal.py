@@ -27,7 +27,7 @@ WATER_NM: Final = ((970.0, 900.0, 1060.0), (1450.0, 1300.0, 1640.0), (1940.0, 18
 LEAST_SHOULDER_NM: Final = 45.0
 """How far beyond a band a spectrum has to reach to show its fall."""
 WATER_SHARE: Final = 0.02
-"""Least height of such a band, of the mean spectrum's range, that counts as seen."""
+"""Least height of such a band, of the median spectrum's range, that counts as seen."""
 DARK_WORDS: Final = ("dark", "dark reference", "暗", "暗参考")
 WHITE_WORDS: Final = ("white", "white reference", "reference", "白", "白板", "白参考")
 
@@ -51,15 +51,26 @@ def guess_kind(table: SpectraTable, wider: SpectraTable | None = None) -> Guess:
     if table.white is not None:
         return Guess("counts", _("white references stand beside the spectra"))
     finite = table.spectra[np.isfinite(table.spectra)]
-    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
+    low, high = _ordinary_range(table)
     whole = bool((finite == np.rint(finite)).all())
     if high > MOST_PCT or (whole and high > LEAST_COUNTS):
         return Guess("counts", _("values up to {high:g}").format(high=high))
     if high > MOST_ABSORBANCE:
         return Guess("reflectance", _("values up to {high:g}, per cent").format(high=high))
+    if low > 0 and high > MOST_REFLECTANCE and water_height(wider or table) < -WATER_SHARE:
+        return Guess("reflectance", _("water's bands are dips"))
     if low <= 0 or high > MOST_REFLECTANCE:
         return Guess("absorbance", _("values from {low:g} to {high:g}").format(low=low, high=high))
     return _by_water(wider or table, low, high)
+
+
+def _ordinary_range(table: SpectraTable) -> tuple[float, float]:
+    """Return the least and largest value of an ordinary row: one odd cell says nothing of the whole table."""
+    finite = np.where(np.isfinite(table.spectra), table.spectra, np.nan)
+    rows = finite[np.isfinite(finite).any(axis=1)]
+    if not len(rows):
+        return 0.0, 0.0
+    return float(np.median(np.nanmin(rows, axis=1))), float(np.median(np.nanmax(rows, axis=1)))
 
 
 def _by_water(table: SpectraTable, low: float, high: float) -> Guess:
@@ -72,18 +83,18 @@ def _by_water(table: SpectraTable, low: float, high: float) -> Guess:
 
 
 def water_height(table: SpectraTable) -> float:
-    """Return how far water's bands rise (or, negative, dip) above their shoulders, as a share of the mean spectrum's range."""
+    """Return how far water's bands rise (or, negative, dip) above their shoulders, as a share of the median spectrum's range."""
     whole_rows = np.isfinite(table.spectra).all(axis=1)
     if not whole_rows.any():
         return 0.0
-    nm, mean = table.wavelength_nm, table.spectra[whole_rows].mean(axis=0)
+    nm, middle = table.wavelength_nm, np.median(table.spectra[whole_rows], axis=0)
     heights = []
     for peak, left, right in WATER_NM:
         if nm[0] <= left and peak + LEAST_SHOULDER_NM <= nm[-1]:
             right = min(right, float(nm[-1]))
-            at, before, after = np.interp([peak, left, right], nm, mean)
+            at, before, after = np.interp([peak, left, right], nm, middle)
             heights.append(at - before - (after - before) * (peak - left) / (right - left))
-    return float(max(heights, key=abs, default=0.0) / max(np.ptp(mean), np.finfo(float).tiny))
+    return float(max(heights, key=abs, default=0.0) / max(np.ptp(middle), np.finfo(float).tiny))
 
 
 def as_absorbance(table: SpectraTable, kind: Kind) -> Floats:
