@@ -168,12 +168,12 @@ def _turned(z: Floats, recipe: Recipe, components: int, away: Projection) -> Tur
     return Turned(after, features.mean(0), narrow, turn, components)
 
 
-def leave_one_out(mixed: Mixture) -> Floats:
-    """Return predictions (m,) of the new fruit, each by a fit without it."""
+def leave_one_out(mixed: Mixture, believed: NDArray[np.bool_]) -> Floats:
+    """Return predictions (m,) of the new fruit, each by a fit without it and without those not ``believed`` (m,)."""
     n = len(mixed.reference) - mixed.n_new
     said = np.empty(mixed.n_new)
     for i in range(mixed.n_new):
-        kept = np.ones(len(mixed.reference), np.bool_)
+        kept = np.r_[np.ones(n, np.bool_), believed]
         kept[n + i] = False
         said[i] = mixed.fit(kept).predict(mixed, n + i)
     return said

@@ -76,14 +76,24 @@ def _upkeep(
     bare = replace(model, lanes=(), corrections=np.tile([0.0, 1.0], (1, len(model.targets), 1)))
     before = predict_absorbance(model, absorbance, lane)["value"]
     plain = predict_absorbance(bare, absorbance)["value"]
+    n_lanes = max(len(names), 1)
+    believed = _believed(plain, reference, which, n_lanes)
     done = [
-        _one(model, j, plain[:, j], before[:, j], absorbance, reference[j], which, max(len(names), 1))
+        _one(model, j, plain[:, j], before[:, j], absorbance, reference[j], believed, which, n_lanes)
         for j in range(len(model.targets))
     ]
     residuals = [refit.resized(model.targets[j].residuals, kept.errors) for j, kept in enumerate(done)]
     story = dict(model.training) | {"upkeep": [*model.training.get("upkeep", []), _story(done, names, which)]}
-    made = _made(bare, absorbance, reference, done, residuals, story)
+    made = _made(bare, absorbance, reference, believed, done, residuals, story)
     return replace(made, lanes=tuple(names), corrections=_corrections(done, len(names))), done
+
+
+def _believed(plain: Floats, reference: Sequence[Floats], lane: NDArray[np.int64], n_lanes: int) -> NDArray[np.bool_]:
+    """Which fruit (m,) a model may be fitted anew with: no reference of theirs looks wrong, for a bundle's row holds them all."""
+    out = np.ones(len(plain), np.bool_)
+    for j, known in enumerate(reference):
+        out[list(correct(plain[:, j], known, lane, n_lanes).suspicious)] = False
+    return out
 
 
 def _of_the_season(model: SpectralModel, absorbance: Floats) -> Domain:
@@ -105,13 +115,14 @@ def _one(
     before: Floats,
     absorbance: Floats,
     reference: Floats,
+    believed: NDArray[np.bool_],
     lane: NDArray[np.int64],
     n_lanes: int,
 ) -> Kept:
     others: dict[str, Floats] = {}
     best: tuple[float, Floats] | None = None
     if not refit.hindrance(model):
-        best = _best_refit(model, target, absorbance, reference)
+        best = _best_refit(model, target, absorbance, reference, believed)
         again = correct(best[1], reference, lane, n_lanes)
         corrected = again.loo[again.chosen]
         others[REFIT] = np.where(np.isfinite(corrected), corrected, best[1])  # a reference that looks wrong is not corrected by
@@ -120,19 +131,21 @@ def _one(
     if found.chosen == REFIT and best is not None:
         weight = best[0]
         line = correct(best[1], reference, lane, n_lanes).line
-    believed = np.array(reference, np.float64)
-    believed[list(found.suspicious)] = np.nan
-    levels, _inside = level.follow(level.start(n_lanes), model.targets[target].residuals, lane, believed - before)
+    known = np.array(reference, np.float64)
+    known[list(found.suspicious)] = np.nan
+    levels, _inside = level.follow(level.start(n_lanes), model.targets[target].residuals, lane, known - before)
     return Kept(
         model.names[target], found.chosen, found.reason, before, found.loo[found.chosen], reference - found.honest,
         dict(found.rmse), line, weight, found.suspicious, levels,
     )  # fmt: skip
 
 
-def _best_refit(model: SpectralModel, target: int, absorbance: Floats, reference: Floats) -> tuple[float, Floats]:
-    """The weight of the new fruit that does best on those left out, and what it says of them."""
-    said = {w: refit.leave_one_out(refit.mixture(model, target, absorbance, reference, w)) for w in WEIGHTS}
-    weight = min(said, key=lambda w: float(np.mean((said[w] - reference) ** 2)))
+def _best_refit(
+    model: SpectralModel, target: int, absorbance: Floats, reference: Floats, believed: NDArray[np.bool_]
+) -> tuple[float, Floats]:
+    """The weight of the new fruit that does best on those left out, and what it says of them and of those not believed."""
+    said = {w: refit.leave_one_out(refit.mixture(model, target, absorbance, reference, w), believed) for w in WEIGHTS}
+    weight = min(said, key=lambda w: float(np.mean((said[w] - reference)[believed] ** 2)))
     return weight, said[weight]
 
 
@@ -140,6 +153,7 @@ def _made(
     bare: SpectralModel,
     absorbance: Floats,
     reference: Sequence[Floats],
+    believed: NDArray[np.bool_],
     done: Sequence[Kept],
     residuals: Sequence[Floats],
     story: dict[str, Any],
@@ -149,7 +163,7 @@ def _made(
     if all(kept.chosen != REFIT for kept in done):
         return replace(bare, targets=same, domain=_of_the_season(bare, absorbance), training=story)
     weights = [max(kept.weight, 1e-6) for kept in done]
-    fresh = refit.refitted(bare, absorbance, reference, weights, residuals, story)
+    fresh = refit.refitted(bare, absorbance[believed], [known[believed] for known in reference], weights, residuals, story)
     targets = tuple(new if kept.chosen == REFIT else old for new, old, kept in zip(fresh.targets, same, done, strict=True))
     return replace(fresh, targets=targets)
 

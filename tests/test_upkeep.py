@@ -95,6 +95,20 @@ def test_a_wrong_reference_takes_no_part(model):
     assert done.levels.seen.tolist() == [60 - len(done.suspicious)]
 
 
+def test_a_wrong_reference_spoils_no_model_fitted_anew():
+    spectra, brix = fruit(1, 240)
+    model = train(Samples(NM, spectra, brix[:, None], np.arange(240) % 6), ("ssc_brix",), families=("pls",)).model
+    spectra, brix = fruit(7, 40, extra=0.05)
+    wrong, fresh = brix.copy(), fruit(8, 300, extra=0.05)
+    wrong[4] = 25.0
+    (clean, _), (kept, (done,)) = upkeep(model, spectra, [brix], None), upkeep(model, spectra, [wrong], None)
+    assert done.chosen == "refit"
+    assert done.suspicious == (4,)
+    assert rmse(kept, *fresh) < 1.1 * rmse(clean, *fresh)
+    np.testing.assert_array_equal(kept.rows.reference[240:, 0], np.delete(brix, 4))
+    assert len(clean.rows.reference) == 280
+
+
 def test_a_kept_model_survives_its_artefact_and_can_be_kept_again(model):
     spectra, brix = fruit(5, 60)
     kept, _ = upkeep(model, spectra, [brix + 0.5], ["1", "2"] * 30)
