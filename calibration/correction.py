@@ -69,6 +69,7 @@ def correct(
     lane: NDArray[np.int_],
     n_lanes: int,
     others: Mapping[str, Floats] | None = None,
+    doubted: NDArray[np.bool_] | None = None,
 ) -> Correction:
     """Choose among no correction, a shrunk bias, slope and bias, and candidates made elsewhere.
 
@@ -77,13 +78,14 @@ def correct(
     predicted, reference : (n,) of the sample fruit, in the unit of the trait. lane : (n,).
     others : (n,) leave-one-out predictions of further candidates, simplest first, such as a model fitted anew with these fruit;
         they count as less simple than slope and bias.
+    doubted : (n,) which references look wrong, by default those that are `suspicious`.
 
     Raises
     ------
     CalibrationError : values that are none, too few fruit, or so many references far off that they seem to belong to other fruit.
     """
     _check(predicted, reference, lane, n_lanes)
-    odd = suspicious(predicted, reference, lane)
+    odd = suspicious(predicted, reference, lane) if doubted is None else doubted
     kept = ~odd
     data = predicted[kept], reference[kept], lane[kept]
     makers: dict[str, Callable[[Floats, Floats, Ints, int], Line]] = {NONE: _as_it_is, BIAS: _bias}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from citrus_grade.calibration import level
-from citrus_grade.calibration.correction import Line, correct
+from citrus_grade.calibration.correction import WORST_OUTLIERS, Line, correct, suspicious
 from citrus_grade.calibration.level import Levels
 from citrus_grade.models import refit
 from citrus_grade.models.assemble import limit_of
@@ -77,23 +77,36 @@ def _upkeep(
     before = predict_absorbance(model, absorbance, lane)["value"]
     plain = predict_absorbance(bare, absorbance)["value"]
     n_lanes = max(len(names), 1)
-    believed = _believed(plain, reference, which, n_lanes)
+    doubted = np.array([_doubted(model, j, plain[:, j], absorbance, own, which, n_lanes) for j, own in enumerate(reference)])
     done = [
-        _one(model, j, plain[:, j], before[:, j], absorbance, reference[j], believed, which, n_lanes)
+        _one(model, j, plain[:, j], before[:, j], absorbance, reference[j], doubted, which, n_lanes)
         for j in range(len(model.targets))
     ]
     residuals = [refit.resized(model.targets[j].residuals, kept.errors) for j, kept in enumerate(done)]
     story = dict(model.training) | {"upkeep": [*model.training.get("upkeep", []), _story(done, names, which)]}
-    made = _made(bare, absorbance, reference, believed, done, residuals, story)
+    made = _made(bare, absorbance, reference, _believed(doubted), done, residuals, story)
     return replace(made, lanes=tuple(names), corrections=_corrections(done, len(names))), done
 
 
-def _believed(plain: Floats, reference: Sequence[Floats], lane: NDArray[np.int64], n_lanes: int) -> NDArray[np.bool_]:
-    """Which fruit (m,) a model may be fitted anew with: no reference of theirs looks wrong, for a bundle's row holds them all."""
-    out = np.ones(len(plain), np.bool_)
-    for j, known in enumerate(reference):
-        out[list(correct(plain[:, j], known, lane, n_lanes).suspicious)] = False
-    return out
+def _doubted(
+    model: SpectralModel, target: int, plain: Floats, absorbance: Floats, reference: Floats, lane: NDArray[np.int64], n_lanes: int
+) -> NDArray[np.bool_]:
+    """Which references (m,) look wrong beside the model's values, or beside those of one fitted anew without the first.
+
+    Of a season the model is far off, it sees gross mistakes only; no more than a fifth are left out.
+    """
+    odd = np.zeros(len(plain), np.bool_)
+    odd[list(correct(plain, reference, lane, n_lanes).suspicious)] = True
+    if refit.hindrance(model):
+        return odd
+    said = refit.leave_one_out(refit.mixture(model, target, absorbance, reference, WEIGHTS[0]), ~odd)
+    both = odd | suspicious(said, reference, lane)
+    return both if both.mean() <= WORST_OUTLIERS else odd
+
+
+def _believed(doubted: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which fruit (m,) a model may be fitted anew with: those all of whose references are, for a bundle's row holds them all."""
+    return np.asarray(~doubted.any(0))
 
 
 def _of_the_season(model: SpectralModel, absorbance: Floats) -> Domain:
@@ -115,18 +128,18 @@ def _one(
     before: Floats,
     absorbance: Floats,
     reference: Floats,
-    believed: NDArray[np.bool_],
+    doubted: NDArray[np.bool_],
     lane: NDArray[np.int64],
     n_lanes: int,
 ) -> Kept:
     others: dict[str, Floats] = {}
     best: tuple[float, Floats] | None = None
     if not refit.hindrance(model):
-        best = _best_refit(model, target, absorbance, reference, believed)
+        best = _best_refit(model, target, absorbance, reference, _believed(doubted))
         again = correct(best[1], reference, lane, n_lanes)
         corrected = again.loo[again.chosen]
         others[REFIT] = np.where(np.isfinite(corrected), corrected, best[1])  # a reference that looks wrong is not corrected by
-    found = correct(plain, reference, lane, n_lanes, others)
+    found = correct(plain, reference, lane, n_lanes, others, doubted[target])
     line, weight = found.line, 0.0
     if found.chosen == REFIT and best is not None:
         weight = best[0]
