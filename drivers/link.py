@@ -56,9 +56,12 @@ class Link:
 
     def close(self) -> None:
         """Close the connection; a second call does nothing."""
+        socket_ = getattr(self._port, "_socket", None)
         # A serial adapter that was pulled out raises where it is closed.
         with suppress(OSError):
             self._port.close()
+        if socket_ is not None:
+            socket_.close()  # pyserial forgets a socket that it could not shut down, and leaves it open
 
     def gone(self, why: str) -> DeviceGone:
         """Return the error that says so."""
