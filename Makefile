@@ -23,7 +23,7 @@ demo: .venv/core
 venv: .venv/all
 
 test: .venv/all
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: .venv/all
 	$(BIN)/ruff check .

@@ -13,6 +13,9 @@ from citrus_grade.ports import DeviceError
 from citrus_grade.runtime.live.emulated import Emulation
 from citrus_grade.runtime.live.session import run_live
 
+# Real time: one such line at a time, or each is late for the other.
+pytestmark = pytest.mark.xdist_group("live")
+
 CUPS_PER_S = 5.0
 
 

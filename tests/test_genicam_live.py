@@ -20,6 +20,9 @@ from citrus_grade.runtime.live.played import played, truth
 from citrus_grade.runtime.live.session import run_live
 from citrus_grade.runtime.live.supervisor import Supervisor
 
+# Real time: one such line at a time, or each is late for the other.
+pytestmark = pytest.mark.xdist_group("live")
+
 pytest.importorskip("viva_genicam", reason="viva-genicam of the extra 'gige' is not installed")
 
 LOOP_CUPS, CUPS_PER_S = 24, 5.0

@@ -27,6 +27,9 @@ from citrus_grade.runtime.live.supervisor import Supervisor
 from citrus_grade.runtime.session import RunSummary
 from citrus_grade.tables import Table
 
+# Real time: one such line at a time, or each is late for the other.
+pytestmark = pytest.mark.xdist_group("live")
+
 LOOP_CUPS = 24
 CUPS_PER_S = 5.0
 """Slow enough for a machine that runs other tests beside."""

@@ -23,6 +23,9 @@ from citrus_grade.runtime.live.supervisor import Supervisor
 from citrus_grade.runtime.session import RunSummary
 from citrus_grade.tables import DECISION, Table, empty
 
+# Real time: one such line at a time, or each is late for the other.
+pytestmark = pytest.mark.xdist_group("live")
+
 CUPS_PER_S = 5.0
 
 

@@ -22,6 +22,9 @@ from citrus_grade.runtime.live.supervisor import Supervisor
 from citrus_grade.runtime.session import RunSummary
 from citrus_grade.tables import Table
 
+# Real time: one such line at a time, or each is late for the other.
+pytestmark = pytest.mark.xdist_group("live")
+
 CUPS_PER_S = 6.0
 BEGIN, EACH = 6, 9
 """The first fault comes so many cups after everything works, the next ones so many cups later each."""
