@@ -1,5 +1,7 @@
 """``citrus-grade demo``: a first model and a simulated minute, from nothing."""
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -27,14 +29,22 @@ def verb(
 ) -> int:
     """Fit, run, show."""
     run_dir = new_run(folder, "demo")
-    from citrus_grade.report import page
-    from citrus_grade.runtime.demo import run_demo
-    from citrus_grade.runtime.warming import is_cached
+    from citrus_grade.runtime import warming
 
-    if not is_cached():
-        out.note(_("The first start compiles the program for this machine; that takes a minute or two."))
-    with bar(_("grading simulated fruit")) as progress:
-        ended = run_demo(run_dir, seed=seed, seconds=seconds, progress=progress)
+    with ExitStack() as stack:
+        compiled: Callable[[], None] = _nothing
+        if not warming.is_cached():
+            out.note(_("The first start compiles the program for this machine; that takes a minute or two."))
+            compiled = stack.enter_context(warming.compiled_beside())
+        from citrus_grade.report import page  # what these load compiles; it is to do so beside the other
+        from citrus_grade.runtime.demo import run_demo
+
+        with bar(_("grading simulated fruit")) as progress:
+            ended = run_demo(run_dir, seed=seed, seconds=seconds, progress=progress, compiled=compiled)
     data = page.with_report(ended).to_dict()
     out.as_json(data) if as_json else summary.show(data)
     return errors.DONE
+
+
+def _nothing() -> None:
+    """Wait for nothing."""

@@ -3,7 +3,7 @@ SIMULATED."""
 
 import shutil
 import tempfile
-from contextlib import nullcontext
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +14,12 @@ from citrus_grade.calibration_set import KIND as CALIBRATION
 from citrus_grade.calibration_set import CalibrationSet
 from citrus_grade.config import LineConfig, load
 from citrus_grade.drivers.sim.plant import SimOptions, SimPlant
+from citrus_grade.imaging.imager import Imager
+from citrus_grade.messages import Frame
 from citrus_grade.models.demo import fit_demo
 from citrus_grade.rundir import point_at, with_section
 from citrus_grade.runtime.gauge import gauge_balls
 from citrus_grade.runtime.session import Progress, RunSummary, run_line
-from citrus_grade.runtime.warming import compiled_beside, is_cached
 from citrus_grade.spectra import bundle as bundles
 from citrus_grade.templates import DEMO_PLAN, LINE
 
@@ -29,22 +30,35 @@ DENSITY_G_PER_ML = (0.90, 0.02)
 NEW_SEASON = 4
 
 
-def run_demo(run_dir: Path, *, seed: int = 1, seconds: float = 60.0, progress: Progress | None = None) -> RunSummary:
-    """Fit a first model, calibrate, run ``seconds`` of the simulated line and keep it all in ``run_dir``."""
+def run_demo(
+    run_dir: Path,
+    *,
+    seed: int = 1,
+    seconds: float = 60.0,
+    progress: Progress | None = None,
+    compiled: Callable[[], None] = lambda: None,
+) -> RunSummary:
+    """Fit a first model, calibrate, run ``seconds`` of the simulated line and keep it all in ``run_dir``; ``compiled`` as in
+    `set_up`."""
     with tempfile.TemporaryDirectory() as folder:
-        line_toml = set_up(Path(folder), seed)
+        line_toml = set_up(Path(folder), seed, compiled)
         return run_line(line_toml, run_dir, seconds=seconds, progress=progress)
 
 
-def set_up(folder: Path, seed: int) -> Path:
-    """Write a calibrated simulated line with a first model into ``folder``; return its ``line.toml``."""
+def set_up(folder: Path, seed: int, compiled: Callable[[], None] = lambda: None) -> Path:
+    """Write a calibrated simulated line with a first model into ``folder``; return its ``line.toml``.
+
+    ``compiled`` is called before views are joined for the first time.
+    """
     shutil.copy(DEMO_PLAN, folder / "plan.toml")
     shutil.copy(LINE, folder / "line.toml")
     config = load(folder / "line.toml")
     assert config.spectrometer is not None
-    with compiled_beside() if not is_cached() else nullcontext():
-        model, _ = fit_demo(seed, config.spectrometer.axis_nm, config.line.lanes)
+    model, _ = fit_demo(seed, config.spectrometer.axis_nm, config.line.lanes)
     artefacts.save(folder / "model", bundles.KIND, *bundles.to_artefact(model))
+    for index, camera in enumerate(config.camera):  # imaging compiles here, where it has not yet
+        Imager.of(config, camera)(Frame(index, 0, 0, 0, np.zeros((camera.height_px, camera.width_px), np.uint8)), 0)
+    compiled()
     calibrated = calibrate(config, seed)
     card = {"gauge_mm": list(GAUGE_MM), "simulated": True}
     artefacts.save(folder / "calibration", CALIBRATION, card, calibrated.arrays())
