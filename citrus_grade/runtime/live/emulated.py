@@ -4,6 +4,7 @@
 it exactly as it would drive hardware. What is shown is SIMULATED.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from citrus_grade.runtime.live.played import Devices, with_devices
 from citrus_grade.words import _
 
 LOOP_CUPS = 96
-NAME, TAPE, FELL = "emulated.toml", "tape", "fell.bin"
+NAME, TAPE, FELL, MADE_OF = "emulated.toml", "tape", "fell.bin", "made_of.json"
 INTEGRATION_US = 1000
 SPARE_ADDRESSES = 4
 """How many addresses of this machine may belong to cameras of others."""
@@ -47,21 +48,25 @@ class Emulation:
     def __init__(
         self, line_toml: Path, folder: Path, *, cups_per_s: float | None = None, devices: tuple[str, ...] = ("plc",)
     ) -> None:
-        self.line_toml, self.folder, self._devices = line_toml, folder, devices
+        self.line_toml, self.folder, self._devices = line_toml, folder.resolve(), devices
         self.config = load(line_toml)
         self.cups_per_s = float(cups_per_s or self.config.line.cups_per_s)
-        self.fell, self.tape = folder / FELL, folder / TAPE
+        self.fell, self.tape = self.folder / FELL, self.folder / TAPE
         self.served: dict[str, str] = {}
         """Where each emulated device is to be found."""
         self._processes: list[subprocess.Popen[str]] = []
         self._servers: list[Server | Served] = []
 
     def render(self, seed: int, progress: Progress | None = None, cups: int = LOOP_CUPS) -> None:
-        """Render the loop, unless the folder holds one."""
-        if not (self.tape / "tape.json").exists():
-            self.tape.mkdir(parents=True, exist_ok=True)
-            options = SimOptions(seed=seed, season=int(self.config.source.get("season", 0)))
-            tape.record(self.config, self.tape, options, cups, progress)
+        """Render the loop, unless the folder holds the same one of the same line."""
+        made_of = self.folder / MADE_OF
+        wanted = json.dumps({"seed": seed, "cups": cups, "line": self.line_toml.read_text(encoding="utf-8")})
+        if (self.tape / "tape.json").exists() and made_of.exists() and made_of.read_text(encoding="utf-8") == wanted:
+            return
+        self.tape.mkdir(parents=True, exist_ok=True)
+        options = SimOptions(seed=seed, season=int(self.config.source.get("season", 0)))
+        tape.record(self.config, self.tape, options, cups, progress)
+        made_of.write_text(wanted, encoding="utf-8")
 
     def start(self) -> Path:
         """Start the devices; return the ``line.toml`` that names them. Should one not start, none is left running.

@@ -54,7 +54,7 @@ class LiveRecorder:
             self._record(Topic(topic), t_ns, data)
 
     def _open(self) -> None:
-        self._cut()
+        self._cut("the core was started again")
         folder = self._work.run_dir / "log"
         try:
             self._log = LogFile(folder / f"{next_serial(folder):06d}.mcap", self._work.n_pixels, self._work.spec.profile)
@@ -69,20 +69,25 @@ class LiveRecorder:
             return
         try:
             if topic == Topic.FRAMES:
-                data = self._frame(data)
+                pixels = self._frame(data)
+                if pixels is None:
+                    self._cut("pixels were written over before they could be kept")
+                    self.retry()
+                    return
+                data = pixels
             self._log.put(topic, t_ns, data)
         except OSError as error:
             self._lost(error)
 
-    def _frame(self, where: bytes) -> bytes:
-        """Return the record of a frame; one that was written over before it could be kept is an empty one, counted."""
+    def _frame(self, where: bytes) -> bytes | None:
+        """Return the record of a frame, or None, counted, of one that was written over before it could be kept."""
         camera, number, seq, tick, t_ns = FRAME_AT.unpack(where)
         ring = self._rings[camera]
         mosaic = ring.look(number)
-        kept = np.array(mosaic) if mosaic is not None else np.zeros((0, 0), np.uint8)
-        if not ring.holds(number):
+        kept = np.array(mosaic) if mosaic is not None else None
+        if kept is None or not ring.holds(number):
             self._work.station.count("shed_frames")
-            kept = np.zeros((0, 0), np.uint8)
+            return None
         return frame_record(Frame(camera, seq, tick, t_ns, kept))
 
     def _lost(self, error: OSError) -> None:
@@ -132,10 +137,10 @@ class LiveRecorder:
         self._work.station.begin()
         self._work.station.ready()
 
-    def _cut(self) -> None:
-        """Finish a file to which more belonged: its core is gone."""
+    def _cut(self, why: str) -> None:
+        """Finish a file to which more belonged."""
         if self._log is not None:
-            self._log.ends_early("the core was started again")
+            self._log.ends_early(why)
             self._finish()
 
     def _finish(self) -> None:
@@ -149,7 +154,7 @@ class LiveRecorder:
 
     def close(self) -> None:
         """Finish log and table."""
-        self._cut()
+        self._cut("the run was broken off")
         self._store.close()
 
 
