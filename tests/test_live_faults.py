@@ -112,7 +112,7 @@ def test_cameras_fail(line_toml: Path, loop: Path, tmp_path: Path) -> None:
 @pytest.mark.fault
 def test_spectrometers_fail(line_toml: Path, loop: Path, tmp_path: Path) -> None:
     faults = _one_after_another(("spectrometer_gone", "spectra_noise", "spectrum_short"), lane=2)
-    faults += [Fault("spectra_frozen", BEGIN + 3 * EACH, BEGIN + 3 * EACH + 6.0, 4)]
+    faults += [Fault("spectra_frozen", BEGIN + 3 * EACH, BEGIN + 3 * EACH + 12.0, 4)]
     failed = Failed(line_toml, loop, tmp_path, faults)
     reasons = failed.rows["reason"][failed.rows["lane"] == 2]
     assert np.sum(reasons == Reason.MISSING_SPECTRUM) > 0

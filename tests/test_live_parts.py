@@ -17,9 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from citrus_grade.config import parse
+from citrus_grade.geometry import Ruler
 from citrus_grade.messages import Alarm, Command, Ejection, OutletReport, Pulse, Scans
 from citrus_grade.rundir import Loaded
 from citrus_grade.runtime.live import store, wire
+from citrus_grade.runtime.live.belt import Belt
 from citrus_grade.runtime.live.carry import Carrier, resumed
 from citrus_grade.runtime.live.clock import BeltClock, DeviceClock, nearest_trigger, tick_at
 from citrus_grade.runtime.live.memory import (
@@ -33,11 +35,11 @@ from citrus_grade.runtime.live.memory import (
     quantile_us,
     reserve,
 )
-from citrus_grade.runtime.live.sense import Belt
 from citrus_grade.state import initial
 from citrus_grade.tables import DECISION, empty
 from citrus_grade.templates import LINE
 
+RULER = Ruler.of(Fraction(4096))
 SHAPE = Shape(4, 6, 8)
 CARRY = 4096
 
@@ -266,7 +268,7 @@ def test_a_triggered_frame_belongs_to_the_nearest_pitch(pitch: int, off: int) ->
 @given(st.sampled_from([16, 32]), st.integers(0, 2**32 - 1), st.lists(st.integers(0, 4000), min_size=1, max_size=30))
 def test_counts_become_ticks_and_ticks_counts_again_through_a_wrap(bits: int, start: int, steps: list[int]) -> None:
     mask = (1 << bits) - 1
-    belt = Belt(bits, 4096)
+    belt = Belt(bits, RULER)
     true = start & mask
     first = belt.tick(true)
     assert 0 <= first < 4096
@@ -277,8 +279,35 @@ def test_counts_become_ticks_and_ticks_counts_again_through_a_wrap(bits: int, st
         assert tick == first + moved
         assert belt.count(tick) == (true + moved) & mask
         assert belt.near((true + moved + 100) & mask) == tick + 100
-    successor = Belt(bits, 4096, belt.origin, tick + (belt.origin or 0))
+    successor = Belt(bits, RULER, belt.origin, tick + (belt.origin or 0))
     assert successor.tick((true + moved + 7) & mask) == tick + 7
+
+
+@given(st.integers(0, 4095), st.integers(-4000, 0))
+def test_the_first_flag_after_a_start_says_where_pitches_begin(start: int, back: int) -> None:
+    belt = Belt(32, RULER)
+    belt.tick(start)
+    flag = start + back & 0xFFFFFFFF
+    lay = belt.near(flag)
+    assert belt.in_step(flag) == (lay % 4096 == 0)
+    assert belt.near(flag) % 4096 == 0
+    before = belt.near(flag)
+    assert belt.in_step(flag + 4100 & 0xFFFFFFFF)  # from then on a slip is the line's affair
+    assert belt.near(flag) == before
+    belt.begin_anew(77, 60)
+    assert belt.tick(77) >= before + 60 * 4096 - 4096
+    belt.in_step(1000)
+    assert belt.near(1000) % 4096 == 0
+
+
+def test_flags_that_pass_while_the_encoder_stands_say_nothing() -> None:
+    belt = Belt(16, RULER)
+    belt.tick(8192)
+    assert belt.flag(0, 8192) == 0
+    assert belt.flag(0, 8192 + 100) is None
+    assert belt.flag(1, 8192 + 100) == 100
+    assert belt.flag(0, 8192 + 4096) == 4096
+    assert belt.flag(0, 8192) is None
 
 
 def test_a_committed_row_is_kept_and_an_uncommitted_one_is_not(tmp_path: Path) -> None:

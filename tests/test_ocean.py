@@ -21,7 +21,7 @@ from citrus_grade.drivers.link import Link
 from citrus_grade.drivers.ocean.options import OceanOptions
 from citrus_grade.drivers.ocean.spectrometer import OceanSpectrometer, connect, open_spectrometer
 from citrus_grade.ports import DeviceError, DeviceGone, Spectrometer, Spectrum
-from citrus_grade.runtime.live.work import opener
+from citrus_grade.runtime.live.devices import opener
 
 PIXELS = 256
 WAVELENGTH = (650.0, 360 / 255)

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 def cameras(line: "LineConfig") -> Iterator[Finding]:
     """Is every camera there, as line.toml says it is? None is looked at where no PLC is named: then no device is."""
     from citrus_grade.ports import DeviceError, DeviceGone
-    from citrus_grade.runtime.live.sense import CAMERAS
-    from citrus_grade.runtime.live.work import opener
+    from citrus_grade.runtime.live.devices import CAMERAS, opener
 
     for index, section in enumerate(line.camera if line.is_live else ()):
         what = _("camera {index} ({name})").format(index=index, name=section.name)

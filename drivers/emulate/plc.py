@@ -37,7 +37,7 @@ def main() -> None:
     given = parser.parse_args()
     config = load(given.line)
     clock = LoopClock(given.t0_ns or time.monotonic_ns(), given.cups_per_s or config.line.cups_per_s)
-    with PlcServer(EmulatedPlc(config, clock.cups_at, fell=Fell(config, given.fell)), given.url) as server:
+    with PlcServer(EmulatedPlc(config, clock.cups_at, fell=Fell(config, given.fell), index_sensor=True), given.url) as server:
         print(server.url, flush=True)
         sys.stdin.read()
 

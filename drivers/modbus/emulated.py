@@ -4,6 +4,7 @@ It knows registers and a clock, no network: `server` puts it on one.
 """
 
 import heapq
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -22,6 +23,8 @@ Drive = Callable[[int, bool, int], None]
 QUEUE_ROOM: Final = 512
 WATCHDOG_MS: Final = 2000
 SPEED_OVER_NS: Final = 10_000_000
+MOST_FLAGS: Final = 16
+"""Flags reported at once after a pause: more would write over what outlets report."""
 
 
 class Shot(NamedTuple):
@@ -69,6 +72,7 @@ class EmulatedPlc:
     delay_ms : what each outlet really takes from coil to drop; as configured if left out. way_cups : how far the belt moves on
         top of that, until the drop sensor sees the fruit. recover_ms : how soon each outlet can fire again on a lane.
     first_count : the encoder's counter where the belt has not moved yet. backwards : the encoder counts down.
+    index_sensor : lane 0 has a sensor that a cup's flag passes at every whole pitch.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class EmulatedPlc:
         first_count: int = 0,
         backwards: bool = False,
         drop_sensor: bool = False,
+        index_sensor: bool = False,
         queue_room: int = QUEUE_ROOM,
         watchdog_ms: int = WATCHDOG_MS,
     ) -> None:
@@ -94,6 +99,7 @@ class EmulatedPlc:
         self._way = [round(cups * self._ratio) for cups in way_cups or [0.0] * self._outlets]
         self._recover_ns = [round(1e6 * ms) for ms in recover_ms or [0.0] * self._outlets]
         self._first_count, self._sign = first_count, -1 if backwards else 1
+        self._flags = math.floor(belt(0)) if index_sensor else None
         self._drop_sensor, self._room, self._watchdog_ms = drop_sensor, queue_room, watchdog_ms
         self.words = [0] * m.MAP_WORDS
         self.emergency_stop = False
@@ -110,6 +116,7 @@ class EmulatedPlc:
         if self._memory.alive and now_ns - self._memory.heard_ns > self._watchdog_ms * 1_000_000:
             self._memory.alive = False
             self._empty(now_ns)
+        self._pass_flags(now_ns)
         self._memory.now_ns = now_ns
         self._write_status(now_ns)
 
@@ -157,7 +164,11 @@ class EmulatedPlc:
         return int(self._belt(at_ns) * self._ratio)
 
     def _count(self, at_ns: int) -> int:
-        return (self._first_count + self._sign * self._ticks(at_ns)) % (1 << self._bits)
+        return self._at(self._ticks(at_ns))
+
+    def _at(self, ticks: int) -> int:
+        """Return what the counter shows where the belt has moved so many ticks."""
+        return (self._first_count + self._sign * ticks) % (1 << self._bits)
 
     def _speed(self, now_ns: int) -> Fraction | float:
         """Ticks a second."""
@@ -205,6 +216,14 @@ class EmulatedPlc:
             # An outlet that is held longer than a pitch takes the fruit behind, too.
             for behind in range(1, int(shot.hold / self._ratio) + 1):
                 self._fell(shot.lane, shot.outlet, tick + round(behind * self._ratio), m.NO_CUP)
+
+    def _pass_flags(self, now_ns: int) -> None:
+        pitch = math.floor(self._belt(now_ns))
+        if self._flags is None or pitch <= self._flags:
+            return
+        for flag in range(max(self._flags + 1, pitch - MOST_FLAGS), pitch + 1):
+            self._report(m.CUP_INDEX, self._at(int(flag * self._ratio)), 0, 0)
+        self._flags = pitch
 
     def _empty(self, now_ns: int) -> None:
         """Let all that is queued run to the default outlet."""

@@ -5,6 +5,7 @@ clock.
 """
 
 import heapq
+import math
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -139,7 +140,7 @@ class TapeSpectrometer:
 
 
 class TapePlc:
-    """Counts the loop's encoder, fires by it and says what it fired; see `ports.Plc`."""
+    """Counts the loop's encoder and the flags of its cups, fires by it and says what it fired; see `ports.Plc`."""
 
     identity = "simulated PLC"
 
@@ -154,12 +155,15 @@ class TapePlc:
         self._queue: list[tuple[int, int, int, int]] = []
         self._reports: list[OutletReport] = []
         self._fell: list[tuple[int, int, int, int]] = []
+        self._flags = math.floor(self._clock.cups())
 
     def _count(self) -> int:
         return int(Fraction(self._clock.cups()) * self._ratio)
 
     def poll(self) -> PlcState:
         count, t_ns = self._count(), time.monotonic_ns()
+        flags = range(self._flags + 1, math.floor(count / self._ratio) + 1)
+        self._flags += len(flags)
         while self._queue and self._queue[0][0] <= count:
             fire, lane, outlet, cup = heapq.heappop(self._queue)
             dropped = round(float(fire / self._ratio) - self._station[lane][outlet])
@@ -168,7 +172,8 @@ class TapePlc:
         reports, self._reports = tuple(self._reports), []
         if len(self._fell) >= 256:
             self._write()
-        return PlcState(t_ns, count & self._mask, reports, (), running=True, heartbeat_ok=True)
+        index_counts = tuple((0, int(cup * self._ratio) & self._mask) for cup in flags)
+        return PlcState(t_ns, count & self._mask, reports, index_counts, running=True, heartbeat_ok=True)
 
     def eject(self, ejections: list[Ejection]) -> int:
         count = self._count()

@@ -127,7 +127,8 @@ class FaultyPlc:
         self._looked = cup
         state = replace(state, count=(state.count - self._zero) & self._mask, boot=self._boot)
         reports = tuple(self._report(report, cup) for report in state.reports) + self._filled(state, cup)
-        return replace(state, count=self._count(state.count, cup), reports=reports)
+        flags = tuple((lane, self._count((count - self._zero) & self._mask, cup)) for lane, count in state.index_counts)
+        return replace(state, count=self._count(state.count, cup), reports=reports, index_counts=flags)
 
     def _count(self, count: int, cup: float) -> int:
         for kind in ("encoder_stops", "encoder_jitters", "encoder_reverses"):

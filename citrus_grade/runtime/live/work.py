@@ -6,13 +6,10 @@ import socket
 import threading
 import time
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
 
 from citrus_grade.config import LineConfig, load
 from citrus_grade.messages import Alarm, Message
-from citrus_grade.ports import DeviceError
 from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.memory import Board, FrameRing, Shape, carry_bytes
 from citrus_grade.words import _
@@ -126,24 +123,6 @@ class Work:
         for data in wire.of_messages(messages, self.n_pixels):
             if not wire.send(core, data):
                 self.station.count("shed_messages")
-
-
-def opener(group: str, options: dict[str, Any], where: str) -> Any:
-    """Return what opens the device that ``options`` name by ``driver``.
-
-    Raises
-    ------
-    DeviceError : if no such driver is installed.
-    """
-    found = {entry.name: entry for entry in entry_points(group=group)}
-    name = options.get("driver")
-    if name not in found:
-        raise DeviceError(
-            _("{where}.driver: {name!r} is not installed; there are {names}").format(
-                where=where, name=name, names=", ".join(sorted(found)) or "-"
-            )
-        )
-    return found[name].load()
 
 
 def real_time(work: Work, priority: int) -> None:

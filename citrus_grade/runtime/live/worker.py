@@ -65,12 +65,14 @@ def _run(work: Work) -> None:
         from citrus_grade.runtime.live import record
 
         record.run(work)
+    elif role == PLC:
+        from citrus_grade.runtime.live import plc
+
+        plc.watch_plc(work)
     else:
         from citrus_grade.runtime.live import sense
 
-        if role == PLC:
-            sense.watch_plc(work)
-        elif role == SPECTRA:
+        if role == SPECTRA:
             sense.watch_spectrometers(work)
         else:
             sense.watch_camera(work, int(role.removeprefix("camera")))

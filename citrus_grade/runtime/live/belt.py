@@ -1,0 +1,75 @@
+"""The belt as the PLC's counter tells of it, and as the line counts it."""
+
+from citrus_grade.geometry import Ruler, Unwrapper
+
+FURTHEST_BACK_CUPS = 4
+"""A belt that is pushed back moves less than that from one look to the next."""
+
+
+class Belt:
+    """Counts of the PLC as ticks of the line, and back.
+
+    The line's own count begins at a whole pitch near where the counter stood at the start: by the counter itself, until a cup's
+    flag tells it better. ``origin`` and ``last`` are those of a process before this one.
+    """
+
+    def __init__(self, bits: int, ruler: Ruler, origin: int | None = None, last: int | None = None) -> None:
+        self._ruler, self._mask = ruler, (1 << bits) - 1
+        self._unwrap = Unwrapper(bits, last)
+        self.origin = origin
+        self._in_step = origin is not None
+        self._flags: dict[int, int] = {}
+
+    def tick(self, count: int) -> int:
+        """Return a counter's reading as ticks since the start."""
+        unwrapped = self._unwrap(count)
+        if self.origin is None:
+            self.origin = unwrapped // self._ruler.num * self._ruler.num
+        return unwrapped - self.origin
+
+    def restarted(self, count: int) -> bool:
+        """Say whether the counter has begun anew: it lies further back than a belt runs backwards."""
+        last = self._unwrap.last
+        return (
+            last is not None
+            and (count - last) & self._mask > self._mask // 2
+            and self.near(count) < last - (self.origin or 0) - FURTHEST_BACK_CUPS * self._ruler.num
+        )
+
+    def begin_anew(self, count: int, skipped_cups: int) -> None:
+        """Go on with a counter that began anew, so many cups further on: none on the belt keeps its number."""
+        num = self._ruler.num
+        ahead = ((self._unwrap.last or 0) - (self.origin or 0)) // num + skipped_cups
+        self.origin = count // num * num - ahead * num
+        self._unwrap.last = count
+        self._in_step = False
+        self._flags.clear()
+
+    def in_step(self, count: int) -> bool:
+        """Take the first flag since the counter began as a whole pitch, ``count`` being where it passed; False if that moves
+        the line's count. Where a counter begins says nothing of where the cups are."""
+        if self._in_step or self.origin is None:
+            return True
+        self._in_step = True
+        off = round(self._ruler.slip(self.near(count)) / self._ruler.den)
+        self.origin += off
+        return off == 0
+
+    def flag(self, lane: int, count: int) -> int | None:
+        """Return the tick at which a flag passed; None if the count has not moved on since the one before, as when the encoder
+        stands and the belt does not: that flag says nothing of where in its pitch the belt is."""
+        tick = self.near(count)
+        if lane in self._flags and 2 * self._ruler.den * (tick - self._flags[lane]) < self._ruler.num:
+            return None
+        self._flags[lane] = tick
+        return tick
+
+    def near(self, count: int) -> int:
+        """Return a reading from a little before or after the last as ticks since the start, without moving on."""
+        last = self._unwrap.last or 0
+        half = (self._mask + 1) // 2
+        return last + (count - last + half) % (self._mask + 1) - half - (self.origin or 0)
+
+    def count(self, tick: int) -> int:
+        """Return the counter's reading at a tick."""
+        return (tick + (self.origin or 0)) & self._mask

@@ -1,0 +1,104 @@
+"""The process beside the PLC: it follows the belt, passes on what outlets report, and queues ejections.
+
+Nothing of the core waits for it, however slow the PLC is.
+"""
+
+import math
+import socket
+import time
+
+from citrus_grade.config import LineConfig
+from citrus_grade.geometry import Ruler
+from citrus_grade.messages import Message, OutletReport, Pulse, Reading
+from citrus_grade.ports import DeviceGone, Plc, PlcState
+from citrus_grade.runtime.live import wire
+from citrus_grade.runtime.live.belt import Belt
+from citrus_grade.runtime.live.clock import SECOND_NS, BeltClock
+from citrus_grade.runtime.live.devices import PLCS, opened, opener
+from citrus_grade.runtime.live.work import Work, real_time
+from citrus_grade.words import _
+
+PRIORITY = 51
+"""Above the core's: what it does is short, and what the core has decided must not wait here."""
+STANDING_S = 2.0
+"""A running line whose encoder stands still for so long has lost its encoder."""
+
+
+def watch_plc(work: Work) -> None:
+    """Follow the belt, pass on what outlets report, and queue ejections, until the line stops."""
+    open_ = opener(PLCS, work.config.plc, "plc")
+    core = work.end("core")
+    shared = work.board.shared
+    ruler = Ruler.of(work.config.encoder.ratio)
+    known = bool(shared["origin_known"][0])
+    belt = Belt(work.config.encoder.bits, ruler, *((int(shared["origin"][0]), int(shared["count"][0])) if known else ()))
+    clock, pitch = BeltClock(), None
+    if work.config.live.realtime:
+        real_time(work, PRIORITY)
+    while (plc := opened(work, lambda: open_(work.config), work.going)) is not None:
+        work.station.ready()
+        due, moved_ns = time.monotonic(), work.now_ns()
+        try:
+            while work.going():
+                state = plc.poll()
+                if belt.restarted(state.count) or (known and state.boot != int(shared["boot"][0])):
+                    work.tell(_("plc: it was started again and counts anew; all fruit on the belt goes to the default outlet"))
+                    belt.begin_anew(state.count, _length(work.config))
+                    clock = BeltClock()
+                tick, t_ns = belt.tick(state.count), state.t_ns - work.spec.start_ns
+                if state.index_counts and not belt.in_step(state.index_counts[0][1]):
+                    tick, clock = belt.tick(state.count), BeltClock()
+                shared["origin"], shared["count"], shared["origin_known"] = belt.origin, tick + (belt.origin or 0), 1
+                shared["boot"], known = state.boot, True
+                clock.look(tick, t_ns)
+                work.board.set_clock(tick, t_ns, clock.ticks_per_s)
+                moved_ns = t_ns if clock.ticks_per_s or not state.running else moved_ns
+                if t_ns - moved_ns > STANDING_S * SECOND_NS:
+                    work.tell(_("plc: it says that the line runs, but the encoder stands still; check the encoder and its cable"))
+                    moved_ns = t_ns
+                messages = _told(belt, state, t_ns)
+                reached = ruler.passed(tick, 0)
+                if pitch is None or reached > pitch:
+                    pitch = reached
+                    work.station.count("pulses")
+                    messages.append(Pulse(tick, tick, t_ns))
+                work.give(core, messages)
+                due = max(due + work.config.live.poll_ms / 1000, time.monotonic())
+                _eject_until(due, work, plc, core, belt)
+        except DeviceGone as error:
+            work.tell(str(error))
+            work.station.count("reopened")
+        finally:
+            plc.close()
+
+
+def _length(config: LineConfig) -> int:
+    """Return how many cups lie between the loading point and the last outlet."""
+    return math.ceil(max((outlet.station for outlet in config.outlet), default=config.line.decision_station)) + 2
+
+
+def _told(belt: Belt, state: PlcState, t_ns: int) -> list[Message]:
+    reports: list[Message] = [OutletReport(belt.near(r.tick), t_ns, r.lane, r.outlet, r.state, r.cup) for r in state.reports]
+    flags = [(lane, belt.flag(lane, count)) for lane, count in state.index_counts]
+    return [*reports, *(Reading(tick, t_ns, lane, "cup_index", 0.0) for lane, tick in flags if tick is not None)]
+
+
+def _eject_until(due_s: float, work: Work, plc: Plc, core: socket.socket, belt: Belt) -> None:
+    """Queue ejections as they come until the next look at the PLC is due."""
+    while True:
+        left_s = due_s - time.monotonic()
+        if not wire.wait(core, max(left_s, 0.0)):
+            return
+        for data in wire.receive(core):
+            t_ns, ejections = wire.ejections_of(data)
+            raw = [type(e)(e.lane, e.cup, e.outlet, belt.count(e.fire_tick)) for e in ejections]
+            try:
+                taken = plc.eject(raw)
+            except DeviceGone:
+                work.station.count("ejections_refused", len(raw))  # how many it took nobody knows
+                raise
+            work.station.count("ejections", taken)
+            work.station.count("ejections_refused", len(raw) - taken)
+            work.station.took("eject", work.now_ns() - t_ns)
+        if left_s <= 0:
+            return
