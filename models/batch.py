@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from citrus_grade.spectra_table import SpectraTable
 from citrus_grade.spectra_table.errors import refuse
 from citrus_grade.spectra_table.ids import Ids, as_text, ids_of
-from citrus_grade.spectra_table.signal import Guess, Kind, as_absorbance, broken, guess_kind, with_references
+from citrus_grade.spectra_table.signal import Guess, Kind, as_absorbance, faults, guess_kind, with_references
 from citrus_grade.spectra_table.table import Column, Floats
 from citrus_grade.words import _
 
 LEAST_ROWS: Final = 20
+MOST_FAULTY: Final = 0.2
+"""Of a table with a larger share of rows without a whole spectrum none is used: something is wrong with all of it."""
 LOT_WORDS: Final = (
     "lot",
     "batch",
@@ -83,8 +85,8 @@ def labelled(
 
     Raises
     ------
-    SpectraTableError : a column that is not there, text among the references, and of the rows kept: missing or infinite values,
-        a fruit that stands twice, a constant reference, too few rows, or a signal that has no logarithm. Several at once.
+    SpectraTableError : a column that is not there, text among the references, and of the rows kept: many without a whole
+        spectrum, a fruit that stands twice, a constant reference, or too few rows. Several at once.
     """
     cut, guess = _signal(table, kind, range_nm)
     reference = cut.numbers(target)
@@ -92,9 +94,13 @@ def labelled(
     named = ids_of(cut, id)
     named = replace(named, repeats=named.repeats or (again and len(set(named.ids)) < len(named.ids)))
     keep, left_out = _kept(cut, named, reference, target, lots, group)
+    faulty = faults(cut.rows(keep), guess.kind)
+    if len(faulty) <= MOST_FAULTY * keep.sum():
+        keep[np.flatnonzero(keep)[list(faulty)]] = False
+        left_out, faulty = (*left_out, *faulty.values()), {}
     own = cut.rows(keep)
     ids = [named.ids[k] for k in np.flatnonzero(keep)]
-    _good(own, Ids(tuple(ids), named.column, named.repeats), reference[keep], target, least)
+    _good(own, Ids(tuple(ids), named.column, named.repeats), reference[keep], target, least, list(faulty.values()))
     fruit = np.array(ids if named.repeats else [""] * len(ids), np.str_)
     return Batch(
         path=cut.path,
@@ -107,14 +113,14 @@ def labelled(
         columns=own.columns,
         places=own.places,
         left_out=left_out,
-        notes=_copies(own, reference[keep]),
+        notes=(*own.notes, *_copies(own, reference[keep])),
         kind=guess,
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unlabelled:
-    """Spectra to predict from, all whole: as in `Batch`, rows in the order of the table."""
+    """Spectra to predict from: as in `Batch`, rows in the order of the table; ``faulty`` says why some have no absorbance."""
 
     path: Path
     ids: NDArray[np.str_]
@@ -123,6 +129,13 @@ class Unlabelled:
     columns: Mapping[str, Column]
     places: tuple[str, ...]
     kind: Guess
+    faulty: Mapping[int, str]
+    notes: tuple[str, ...]
+
+    @property
+    def whole(self) -> NDArray[np.bool_]:
+        """Which rows (n,) have a spectrum."""
+        return ~np.isin(np.arange(len(self.ids)), list(self.faulty))
 
 
 def unlabelled(
@@ -136,11 +149,17 @@ def unlabelled(
 
     Raises
     ------
-    SpectraTableError : missing or infinite values, or a signal that has no logarithm; each row is named.
+    SpectraTableError : no row has a whole spectrum; the first are named.
     """
     cut, guess = _signal(table, kind, range_nm)
     ids = np.array(ids_of(cut, id).ids, np.str_)
-    return Unlabelled(cut.path, ids, cut.wavelength_nm, as_absorbance(cut, guess.kind), cut.columns, cut.places, guess)
+    faulty = faults(cut, guess.kind)
+    if len(faulty) == len(ids):
+        refuse(cut.path, list(faulty.values()))
+    whole = np.setdiff1d(np.arange(len(ids)), list(faulty))
+    absorbance = np.full(cut.spectra.shape, np.nan)
+    absorbance[whole] = as_absorbance(cut.rows(whole), guess.kind)
+    return Unlabelled(cut.path, ids, cut.wavelength_nm, absorbance, cut.columns, cut.places, guess, faulty, cut.notes)
 
 
 def _signal(table: SpectraTable, kind: Kind | None, range_nm: tuple[float, float] | None) -> tuple[SpectraTable, Guess]:
@@ -187,20 +206,28 @@ def lot_columns(batch: Batch) -> list[str]:
 def _kept(
     table: SpectraTable, named: Ids, reference: Floats, target: str, lots: NDArray[np.str_] | None, group: str | None
 ) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
-    unlabelled = np.isnan(reference)
-    lotless = np.zeros(len(reference), np.bool_) if lots is None else lots == ""
+    lotless = np.flatnonzero(lots == "").tolist() if lots is not None else []
     said = _("{place} ({id}): has no value in {column!r}")
-    left_out = tuple(
-        said.format(place=table.places[k], id=named.ids[k], column=target if unlabelled[k] else group)
-        for k in np.flatnonzero(unlabelled | lotless)
-    )
-    return ~(unlabelled | lotless), left_out
+    gone = {k: said.format(place=table.places[k], id=named.ids[k], column=group) for k in lotless}
+    gone |= lacking(table, named.ids, target, reference)
+    return ~np.isin(np.arange(len(reference)), list(gone)), tuple(gone[k] for k in sorted(gone))
 
 
-def _good(table: SpectraTable, named: Ids, reference: Floats, target: str, least: int) -> None:
+def lacking(table: SpectraTable, ids: Sequence[str], column: str, values: Floats) -> dict[int, str]:
+    """Return the rows whose ``values`` (n,) of a column are NaN, and say of each what stands there."""
+    without = _("{place} ({id}): has no value in {column!r}")
+    stands = _("{place} ({id}): has no value in {column!r}, for {cell!r} stands for none")
+    cells = as_text(table.column(column))
+    return {
+        k: (stands if cells[k] else without).format(place=table.places[k], id=ids[k], column=column, cell=cells[k])
+        for k in np.flatnonzero(np.isnan(values)).tolist()
+    }
+
+
+def _good(table: SpectraTable, named: Ids, reference: Floats, target: str, least: int, faulty: Sequence[str]) -> None:
     """Refuse rows that no model should be made from, with everything that is wrong."""
     few, wrong = _few(len(reference), least, target), _references(table, reference, target)
-    refuse(table.path, [*few, *wrong, *broken(table), *_twice(table, named, reference)])
+    refuse(table.path, [*few, *wrong, *faulty, *_twice(table, named, reference)])
 
 
 def _few(n: int, least: int, target: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Labelled batches: what is taken from a table, what is left out, and what is said of a table no model should be made from."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +71,6 @@ def test_a_row_without_a_lot_is_left_out_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("own", "said"),
     [
-        (with_cell("800", 4, None), r"line 6: the spectrum has no value at 800 nm \(1 in this row\)"),
-        (with_cell("800", 4, float("inf")), r"line 6: the spectrum has an infinite value at 800 nm"),
-        (with_cell("800", 4, 0.0), r"line 6: the signal, reflectance, is 0 at 800 nm"),
-        (with_cell("800", 4, -0.5), r"line 6: the signal, reflectance, is -0\.5 at 800 nm"),
         (with_cell("brix", 4, float("inf")), r"line 6: 'brix' is infinite"),
         (with_cell("id", 4, "f01"), r"line 6: fruit 'f01' stands already at line 3, with other numbers"),
         (columns() | {"brix": [11.0] * N}, "'brix' is 11 in every row"),
@@ -86,6 +83,27 @@ def test_what_no_model_should_be_made_from_is_said_with_its_place(tmp_path: Path
         labelled(table_of(tmp_path, own), "brix", "lot", kind="reflectance")
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (None, r"line 6: the spectrum has no value at 800 nm \(1 in this row\)"),
+        (float("inf"), "line 6: the spectrum has an infinite value at 800 nm"),
+        (0.0, "line 6: the signal, reflectance, is 0 at 800 nm"),
+        (-0.5, r"line 6: the signal, reflectance, is -0\.5 at 800 nm"),
+    ],
+)
+def test_a_row_without_a_whole_spectrum_is_left_out_but_many_are_refused(tmp_path: Path, value: float | None, said: str) -> None:
+    own = with_cell("800", 4, value)
+    batch = labelled(table_of(tmp_path, own), "brix", "lot", kind="reflectance")
+    assert "f04" not in batch.ids
+    assert len(batch.ids) == N - 1
+    (why,) = batch.left_out
+    assert re.match(said, why)
+    own["800"] = [*own["800"][:4], *[value] * 6, *own["800"][10:]]
+    with pytest.raises(SpectraTableError, match=r"(?s)fruit\.csv.*" + said):
+        labelled(table_of(tmp_path, own), "brix", "lot", kind="reflectance")
+
+
 def test_outside_the_range_a_spectrum_may_be_anything(tmp_path: Path) -> None:
     table = table_of(tmp_path, with_cell("700", 4, -1.0))
     assert len(labelled(table, "brix", kind="reflectance", range_nm=(750, 1050)).ids) == N
@@ -93,21 +111,23 @@ def test_outside_the_range_a_spectrum_may_be_anything(tmp_path: Path) -> None:
 
 def test_several_problems_come_in_one_message(tmp_path: Path) -> None:
     own = with_cell("800", 4, None)
+    own["800"] = [None] * N
+    own["800"][0] = 0.5
     own["id"][7] = "f06"
     own["brix"] = [11.0] * N
     with pytest.raises(SpectraTableError) as caught:
         labelled(table_of(tmp_path, own), "brix")
     lines = str(caught.value).split("\n")
-    assert len(lines) == 4
+    assert len(lines) == 7
     assert "fruit.csv:" in lines[0]
 
 
-def test_a_flat_spectrum_is_refused(tmp_path: Path) -> None:
+def test_a_flat_spectrum_is_left_out(tmp_path: Path) -> None:
     own = columns()
     for nm in NM:
         own[f"{nm:g}"][5] = 0.5
-    with pytest.raises(SpectraTableError, match=r"line 7: the spectrum is 0\.5 at every wavelength"):
-        labelled(table_of(tmp_path, own), "brix")
+    (why,) = labelled(table_of(tmp_path, own), "brix").left_out
+    assert "line 7: the spectrum is 0.5 at every wavelength" in why
 
 
 def test_a_fruit_that_stands_twice_is_refused_and_a_row_alike_without_an_id_noted(tmp_path: Path) -> None:
@@ -139,8 +159,12 @@ def test_rows_to_predict_need_no_reference_and_keep_their_order(tmp_path: Path) 
     rows = unlabelled(table_of(tmp_path, own), range_nm=(750, 1000))
     assert rows.ids.tolist() == ["f00", "f01", "f02"]
     assert np.array_equal(rows.absorbance, -np.log10(np.column_stack([own[f"{nm:g}"] for nm in NM[1:7]])))
-    with pytest.raises(SpectraTableError, match="line 6: the spectrum has no value at 800 nm"):
-        unlabelled(table_of(tmp_path, with_cell("800", 4, None)))
+    rows = unlabelled(table_of(tmp_path, with_cell("800", 4, None)))
+    assert np.flatnonzero(~rows.whole).tolist() == [4]
+    assert np.isnan(rows.absorbance[4]).all()
+    assert "line 6: the spectrum has no value at 800 nm" in rows.faulty[4]
+    with pytest.raises(SpectraTableError, match="is 0 at every wavelength"):
+        unlabelled(table_of(tmp_path, {name: [0.0, 0.0] for name in ("700", "800", "900")}))
 
 
 def test_one_lot_is_not_enough_and_columns_of_lots_are_named(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from citrus_grade.cli import errors, out
+from citrus_grade.cli import errors, out, table_told
 from citrus_grade.cli.options import Json, page, positive
 from citrus_grade.cli.source import Bundle, Group, Id, KindOption, Lane, Matrix, Table
 from citrus_grade.words import N_, _
@@ -86,7 +86,7 @@ def _tell(found: "Evaluated") -> None:
             out.table(title, [_(head) for head in PARTS], part_rows(parts))
     for one in found.findings:
         out.text(one.text, "bold red" if one.grave else "yellow")
-    for text in (*found.verdicts, *found.batch.notes):
+    for text in found.verdicts:
         out.text(text, "yellow")
-    if found.batch.left_out:
-        out.text(_("{n} rows have no reference and were left out").format(n=len(found.batch.left_out)))
+    table_told.some(found.batch.notes)
+    table_told.left_out(found.batch.left_out)

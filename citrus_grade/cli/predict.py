@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from citrus_grade.cli import errors, out
+from citrus_grade.cli import errors, out, table_told
 from citrus_grade.cli.errors import BadInput
 from citrus_grade.cli.options import Json
 from citrus_grade.cli.source import Bundle, Id, KindOption, Lane, Matrix, Table, Temperature
@@ -43,12 +43,17 @@ def verb(
     if as_json:
         signal = predicted.rows.kind.kind
         told = {"n": n, "n_out_of_domain": strange, "n_by_temperature": predicted.warm, "signal": signal, "written": [str(to)]}
-        out.as_json({"model_id": predicted.model_id, **told})
+        without = list(predicted.rows.faulty.values())
+        out.as_json({"model_id": predicted.model_id, **told, "notes": list(predicted.notes), "without_value": without})
         return errors.DONE
     out.text(_("{n:,} rows predicted by model {id}").format(n=n, id=predicted.model_id))
     if predicted.by_temperature:
         text = _("the model allows for temperature: {k:,} of {n:,} rows have one, the others are as without")
         out.text(text.format(k=predicted.warm, n=n), "" if predicted.warm == n else "yellow")
+    table_told.some(predicted.notes)
+    if predicted.rows.faulty:
+        out.text(_("{n:,} rows have no whole spectrum and got no value:").format(n=len(predicted.rows.faulty)))
+        table_told.some(list(predicted.rows.faulty.values()))
     if strange:
         out.text(
             _("{k:,} of them are unlike what the model was made from (in_domain is false): do not grade by those values").format(

@@ -40,17 +40,19 @@ Range = Annotated[
     Wavelengths | None,
     typer.Option("--range", parser=wavelengths, metavar="NM:NM", help=N_("Wavelengths to use; otherwise found.")),
 ]
+KINDS = ("absorbance", "reflectance", "transmittance", "counts")
 KindOption = Annotated[
     str | None,
     typer.Option(
         "--kind",
-        parser=choice("absorbance", "reflectance", "transmittance", "counts"),
-        metavar="absorbance|reflectance|transmittance|counts",
+        parser=choice(*KINDS),
+        metavar="|".join(KINDS),
         help=N_("What the spectra are; otherwise guessed, and said."),
     ),
 ]
 Matrix = Annotated[
-    str | None, typer.Option("--matrix", metavar="NAME", help=N_("Of an NPZ with several instruments, the one to take."))
+    str | None,
+    typer.Option("--matrix", metavar="NAME", help=N_("Of several sets of spectra, the one to take.")),
 ]
 Id = Annotated[str | None, typer.Option("--id", metavar="COL", help=N_("Column of the fruit's ids; otherwise found."))]
 Lane = Annotated[

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from citrus_grade.cli import errors, modelled, out
+from citrus_grade.cli import errors, modelled, out, table_told
 from citrus_grade.cli.errors import BadInput
 from citrus_grade.cli.help import Verb
 from citrus_grade.cli.options import Json, choice
@@ -142,8 +142,8 @@ def _tell(trained: "Trained", batches: "list[Batch]") -> None:
         modelled.show_temperature(story["temperature"])
     for note in _notes(trained, batches):
         out.text(note, "yellow")
-    if first.left_out:
-        out.text(_("{n} rows have no reference and were left out").format(n=len(first.left_out)))
+    table_told.some(first.notes)
+    table_told.left_out(first.left_out)
     for one in _suspects(trained, first)[:5]:
         said = ", ".join(f"{value:.3g}" for value in one["said"])
         out.text(

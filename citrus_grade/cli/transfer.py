@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from citrus_grade.cli import errors, out
+from citrus_grade.cli import errors, out, table_told
 from citrus_grade.cli.options import Json, choice
-from citrus_grade.cli.source import Bundle, Id, KindOption
+from citrus_grade.cli.source import KINDS, Bundle, Id, KindOption
 from citrus_grade.words import N_, _
 
 HELP = N_(
@@ -43,11 +43,19 @@ def verb(
         ),
     ] = None,
     kind: KindOption = None,
+    master_kind: Annotated[
+        str | None,
+        typer.Option("--master-kind", parser=choice(*KINDS), metavar="|".join(KINDS), help=N_("What the master's spectra are.")),
+    ] = None,
+    slave_kind: Annotated[
+        str | None,
+        typer.Option("--slave-kind", parser=choice(*KINDS), metavar="|".join(KINDS), help=N_("What the slave's spectra are.")),
+    ] = None,
     master_matrix: Annotated[
-        str | None, typer.Option("--master-matrix", metavar="NAME", help=N_("Of an NPZ, the master's."))
+        str | None, typer.Option("--master-matrix", metavar="NAME", help=N_("Of several sets of spectra, the master's."))
     ] = None,
     slave_matrix: Annotated[
-        str | None, typer.Option("--slave-matrix", metavar="NAME", help=N_("Of an NPZ, the slave's."))
+        str | None, typer.Option("--slave-matrix", metavar="NAME", help=N_("Of several sets of spectra, the slave's."))
     ] = None,
     id_column: Id = None,
     as_json: Json = False,
@@ -57,13 +65,16 @@ def verb(
     from citrus_grade.runtime.spectral import Source
     from citrus_grade.runtime.upkeep import move_to
 
-    ours = Source(master, master_matrix, id=id_column, kind=kind)  # type: ignore[arg-type]  # parsed by choice
-    theirs = Source(slave, slave_matrix, id=id_column, kind=kind)  # type: ignore[arg-type]  # parsed by choice
+    kinds = master_kind or kind, slave_kind or kind
+    ours = Source(master, master_matrix, id=id_column, kind=kinds[0])  # type: ignore[arg-type]  # parsed by choice
+    theirs = Source(slave, slave_matrix, id=id_column, kind=kinds[1])  # type: ignore[arg-type]  # parsed by choice
     with counting(_("moving the model")):
-        model, found, model_id = move_to(bundle, ours, theirs, target or [], to, [FURTHER[way] for way in also or ()])
+        moved = move_to(bundle, ours, theirs, target or [], to, [FURTHER[way] for way in also or ()])
+    model, found = moved.model, moved.found
     if as_json:
         told = dict(zip(model.names, model.training["transfer"], strict=True))
-        out.as_json({"model_id": model_id, "targets": told, "written": [str(to)]})
+        facts = {"model_id": moved.model_id, "targets": told, "signal": model.training["signal"], "notes": list(moved.notes)}
+        out.as_json({**facts, "written": [str(to)]})
         return errors.DONE
     for name, one in zip(model.names, found, strict=True):
         rows = [[_(way), f"{rmse:.3g}", _("chosen") if way == one.method else ""] for way, rmse in one.rmse.items()]
@@ -71,5 +82,6 @@ def verb(
         title = _("{name}: {n} samples on both spectrometers; {way}").format(name=name, n=n, way=one.option)
         out.table(title, [_("way"), _("RMSE of samples left out"), ""], rows)
         out.text(one.reason)
+    table_told.some(moved.notes)
     out.text(_("written: {path}").format(path=to))
     return errors.DONE

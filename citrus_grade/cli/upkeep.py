@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from citrus_grade.cli import errors, out
+from citrus_grade.cli import errors, out, table_told
 from citrus_grade.cli.options import Json
 from citrus_grade.cli.source import Bundle, Id, KindOption, Lane, Matrix, Table
 from citrus_grade.words import N_, _
@@ -57,6 +57,7 @@ def verb(
     if as_json:
         facts = {kept.target: _facts(kept) for kept in done}
         told = {"model_id": model_id, "n": len(batches[0].ids), "targets": facts, "no_refit_because": hindrance(model)}
+        told |= {"notes": list(batches[0].notes), "left_out": list(batches[0].left_out)}
         out.as_json(told | {"written": [str(to), str(picture)]})
         return errors.DONE
     for kept, batch in zip(done, batches, strict=True):
@@ -71,6 +72,8 @@ def verb(
         for row in kept.suspicious:
             text = _("look at {place} ({id}): its reference is far off; it took no part")
             out.text(text.format(place=batch.places[row], id=batch.ids[row]), "yellow")
+    table_told.some(batches[0].notes)
+    table_told.left_out(batches[0].left_out)
     if why := hindrance(model):
         out.text(_("not fitted anew: {why}").format(why=why), "yellow")
     for path in (to, picture):

@@ -41,6 +41,8 @@ def findings(charts: Charts) -> Iterator[tuple[str, str]]:
         )
     if not charts.in_time:
         yield "", _("not every sample has a time: they were taken in the order of the tables; name their column with --time")
+    for note in charts.notes:
+        yield "bad", note
     if charts.lost:
         yield "bad", _("{n} samples got no value of this model on the line and do not count").format(n=charts.lost)
     if charts.others:

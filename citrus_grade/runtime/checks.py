@@ -62,7 +62,7 @@ class LaneChart:
 @dataclass(frozen=True, slots=True, eq=False)
 class Charts:
     """The charts of a model's target, lane by lane; ``added`` checks that are new, ``others`` of the history that are of other
-    models, ``in_time`` whether all checks have a time, ``lost`` samples that the line gave no value."""
+    models, ``in_time`` whether all checks have a time, ``lost`` samples that the line gave no value, ``notes`` of the tables."""
 
     model_id: str
     target: str
@@ -73,6 +73,7 @@ class Charts:
     in_time: bool
     simulated: bool
     lost: int
+    notes: tuple[str, ...]
 
 
 def chart(
@@ -120,7 +121,8 @@ def chart(
             journal.append(history, _event(model_id, target, found, own_new))
     others = sum(len(one["checks"]) for one in past if one["model"] != model_id and one["target"] == target)
     unreal = any(found.simulated for found in fresh) or any(one["simulated"] for one in own)
-    return Charts(model_id, target, unit, lanes, sum(map(len, new)), others, in_time, unreal, sum(f.lost for f in fresh))
+    notes = tuple(note for found in fresh for note in found.notes)
+    return Charts(model_id, target, unit, lanes, sum(map(len, new)), others, in_time, unreal, sum(f.lost for f in fresh), notes)
 
 
 def facts(charts: Charts) -> dict[str, Any]:
@@ -133,6 +135,7 @@ def facts(charts: Charts) -> dict[str, Any]:
         "added": charts.added,
         "of_other_models": charts.others,
         "in_time": charts.in_time,
+        "notes": list(charts.notes),
         "lanes": {one.lane: _facts(one) for one in charts.lanes},
     }
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from citrus_grade.spectra_table.table import MISSING, number
+from citrus_grade.spectra_table.cells import MISSING, number
 
 Floats = NDArray[np.float64]
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from citrus_grade.models import fingerprints
 from citrus_grade.models.batch import Batch
 from citrus_grade.models.compare import Comparison, Said, compare
-from citrus_grade.runtime.spectral import BEYOND_NM, Source, batches, kind_of, lanes_of, load_bundle, to_model
+from citrus_grade.runtime.matching import lanes_of
+from citrus_grade.runtime.spectral import BEYOND_NM, Source, batches, load_bundle, to_model
 from citrus_grade.spectra.model import SpectralModel
 from citrus_grade.spectra.predict import predict_absorbance
 from citrus_grade.spectra_table import SpectraTableError
@@ -124,7 +125,7 @@ def column_of(one: Model, target: str) -> int:
 def _within_reach(source: Source, models: Sequence[Model]) -> Source:
     axes = [one.model.wavelength_nm for one in models]
     ends = min(float(nm[0]) for nm in axes) - BEYOND_NM, max(float(nm[-1]) for nm in axes) + BEYOND_NM
-    return replace(source, kind=kind_of(models[0].model, source.kind), range_nm=ends)
+    return replace(source, kind=source.kind or models[0].model.training.get("signal"), range_nm=ends)
 
 
 def _known(batch: Batch, models: Sequence[Model]) -> tuple[NDArray[np.bool_], list[str]]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,8 +15,9 @@ from citrus_grade.models.batch import Batch, labelled
 from citrus_grade.models.evaluate import Basis, Evaluation, Part, Told, evaluate
 from citrus_grade.models.judgement import Finding, findings
 from citrus_grade.models.verdict import verdicts
+from citrus_grade.runtime import matching
 from citrus_grade.runtime.columns import TIMES, WARM, called
-from citrus_grade.runtime.spectral import Source, kind_of, lanes_of, load_bundle, near, to_model
+from citrus_grade.runtime.spectral import Source, load_bundle, near, to_model
 from citrus_grade.runtime.warmth import allow_for
 from citrus_grade.spectra.model import SpectralModel
 from citrus_grade.spectra.predict import predict_absorbance
@@ -82,8 +83,10 @@ def evaluate_table(
     model, model_id = load_bundle(model_path)
     j = target_of(model, target)
     table = near(source.read(), model.wavelength_nm)
-    batch = labelled(table, target, source.group, source.id, kind=kind_of(model, source.kind), least=LEAST)
-    lanes = lanes_of(batch.columns, lane)
+    guess = matching.recognised(model, table, source.kind)
+    batch = labelled(table, target, source.group, source.id, kind=guess.kind, least=LEAST)
+    lanes = matching.lanes_of(batch.columns, lane)
+    batch = replace(batch, notes=(*matching.told(model, guess), *matching.lanes_told(model, lanes), *batch.notes))
     told = _told(model, j, batch, lanes)
     lots = batch.groups if source.group is not None else None
     warm, temperature_c = called(batch.columns, WARM, but=target)

@@ -14,10 +14,12 @@ from citrus_grade.rundir import start_of
 from citrus_grade.runtime.columns import TIMES, called, values_of
 from citrus_grade.runtime.evaluating import simulated
 from citrus_grade.runtime.fruit import fruit_of, keyed
-from citrus_grade.runtime.spectral import Source, kind_of, lanes_of, near, to_model
+from citrus_grade.runtime.matching import lanes_of, lanes_told, recognised, told
+from citrus_grade.runtime.spectral import Source, near, to_model
 from citrus_grade.spectra.model import SpectralModel
 from citrus_grade.spectra.predict import predict_absorbance
 from citrus_grade.spectra_table import SpectraTableError
+from citrus_grade.spectra_table.errors import refuse
 from citrus_grade.words import _
 
 MANY: Final = 5
@@ -37,12 +39,13 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The checks of one place ``name``; ``lost`` samples that the line gave no value."""
+    """The checks of one place ``name``; ``lost`` samples that the line gave no value; ``notes`` what else there is to know."""
 
     name: str
     checks: list[Check]
     simulated: bool
     lost: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def of_table(model: SpectralModel, j: int, source: Source, column: str, lane: str | None, time: str | None) -> Found:
@@ -62,7 +65,10 @@ def of_table(model: SpectralModel, j: int, source: Source, column: str, lane: st
     if len(reference) >= MANY and np.ptp(reference) == 0:
         text = _("{path}: {column!r} is {value:g} in all {n} rows; look whether it was filled in by hand")
         raise SpectraTableError(text.format(path=source.table, column=column, value=reference[0], n=len(reference)))
-    rows = unlabelled(own, source.id, kind=kind_of(model, source.kind))
+    guess = recognised(model, table, source.kind)
+    rows = unlabelled(own, source.id, kind=guess.kind)
+    if rows.faulty:
+        refuse(rows.path, list(rows.faulty.values()))
     lanes = lanes_of(rows.columns, lane)
     absorbance = to_model(model, rows.path, rows.wavelength_nm, rows.absorbance)
     nir = predict_absorbance(model, absorbance, lanes if model.lanes else None)["value"][:, j]
@@ -78,7 +84,8 @@ def of_table(model: SpectralModel, j: int, source: Source, column: str, lane: st
         nir.tolist(),
     )
     checks = [Check(*row) for row in zip(*parts, strict=True)]
-    return Found(source.table.name, checks, simulated(model, rows.columns))
+    notes = (*told(model, guess), *lanes_told(model, lanes), *rows.notes)
+    return Found(source.table.name, checks, simulated(model, rows.columns), notes=notes)
 
 
 def of_runs(

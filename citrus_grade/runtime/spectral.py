@@ -10,18 +10,19 @@ from numpy.typing import NDArray
 
 from citrus_grade import artefacts
 from citrus_grade.artefacts import ArtefactError
-from citrus_grade.models.batch import Batch, Unlabelled, labelled, lot_columns, need_lots, unlabelled
+from citrus_grade.models.batch import Batch, Unlabelled, labelled, lacking, lot_columns, need_lots, unlabelled
 from citrus_grade.models.references import join
 from citrus_grade.models.search import FAMILIES, Samples
 from citrus_grade.models.temperature import TemperatureError
 from citrus_grade.models.train import LEAST, Trained, TrainError, train
+from citrus_grade.runtime.matching import lanes_of, lanes_told, recognised, told
 from citrus_grade.runtime.warmth import allow_for, uses, warmth_of
 from citrus_grade.spectra import bundle
 from citrus_grade.spectra.bands import interpolation, matrix_of
 from citrus_grade.spectra.model import SpectralModel
 from citrus_grade.spectra.predict import predict_absorbance
 from citrus_grade.spectra_table import SpectraTable, SpectraTableError, read
-from citrus_grade.spectra_table.ids import as_text
+from citrus_grade.spectra_table.ids import ids_of
 from citrus_grade.spectra_table.signal import Kind
 from citrus_grade.words import _
 
@@ -56,14 +57,24 @@ def batches(
 ) -> list[Batch]:
     """Return a batch of the rows that have every target, once per target; of no more wavelengths than a model needs.
 
-    ``again``: some fruit were measured several times on purpose.
+    ``near_to``: the model they are for, which tells what kind of signal they hold. ``again``: some fruit were measured several
+    times on purpose.
     """
     table = source.read() if near_to is None else near(source.read(), near_to.wavelength_nm)
-    known = np.all([np.isfinite(table.numbers(target)) for target in targets], axis=0)
-    rows = table.rows(known) if len(targets) > 1 else table
-    return [
-        labelled(rows, target, source.group, source.id, kind=source.kind, range_nm=source.range_nm, least=least, again=again)
+    guess = None if near_to is None else recognised(near_to, table, source.kind)
+    kind = source.kind if guess is None else guess.kind
+    notes = () if near_to is None or guess is None else tuple(told(near_to, guess))
+    gone: dict[int, str] = {}
+    for target in targets[1:] and targets:
+        gone |= lacking(table, ids_of(table, source.id).ids, target, table.numbers(target))
+    rows = table.rows(~np.isin(np.arange(len(table.places)), list(gone)))
+    found = [
+        labelled(rows, target, source.group, source.id, kind=kind, range_nm=source.range_nm, least=least, again=again)
         for target in targets
+    ]
+    return [
+        replace(batch, left_out=(*gone.values(), *batch.left_out), notes=(*notes, *batch.notes), kind=guess or batch.kind)
+        for batch in found
     ]
 
 
@@ -159,21 +170,17 @@ def to_model(model: SpectralModel, path: Path, wavelength_nm: Floats, absorbance
     return np.ascontiguousarray(absorbance @ matrix_of(made, len(wavelength_nm)))
 
 
-def kind_of(model: SpectralModel, kind: Kind | None) -> Kind | None:
-    """Return what a table's signal is taken for: what the caller says, else what the model's own table was."""
-    return kind if kind is not None else model.training.get("signal")
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Predicted:
     """Rows of a table with the traits (n,) of `traits.TRAITS` a model gives them; ``warm`` of them by their temperature, where
-    the model uses it."""
+    the model uses it; ``notes`` what else there is to know."""
 
     model: SpectralModel
     model_id: str
     rows: Unlabelled
     traits: NDArray[Any]
     warm: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def by_temperature(self) -> bool:
@@ -205,13 +212,15 @@ def predict_table(model_path: Path, source: Source, lane: str | None = None, tem
     ArtefactError, SpectraTableError : what cannot be used, with the place and the remedy.
     """
     model, model_id = load_bundle(model_path)
-    own = replace(source, kind=kind_of(model, source.kind))
-    rows = unlabelled(near(own.read(), model.wavelength_nm), own.id, kind=own.kind)
+    table = near(source.read(), model.wavelength_nm)
+    guess = recognised(model, table, source.kind)
+    rows = replace(unlabelled(table, source.id, kind=guess.kind), kind=guess)
     absorbance = to_model(model, rows.path, rows.wavelength_nm, rows.absorbance)
     lanes = lanes_of(rows.columns, lane) if model.lanes else None
     traits = predict_absorbance(model, absorbance, lanes)
     warm = allow_for(model, traits, rows, temperature)
-    return Predicted(model, model_id, rows, traits, warm)
+    notes = (*told(model, guess), *lanes_told(model, lanes), *rows.notes)
+    return Predicted(model, model_id, rows, traits, warm, notes)
 
 
 def near(table: SpectraTable, wavelength_nm: Floats) -> SpectraTable:
@@ -219,15 +228,3 @@ def near(table: SpectraTable, wavelength_nm: Floats) -> SpectraTable:
     low, high = float(wavelength_nm[0]) - BEYOND_NM, float(wavelength_nm[-1]) + BEYOND_NM
     inside = (table.wavelength_nm >= low) & (table.wavelength_nm <= high)
     return table.between(low, high) if inside.sum() >= 4 else table
-
-
-def lanes_of(columns: Mapping[str, Any], lane: str | None) -> list[str] | None:
-    """Return the lane of each row, None where no column names it."""
-    name = lane if lane is not None else "lane"
-    if lane is None and name not in columns:
-        return None
-    if name not in columns:
-        raise SpectraTableError(
-            _("there is no column {name!r} of lanes; there are {there}").format(name=name, there=", ".join(columns))
-        )
-    return [text.removesuffix(".0") for text in as_text(columns[name])]

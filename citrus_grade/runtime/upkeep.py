@@ -1,19 +1,20 @@
 """Bundles kept true: sample fruit in, a new bundle out; a model moved to another spectrometer."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from citrus_grade import artefacts
-from citrus_grade.calibration.transfer import Transferred
+from citrus_grade.calibration.transfer import LEAST_SAMPLES, Transferred
 from citrus_grade.models.batch import Batch, Unlabelled, unlabelled
 from citrus_grade.models.fingerprints import remember
 from citrus_grade.models.transfer import Pairs, move
 from citrus_grade.models.upkeep import Kept, upkeep
-from citrus_grade.runtime.spectral import Source, batches, free, kind_of, lanes_of, load_bundle, near, to_model
+from citrus_grade.runtime.matching import beside, lanes_of, recognised, told
+from citrus_grade.runtime.spectral import Source, batches, free, load_bundle, near, to_model
 from citrus_grade.runtime.warmth import at_training
 from citrus_grade.spectra import bundle
 from citrus_grade.spectra.model import SpectralModel
@@ -41,20 +42,46 @@ def keep_up(
     free(out)
     model, model_id = load_bundle(model_path)
     named(model, columns, model_path)
-    found = batches(replace(source, kind=kind_of(model, source.kind)), columns, LEAST_FRUIT, near_to=model)
+    found = batches(source, columns, LEAST_FRUIT, near_to=model)
     found = [replace(own, reference=at_training(model, own, name)) for own, name in zip(found, model.names, strict=True)]
     first = found[0]
     absorbance = to_model(model, first.path, first.wavelength_nm, first.absorbance)
     lanes = lanes_of(first.columns, lane)
+    found[0] = replace(first, notes=(*_lanes_kept(model, lanes, first.path), *first.notes))
     made, done = upkeep(model, absorbance, [batch.reference for batch in found], lanes)
     story = remember(made.training, model.wavelength_nm, absorbance)
     made = replace(made, training=story | {"kept_up_from": model_id})
     return made, done, found, artefacts.save(out, bundle.KIND, *bundle.to_artefact(made))
 
 
+def _lanes_kept(model: SpectralModel, lanes: Sequence[str] | None, path: Path) -> Iterator[str]:
+    """Refuse sample fruit of no lane for a model that corrects lanes, and say which lanes lose their own correction."""
+    if model.lanes and lanes is None:
+        text = _(
+            "{path}: has no column of lanes, and the model corrects lanes {lanes} each by its own; name the column with --lane,"
+            " or these corrections would be lost"
+        )
+        raise SpectraTableError(text.format(path=path, lanes=", ".join(model.lanes)))
+    gone = sorted(set(model.lanes) - set(lanes or ()))
+    if gone:
+        yield _("lanes {lanes} have no sample fruit here: they now get the correction of all lanes together").format(
+            lanes=", ".join(gone)
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moved:
+    """A ``model`` for another spectrometer, how each target was ``found``, the model's id, and what there is to know."""
+
+    model: SpectralModel
+    found: list[Transferred]
+    model_id: str
+    notes: tuple[str, ...]
+
+
 def move_to(
     model_path: Path, master: Source, slave: Source, columns: Sequence[str], out: Path, also: Sequence[str] = ()
-) -> tuple[SpectralModel, list[Transferred], str]:
+) -> Moved:
     """Move a model to another spectrometer by samples measured on both, and write the new bundle.
 
     Samples are told by their ids where both tables name them, else by their order.
@@ -62,7 +89,8 @@ def move_to(
     Parameters
     ----------
     columns : of references in either table, one per target; a target's own name where none is given; a target without one
-        takes what the model says of the master's spectrum. also : further ways to try, of `models.transfer.FURTHER`.
+        takes what the model says of the master's spectrum. Of references only some samples have, the others take no part.
+    also : further ways to try, of `models.transfer.FURTHER`.
 
     Raises
     ------
@@ -72,12 +100,20 @@ def move_to(
     model, model_id = load_bundle(model_path)
     if columns:
         named(model, columns, model_path)
-    kind = kind_of(model, master.kind)
     here, there = near(master.read(), model.rows.wavelength_nm if model.rows else model.wavelength_nm), slave.read()
-    ours, theirs = unlabelled(here, master.id, kind=kind), unlabelled(there, slave.id, kind=slave.kind or kind)
+    guess = recognised(model, here, master.kind)
+    ours = unlabelled(here, master.id, kind=guess.kind)
+    theirs = unlabelled(there, slave.id, kind=slave.kind or beside(there, ours).kind)
     a, b = _paired(ours, theirs)
+    whole = ours.whole[a] & theirs.whole[b]
     wanted = [columns[j] if columns else name for j, name in enumerate(model.names)]
-    reference = [_reference(name, (here, a), (there, b), given=bool(columns)) for name in wanted]
+    known = [_reference(name, (here, a), (there, b), whole, given=bool(columns)) for name in wanted]
+    keep = np.all([whole, *(np.isfinite(values) for values in known if values is not None)], axis=0)
+    if keep.sum() < LEAST_SAMPLES:
+        raise SpectraTableError(_too_few(ours, theirs, int(keep.sum())))
+    notes = (*told(model, guess), *_notes(model, wanted, known, whole), *dict.fromkeys((*ours.notes, *theirs.notes)))
+    a, b = a[keep], b[keep]
+    reference = [None if values is None else values[keep] for values in known]
     pairs = Pairs(ours.wavelength_nm, ours.absorbance[a], theirs.wavelength_nm, theirs.absorbance[b], reference)
     made, found = move(model, pairs, also)
     story = made.training
@@ -85,7 +121,7 @@ def move_to(
         inside = (nm >= made.wavelength_nm[0]) & (nm <= made.wavelength_nm[-1])
         story = remember(story, nm[inside], spectra[:, inside])
     made = replace(made, training={**story, "moved_from": model_id, "signal": theirs.kind.kind})
-    return made, found, artefacts.save(out, bundle.KIND, *bundle.to_artefact(made))
+    return Moved(made, found, artefacts.save(out, bundle.KIND, *bundle.to_artefact(made)), notes)
 
 
 def named(model: SpectralModel, columns: Sequence[str], path: Path) -> None:
@@ -127,18 +163,44 @@ def _unpaired(ours: Unlabelled, theirs: Unlabelled) -> SpectraTableError:
     )
 
 
+def _too_few(ours: Unlabelled, theirs: Unlabelled, n: int) -> SpectraTableError:
+    text = _("{a}, {b}: only {n} samples have whole spectra in both and every reference; {least} are needed")
+    return SpectraTableError(text.format(a=ours.path, b=theirs.path, n=n, least=LEAST_SAMPLES))
+
+
+def _notes(model: SpectralModel, names: Sequence[str], known: Sequence[Floats | None], whole: NDArray[np.bool_]) -> Iterator[str]:
+    if not whole.all():
+        yield _("{n} of {m} samples have no whole spectrum and took no part").format(n=int((~whole).sum()), m=len(whole))
+    for name, values in zip(names, known, strict=True):
+        if values is not None and (n := int(np.isnan(values[whole]).sum())):
+            yield _("{n} of {m} samples have no value in {name!r} and took no part").format(n=n, m=int(whole.sum()), name=name)
+    if model.lanes:
+        yield _("the model's corrections of lanes {lanes} belong to its own spectrometer; the new model has none").format(
+            lanes=", ".join(model.lanes)
+        )
+
+
 def _reference(
-    name: str, ours: tuple[SpectraTable, NDArray[np.int64]], theirs: tuple[SpectraTable, NDArray[np.int64]], *, given: bool
+    name: str,
+    ours: tuple[SpectraTable, NDArray[np.int64]],
+    theirs: tuple[SpectraTable, NDArray[np.int64]],
+    whole: NDArray[np.bool_],
+    *,
+    given: bool,
 ) -> Floats | None:
+    """Return the references (m,) of pairs, the master's where it has them, NaN where neither has; None if these are too few."""
+    values = np.full(len(whole), np.nan)
     for table, rows in (ours, theirs):
         if name in table.columns:
-            values = table.numbers(name)[rows]
-            if np.isfinite(values).all():
-                return values
+            values = np.where(np.isfinite(values), values, table.numbers(name)[rows])
+    n = int((np.isfinite(values) & whole).sum())
+    if n >= LEAST_SAMPLES:
+        return values
     if given:
         raise SpectraTableError(
             _(
-                "{a}, {b}: no column {name!r} with a value for every sample; leave --target out to use the model's own values"
-            ).format(a=ours[0].path, b=theirs[0].path, name=name)
+                "{a}, {b}: {n} samples have a value in {name!r}, and {least} are needed; leave --target out to use the model's"
+                " own values"
+            ).format(a=ours[0].path, b=theirs[0].path, n=n, name=name, least=LEAST_SAMPLES)
         )
     return None

@@ -38,6 +38,7 @@ def warmth_of(
     if not again.any():
         return Warmth(column, celsius, np.zeros((0, len(batch.wavelength_nm))), np.zeros(0), np.zeros(0, np.str_))
     rows = unlabelled(table, id_column, kind=batch.kind.kind, range_nm=range_nm)
+    again &= rows.whole
     return Warmth(column, celsius, rows.absorbance[again], all_c[again], fruit[again])
 
 

@@ -15,10 +15,11 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from citrus_grade.spectra_table.arrow import array
+from citrus_grade.spectra_table.cells import MISSING, number
 from citrus_grade.spectra_table.errors import refuse
-from citrus_grade.spectra_table.headers import TwoFamiliesError, bands, plain_nm
+from citrus_grade.spectra_table.headers import RenamedError, TwoFamiliesError, bands, headless, plain_nm
 from citrus_grade.spectra_table.ids import is_id
-from citrus_grade.spectra_table.table import MISSING, Column, Columns, number
+from citrus_grade.spectra_table.table import Column, Columns
 from citrus_grade.words import _
 
 DELIMITERS: Final = ("\t", ";", ",", "|")
@@ -47,6 +48,9 @@ def read(path: Path, lines: Sequence[str]) -> Columns:
     SpectraTableError : rows with fewer or more cells than the header; each is named.
     """
     layout = layout_of(lines)
+    if headless(layout.names):
+        said = _("line {line} holds numbers that are no wavelengths; put a line of headers above it, with wavelengths in nm")
+        refuse(path, [said.format(line=layout.header + 1)])
     body = [" ".join(line.split()) for line in lines] if layout.delimiter == " " else lines
     table, ragged = _parsed(body[layout.header + 1 :], layout)
     above = layout.header + 1
@@ -82,7 +86,7 @@ def _tried(sample: Sequence[tuple[int, str]], delimiter: str) -> _Try:
     k, names = _header(rows, width)
     body = [cells for own, cells in rows if own > k]
     if len(names) == width - 1:
-        names = ["", *names]
+        names = [*names, ""] if all(not cells[-1].strip() for cells in body if len(cells) == width) else ["", *names]
     names = [name.strip() for name in (names[0].lstrip("#% "), *names[1:])]
     return _Try((_wavelengths(names), width), Layout(k, tuple(names), delimiter, _decimal(body, delimiter)))
 
@@ -102,7 +106,7 @@ def _header(rows: Sequence[tuple[int, list[str]]], width: int) -> tuple[int, lis
 def _is_axis(cells: Sequence[str]) -> bool:
     try:
         nm = list(bands(cells).nm.values())
-    except TwoFamiliesError:
+    except (TwoFamiliesError, RenamedError):
         return False
     steps = np.diff(nm)
     return len(nm) >= LEAST_BANDS and min(nm) >= LEAST_NM and bool((steps > 0).all() or (steps < 0).all())
@@ -116,7 +120,7 @@ def _split(line: str, delimiter: str) -> list[str]:
 def _wavelengths(cells: Sequence[str]) -> int:
     try:
         return len(bands(cells).nm)
-    except TwoFamiliesError:
+    except (TwoFamiliesError, RenamedError):
         return 2
 
 
@@ -172,13 +176,25 @@ def _filled(column: pa.ChunkedArray) -> NDArray[np.bool_]:
 
 
 def _named(path: Path, names: Sequence[str], columns: Sequence[Column]) -> dict[str, Column]:
-    """Return the columns by name; one without a name is numbered if it says anything, a name's second column too."""
+    """Return the columns by name; one without a name is numbered if it says anything, as are those of one name that differ."""
     named: dict[str, Column] = {}
+    several = _several(names, columns)
     for k, (name, column) in enumerate(zip(names, columns, strict=True), 1):
         if not name and len(np.unique(column.astype(np.str_))) < 2:
             continue
         own = name or _("column {k}").format(k=k)
-        if own in named and plain_nm(own) is not None:
+        if own in several and plain_nm(own) is not None:
             refuse(path, [_("the wavelength {nm:g} nm stands twice; keep one of the two columns").format(nm=plain_nm(own))])
-        named[f"{own} ({k})" if own in named else own] = column
+        named[f"{own} ({k})" if own in several else own] = column
     return named
+
+
+def _several(names: Sequence[str], columns: Sequence[Column]) -> set[str]:
+    """Return names of several columns, wavelengths or such that differ: nobody can say which of them is meant."""
+    first: dict[str, Column] = {}
+    return {
+        name
+        for name, column in zip(names, columns, strict=True)
+        if (own := first.setdefault(name, column)) is not column
+        and (plain_nm(name) is not None or own.astype(np.str_).tolist() != column.astype(np.str_).tolist())
+    }

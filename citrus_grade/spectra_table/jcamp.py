@@ -13,9 +13,10 @@ from typing import Final
 import numpy as np
 
 from citrus_grade.spectra_table.asdf import FREE, AsdfError, CheckError, Line, ordinates
+from citrus_grade.spectra_table.cells import number
 from citrus_grade.spectra_table.errors import SpectraTableError
 from citrus_grade.spectra_table.stack import One, checked, together
-from citrus_grade.spectra_table.table import Floats, SpectraTable, number
+from citrus_grade.spectra_table.table import Floats, SpectraTable
 from citrus_grade.words import _
 
 KINDS: Final = {

@@ -11,9 +11,10 @@ from typing import Final
 
 import numpy as np
 
+from citrus_grade.spectra_table.cells import number
 from citrus_grade.spectra_table.errors import refuse
 from citrus_grade.spectra_table.stack import One, checked, together
-from citrus_grade.spectra_table.table import SpectraTable, number
+from citrus_grade.spectra_table.table import SpectraTable
 from citrus_grade.words import _
 
 BEGIN: Final = ">>>>>Begin"

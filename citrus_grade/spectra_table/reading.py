@@ -1,6 +1,7 @@
 """Reading a table of spectra, whatever file it comes in: what stands in the file decides, not what it is called."""
 
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -14,10 +15,11 @@ from citrus_grade.spectra_table.table import Columns, SpectraTable, from_columns
 from citrus_grade.spectra_table.text import lines_of
 from citrus_grade.words import _
 
-TEXT: Final = (".csv", ".tsv", ".txt", ".asc", ".dat", ".prn", ".jdx", ".dx", ".jcm", ".jcamp", ".scope")
+TEXT: Final = (".csv", ".gz", ".tsv", ".txt", ".asc", ".dat", ".prn", ".jdx", ".dx", ".jcm", ".jcamp", ".scope")
 Looks = Callable[[Sequence[str]], bool]
 Reader = Callable[[Path, Sequence[str]], SpectraTable]
 BINARY: Final = (".parquet", ".npz")
+DAMAGE: Final = (pa.ArrowException, zipfile.BadZipFile, EOFError, zlib.error)
 
 
 def read(path: Path, matrix: str | None = None) -> SpectraTable:
@@ -25,9 +27,10 @@ def read(path: Path, matrix: str | None = None) -> SpectraTable:
 
     Parameters
     ----------
-    path : a text file (CSV, JCAMP-DX, ENVI and Unscrambler ASCII, Ocean Optics), ``.parquet``, ``.npz``, or a folder of such
-        files, whose spectra become one table, the file's name their id.
-    matrix : of an NPZ with spectra of several instruments, the name of the one to take.
+    path : a text file (CSV, JCAMP-DX, ENVI and Unscrambler ASCII, Ocean Optics), also packed by gzip, ``.parquet``, ``.npz``, or
+        a folder of such files, whose spectra become one table, the file's name their id.
+    matrix : of an NPZ with spectra of several instruments, the name of the one to take; of other tables the word that its
+        wavelengths' headers share.
 
     Raises
     ------
@@ -39,7 +42,7 @@ def read(path: Path, matrix: str | None = None) -> SpectraTable:
         return _read(path, matrix)
     except OSError as error:
         raise _unreadable(path, error) from error
-    except (pa.ArrowException, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise _damaged(path, error) from error
     except SpectraTableError:
         raise
@@ -62,7 +65,7 @@ def read_columns(path: Path) -> Columns:
         return delimited.read(path, lines_of(path))
     except OSError as error:
         raise _unreadable(path, error) from error
-    except (pa.ArrowException, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise _damaged(path, error) from error
 
 
@@ -80,7 +83,7 @@ def _read(path: Path, matrix: str | None) -> SpectraTable:
     if path.suffix.lower() == ".npz":
         return npz.read(path, matrix)
     if path.suffix.lower() == ".parquet":
-        return from_columns(arrow.read(path))
+        return from_columns(arrow.read(path), matrix)
     lines = lines_of(path)
     readers: tuple[tuple[Looks, Reader], ...] = (
         (jcamp.looks_so, jcamp.read),
@@ -90,7 +93,7 @@ def _read(path: Path, matrix: str | None) -> SpectraTable:
     for looks_so, own in readers:
         if looks_so(lines):
             return own(path, lines)
-    return from_columns(delimited.read(path, lines))
+    return from_columns(delimited.read(path, lines), matrix)
 
 
 def _unreadable(path: Path, error: OSError) -> SpectraTableError:

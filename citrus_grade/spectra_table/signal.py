@@ -34,10 +34,11 @@ WHITE_WORDS: Final = ("white", "white reference", "reference", "白", "白板", 
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """A kind and why; ``reason`` is in the language set."""
+    """A kind and why; ``reason`` is in the language set, ``sure`` whether no other kind looks so."""
 
     kind: Kind
     reason: str
+    sure: bool = True
 
 
 def guess_kind(table: SpectraTable, wider: SpectraTable | None = None) -> Guess:
@@ -79,7 +80,7 @@ def _by_water(table: SpectraTable, low: float, high: float) -> Guess:
         return Guess("absorbance", _("water's bands stand out as peaks"))
     if height < -WATER_SHARE:
         return Guess("reflectance", _("water's bands are dips"))
-    return Guess("reflectance", _("values from {low:g} to {high:g}").format(low=low, high=high))
+    return Guess("reflectance", _("values from {low:g} to {high:g}").format(low=low, high=high), sure=False)
 
 
 def water_height(table: SpectraTable) -> float:
@@ -107,40 +108,76 @@ def as_absorbance(table: SpectraTable, kind: Kind) -> Floats:
     ------
     SpectraTableError : a value that is no positive number where a logarithm is due; file, row, wavelength and remedy are said.
     """
-    whole(table)
+    refuse(table.path, list(faults(table, kind).values()))
     if kind == "absorbance":
         return table.spectra
+    return np.asarray(-np.log10(_light(table, kind)), np.float64)
+
+
+def faults(table: SpectraTable, kind: Kind) -> dict[int, str]:
+    """Return the rows whose spectra have no absorbance, and what is wrong with each: `broken`, or no light.
+
+    Raises
+    ------
+    SpectraTableError : a white reference that is none.
+    """
+    found = broken(table)
+    if kind == "absorbance":
+        return found
+    bad = ~(_light(table, kind) > 0)
+    bad[list(found)] = False
+    said = _("{place}: the signal, {kind}, is {value:g} at {nm:g} nm ({n} in this row); {hint}")
+    for k in np.flatnonzero(bad.any(axis=1)).tolist():
+        at = int(np.flatnonzero(bad[k])[0])
+        own = {"value": table.spectra[k, at], "nm": table.wavelength_nm[at], "n": int(bad[k].sum())}
+        found[k] = said.format(place=table.places[k], kind=_(kind), hint=_hint(kind), **own)
+    return dict(sorted(found.items()))
+
+
+def _hint(kind: Kind) -> str:
     if kind == "counts":
-        return counts_to_absorbance(table, table.dark, table.white)
-    scale = 100.0 if is_pct(table.spectra) else 1.0
-    hint = _("a logarithm needs more than 0; narrow the range, mend the row, or name another kind of signal")
-    return _logarithm(table, table.spectra / scale, table.spectra, kind, hint)
+        return _("the fruit must be brighter than the dark reference; narrow the range or delete the row")
+    return _("a logarithm needs more than 0; narrow the range, mend the row, or name another kind of signal")
+
+
+def _light(table: SpectraTable, kind: Kind) -> Floats:
+    """Return the share of light (n, p) that a table's spectra stand for."""
+    if kind != "counts":
+        return table.spectra / (100.0 if is_pct(table.spectra) else 1.0)
+    shape = table.spectra.shape
+    dark = np.zeros(shape) if table.dark is None else np.broadcast_to(table.dark, shape)
+    light = table.spectra - dark
+    if table.white is None:
+        return light
+    white = np.broadcast_to(table.white, shape)
+    _good_white(table, dark, white)
+    return np.asarray(light / (white - dark), np.float64)
 
 
 def is_pct(spectra: Floats) -> bool:
     """Return whether reflectance or transmittance is in per cent: most of its largest values lie above what a share can be."""
-    largest = np.nanmax(spectra, axis=1)
+    largest = np.where(np.isfinite(spectra), spectra, -np.inf).max(axis=1)
     return bool(np.median(largest) > 2 * MOST_REFLECTANCE)
 
 
 def whole(table: SpectraTable) -> None:
     """Refuse spectra that `broken` finds."""
-    refuse(table.path, broken(table))
+    refuse(table.path, list(broken(table).values()))
 
 
-def broken(table: SpectraTable) -> list[str]:
-    """Say of each spectrum with missing or infinite values, or that is one value throughout, where it stands."""
+def broken(table: SpectraTable) -> dict[int, str]:
+    """Return the rows whose spectrum has missing or infinite values, or is one value throughout, and say where each stands."""
     bad = ~np.isfinite(table.spectra)
     missing = _("{place}: the spectrum has {value} at {nm:g} nm ({n} in this row); measure it anew or delete the row")
     flat = _("{place}: the spectrum is {value:g} at every wavelength; no fruit looks so, delete the row")
-    problems = []
+    constant = np.flatnonzero((table.spectra == table.spectra[:, :1]).all(axis=1)).tolist()
+    problems = {k: flat.format(place=table.places[k], value=table.spectra[k, 0]) for k in constant}
     for k in np.flatnonzero(bad.any(axis=1)).tolist():
         at = int(np.flatnonzero(bad[k])[0])
         value = _("no value") if np.isnan(table.spectra[k, at]) else _("an infinite value")
         nm = table.wavelength_nm[at]
-        problems.append(missing.format(place=table.places[k], value=value, nm=nm, n=int(bad[k].sum())))
-    constant = np.flatnonzero((table.spectra == table.spectra[:, :1]).all(axis=1)).tolist()
-    return problems + [flat.format(place=table.places[k], value=table.spectra[k, 0]) for k in constant]
+        problems[k] = missing.format(place=table.places[k], value=value, nm=nm, n=int(bad[k].sum()))
+    return problems
 
 
 def counts_to_absorbance(table: SpectraTable, dark: Floats | None, white: Floats | None) -> Floats:
@@ -155,13 +192,7 @@ def counts_to_absorbance(table: SpectraTable, dark: Floats | None, white: Floats
     ------
     SpectraTableError : white that is zero, negative or not above dark, counts not above dark.
     """
-    shape = table.spectra.shape
-    dark_ = np.zeros(shape) if dark is None else np.broadcast_to(dark, shape)
-    light = table.spectra - dark_
-    if white is not None:
-        _good_white(table, dark_, np.broadcast_to(white, shape))
-    hint = _("the fruit must be brighter than the dark reference; narrow the range or delete the row")
-    return _logarithm(table, light if white is None else light / (white - dark_), table.spectra, "counts", hint)
+    return as_absorbance(replace(table, dark=dark, white=white), "counts")
 
 
 def _good_white(table: SpectraTable, dark: Floats, white: Floats) -> None:
@@ -174,18 +205,6 @@ def _good_white(table: SpectraTable, dark: Floats, white: Floats) -> None:
         own = said.format(place=table.places[k], white=white[k, at], nm=table.wavelength_nm[at], dark=dark[k, at], do=do)
         problems.append(own)
     refuse(table.path, problems)
-
-
-def _logarithm(table: SpectraTable, signal: Floats, shown: Floats, kind: str, hint: str) -> Floats:
-    bad = ~(signal > 0)
-    said = _("{place}: the signal, {kind}, is {value:g} at {nm:g} nm ({n} in this row); {hint}")
-    problems = []
-    for k in np.flatnonzero(bad.any(axis=1)).tolist():
-        at = int(np.flatnonzero(bad[k])[0])
-        own = {"value": shown[k, at], "nm": table.wavelength_nm[at], "n": int(bad[k].sum())}
-        problems.append(said.format(place=table.places[k], kind=_(kind), hint=hint, **own))
-    refuse(table.path, problems)
-    return -np.log10(signal)
 
 
 def with_references(table: SpectraTable, dark: SpectraTable | None = None, white: SpectraTable | None = None) -> SpectraTable:

@@ -1,23 +1,20 @@
 """A table of spectra: one row a sample, one column a wavelength, the other columns what is known of the sample."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from citrus_grade.spectra_table.cells import MISSING, number, sentinels
 from citrus_grade.spectra_table.errors import SpectraTableError, refuse, unknown
-from citrus_grade.spectra_table.headers import Bands, TwoFamiliesError, bands
+from citrus_grade.spectra_table.headers import Bands, RenamedError, TwoFamiliesError, bands, channel_numbers
 from citrus_grade.words import _
 
 Floats = NDArray[np.float64]
 Column = NDArray[Any]  # numbers or text, as the file has it
-NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?")
-MISSING: Final = ("", "na", "n/a", "n.a.", "nan", "null", "none", "-", "--", "m", "*", "missing", "#n/a")
-"""What stands for no value where numbers stand, in small letters."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +31,7 @@ class SpectraTable:
     """``wavelength_nm`` (p,) rising; ``spectra`` (n, p) as the file has them; ``columns`` (n,) each, numbers or text.
 
     ``places`` (n,) says where each row stands; ``kind`` is the signal where the file names it; ``dark`` and ``white`` (n, p) or
-    (1, p) are counts, where there are any.
+    (1, p) are counts, where there are any; ``notes`` say what was left out of the file or stands in it for no value.
     """
 
     path: Path
@@ -45,9 +42,10 @@ class SpectraTable:
     kind: str | None = None
     dark: Floats | None = None
     white: Floats | None = None
+    notes: tuple[str, ...] = ()
 
     def numbers(self, name: str) -> Floats:
-        """Return a column of numbers, NaN where the file has none; decimal commas are read too.
+        """Return a column of numbers, NaN where the file has none or a number that stands for none, such as -9999.
 
         Raises
         ------
@@ -55,14 +53,14 @@ class SpectraTable:
         """
         column = self.column(name)
         if column.dtype.kind in "fiub":
-            return np.asarray(column, np.float64)
+            return _measured(np.asarray(column, np.float64))
         values = [number(str(cell)) for cell in column]
         text = [k for k, value in enumerate(values) if value is None]
         if text and len(text) == sum(str(cell).strip().lower() not in MISSING for cell in column):
             refuse(self.path, [_("column {name!r} holds text, not numbers; name a column of numbers").format(name=name)])
         said = _("{place}: {name!r} holds {value!r} where a number is expected; mend it or leave it empty")
         refuse(self.path, [said.format(place=self.places[k], name=name, value=str(column[k])) for k in text])
-        return np.array(values, np.float64)
+        return _measured(np.array(values, np.float64))
 
     def column(self, name: str) -> Column:
         """Return a column as the file has it; see `numbers`."""
@@ -125,46 +123,90 @@ class SpectraTable:
         return np.array([np.interp(wavelength_nm, self.wavelength_nm, row) for row in self.spectra])
 
 
-def number(text: str) -> float | None:
-    """Return what a cell holds: a number, NaN for one of `MISSING`, None for any other text."""
-    stripped = text.strip()
-    if NUMBER.fullmatch(stripped):
-        return float(stripped.replace(",", "."))
-    if stripped.lower() in MISSING:
-        return float("nan")
-    return float(stripped) if stripped.lower().lstrip("+-") in ("inf", "infinity") else None
+def _measured(values: Floats) -> Floats:
+    return np.where(sentinels(values), np.nan, values)
 
 
-def from_columns(read: Columns) -> SpectraTable:
+def from_columns(read: Columns, wanted: str | None = None) -> SpectraTable:
     """Return the table whose wavelengths are headers, in any order.
+
+    Parameters
+    ----------
+    wanted : the word of the wavelengths' headers, where there are several sets of them.
 
     Raises
     ------
     SpectraTableError : no wavelengths, one given twice, no rows, or text in their columns; the rows are named.
     """
-    found = wavelengths(read)
+    found = wavelengths(read, wanted)
     names = list(read.columns)
+    read, words = _without_lines_of_words(read, [names[k] for k in found.nm])
     refuse(read.path, list(_text_cells(read, [names[k] for k in found.nm])))
-    taken = {names[k] for part in found for k in part}
+    taken = {names[k] for part in found[:3] for k in part}
     others = {name: column for name, column in read.columns.items() if name not in taken}
+    filled, empty = _filled(read, found)
 
     def block(part: Mapping[int, float]) -> Floats:
         return np.column_stack([_cells(read.columns[names[k]]) for k in part])
 
-    table = rising(read.path, np.array(list(found.nm.values())), block(found.nm), others, read.places)
-    return _with_references(table, found, block)
+    table = rising(read.path, np.array(list(filled.nm.values())), block(filled.nm), others, read.places)
+    return _with_references(replace(table, notes=(*words, *empty, *_about(found), *table.notes)), filled, block)
 
 
-def wavelengths(read: Columns) -> Bands:
+def wavelengths(read: Columns, wanted: str | None = None) -> Bands:
     """Return which columns are wavelengths, or refuse a table without."""
     try:
-        found = bands(list(read.columns))
-    except TwoFamiliesError as error:
-        said = _("has two sets of wavelength columns, {a!r} and {b!r}; keep one of them").format(a=error.args[0], b=error.args[1])
+        found = bands(list(read.columns), wanted)
+    except RenamedError as error:
+        said = _("the wavelengths stand twice, as {a} and {b}; keep one set of columns").format(a=error.args[0], b=error.args[1])
         raise SpectraTableError(f"{read.path}: {said}") from None
+    except TwoFamiliesError as error:
+        raise SpectraTableError(f"{read.path}: {_several(error.args, wanted)}") from None
     if len(found.nm) < 2:
         refuse(read.path, [_("no headers that are wavelengths in nm, such as 650 or 651.5; name the columns so")])
     return found
+
+
+def _several(names: Sequence[str], wanted: str | None) -> str:
+    if wanted is None:
+        said = _("has two sets of wavelength columns, {a!r} and {b!r}; keep one of them, or name it with --matrix")
+        return said.format(a=names[0], b=names[1])
+    said = _("has no set of wavelength columns called {name!r}; there are {there}")
+    return said.format(name=wanted, there=", ".join(map(repr, names)) or "-")
+
+
+def _without_lines_of_words(read: Columns, names: Sequence[str]) -> tuple[Columns, list[str]]:
+    """Leave out rows that hold a word in every cell of a spectrum, such as units below the headers; say which."""
+    if any(read.columns[name].dtype.kind in "fiub" for name in names) or not read.places:
+        return read, []
+    first = [number(str(cell)) is None for cell in read.columns[names[0]]]
+    lines = [k for k in np.flatnonzero(first).tolist() if all(number(str(read.columns[name][k])) is None for name in names)]
+    if not lines or len(lines) == len(first):
+        return read, []
+    rest = np.setdiff1d(np.arange(len(first)), lines)
+    columns = {name: column[rest] for name, column in read.columns.items()}
+    said = _("{place}: holds words where a spectrum is expected, {value!r}; the line was left out")
+    notes = [said.format(place=read.places[k], value=str(read.columns[names[0]][k])) for k in lines]
+    return Columns(read.path, tuple(read.places[k] for k in rest.tolist()), columns), notes
+
+
+def _filled(read: Columns, found: Bands) -> tuple[Bands, list[str]]:
+    """Leave out wavelengths at which no row has a value; say which."""
+    names = list(read.columns)
+    empty = {nm for k, nm in found.nm.items() if read.places and np.isnan(_cells(read.columns[names[k]])).all()}
+    if not empty or len(empty) > len(found.nm) - 2:
+        return found, []
+    nm, dark, white = ({k: nm for k, nm in part.items() if nm not in empty} for part in found[:3])
+    said = _("no row has a value at {n} wavelengths, from {low:g} to {high:g} nm; they were left out")
+    return Bands(nm, dark, white), [said.format(n=len(empty), low=min(empty), high=max(empty))]
+
+
+def _about(found: Bands) -> Iterator[str]:
+    """Say what of the headers may be meant otherwise."""
+    if channel_numbers(found.nm.values()):
+        yield _("the wavelengths are 1, 2, 3 and so on: are they numbers of channels? name the columns by their wavelength in nm")
+    for name in found.aside:
+        yield _("the wavelength columns called {name!r} were not used; to use them, name them with --matrix").format(name=name)
 
 
 def _with_references(table: SpectraTable, found: Bands, block: Any) -> SpectraTable:
@@ -220,7 +262,19 @@ def rising(
         refuse(path, [_("the wavelength {nm:g} nm stands twice; keep one of the two columns").format(nm=twice[0])])
     if not len(spectra):
         refuse(path, [_("holds no rows below its headers; was it saved before it was filled?")])
-    return SpectraTable(path, sorted_nm, np.ascontiguousarray(spectra[:, order]), columns, tuple(places))
+    whole, notes = _without_sentinels(sorted_nm, np.ascontiguousarray(spectra[:, order]), places)
+    return SpectraTable(path, sorted_nm, whole, columns, tuple(places), notes=notes)
+
+
+def _without_sentinels(nm: Floats, spectra: Floats, places: Sequence[str]) -> tuple[Floats, tuple[str, ...]]:
+    """Return spectra with NaN where a number stands for no value, and a note about it."""
+    bad = sentinels(spectra)
+    if not bad.any():
+        return spectra, ()
+    row, at = np.argwhere(bad)[0]
+    said = _("{n} cells hold a number that stands for no value, such as {value:g} ({place}, {nm:g} nm)")
+    note = said.format(n=int(bad.sum()), value=spectra[row, at], place=places[row], nm=nm[at])
+    return np.where(bad, np.nan, spectra), (note,)
 
 
 def monotone(path: Path, wavelength_nm: Floats, where: str) -> None:
