@@ -162,7 +162,7 @@ def test_an_unusual_number_near_the_others_is_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [("12 130", 12130), ("12\u202f130,5", 12130.5), ("1'234", 1234), ("12.130,26", 12130.26), ("1,234.5", 1234.5),
-     ("1.234.567", 1234567), ("12,130", 12.13), ("24.7%", 24.7), ("\u22125", -5), ("1 2", None), ("1.23.45", None), ("5 Brix", None)],
+     ("1.234.567", 1234567), ("12,130", 12.13), ("24.7%", 24.7), ("\u22125", -5), ("1 2", None), ("5 Brix", None)],
 )  # fmt: skip
 def test_a_number_is_read_with_its_signs(text: str, value: float | None) -> None:
     assert number(text) == value
