@@ -1,6 +1,6 @@
 """Labelled batches: spectra with a reference value each, what a model is made from and judged by."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from citrus_grade.spectra_table import SpectraTable
+from citrus_grade.spectra_table.dates import days
 from citrus_grade.spectra_table.errors import refuse
 from citrus_grade.spectra_table.ids import Ids, as_text, ids_of
 from citrus_grade.spectra_table.signal import Guess, Kind, as_absorbance, faults, guess_kind, with_references
@@ -90,7 +91,7 @@ def labelled(
     """
     cut, guess = _signal(table, kind, range_nm)
     reference = cut.numbers(target)
-    lots = np.array(as_text(cut.column(group)), np.str_) if group is not None else None
+    lots = None if group is None else lots_of(cut.column(group), group)
     named = ids_of(cut, id)
     named = replace(named, repeats=named.repeats or (again and len(set(named.ids)) < len(named.ids)))
     keep, left_out = _kept(cut, named, reference, target, lots, group)
@@ -113,7 +114,7 @@ def labelled(
         columns=own.columns,
         places=own.places,
         left_out=left_out,
-        notes=(*own.notes, *_copies(own, reference[keep])),
+        notes=(*own.notes, *_lots_told(own, group, lots, keep), *_copies(own, reference[keep])),
         kind=guess,
     )
 
@@ -167,6 +168,28 @@ def _signal(table: SpectraTable, kind: Kind | None, range_nm: tuple[float, float
     cut = table if range_nm is None else table.between(*range_nm)
     guess = guess_kind(cut, table) if kind is None else Guess(kind, _("the caller says so"))
     return (with_references(cut) if guess.kind == "counts" else cut), guess
+
+
+def lots_of(column: Column, name: str) -> NDArray[np.str_]:
+    """Return the lot (n,) of each cell of a column: the day where it holds dates with times, else what stands there."""
+    by_day = days(column, name)
+    return np.array(as_text(column), np.str_) if by_day is None else by_day
+
+
+def _lots_told(table: SpectraTable, name: str | None, lots: NDArray[np.str_] | None, keep: NDArray[np.bool_]) -> Iterator[str]:
+    """Say what was made of a column of lots, and of one that tells no lots."""
+    if name is None or lots is None:
+        return
+    n = len(np.unique(lots[keep]))
+    if n < len(set(as_text(table.column(name)))):
+        yield _("{column!r} holds dates with times or in several forms: rows of one day are one group, {n} in all").format(
+            column=name, n=n
+        )
+    if n == keep.sum():
+        said = _(
+            "{column!r} names another group in every row: the error told is that of fruit left out one by one, not of a new lot"
+        )
+        yield said.format(column=name)
 
 
 def need_lots(batch: Batch) -> None:

@@ -161,7 +161,7 @@ def test_without_lanes_and_times_there_is_one_chart_in_the_order_of_the_table(pa
     [
         ({}, {"column": "sugar"}, "sugar"),
         ({}, {"column": "brix", "lane": "track"}, "no column 'track' of lanes"),
-        ({}, {"column": "brix", "time": "hour"}, "no column 'hour' of dates"),
+        ({}, {"column": "brix", "time": "hour"}, "no column 'hour'"),
         ({"brix": [11.2] * 40}, {"column": "brix"}, "filled in by hand"),
         ({"brix": [""] * 40}, {"column": "brix"}, "no row has a value in 'brix'"),
     ],

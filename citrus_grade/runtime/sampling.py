@@ -1,6 +1,6 @@
 """Where sample checks come from: tables of spectra with references, and runs with what the laboratory measured."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from citrus_grade.models.batch import unlabelled
 from citrus_grade.models.references import join
 from citrus_grade.rundir import start_of
-from citrus_grade.runtime.columns import TIMES, called, values_of
+from citrus_grade.runtime.columns import TIMES, called, named
 from citrus_grade.runtime.evaluating import simulated
 from citrus_grade.runtime.fruit import fruit_of, keyed
 from citrus_grade.runtime.matching import lanes_of, lanes_told, recognised, told
@@ -19,7 +19,8 @@ from citrus_grade.runtime.spectral import Source, near, to_model
 from citrus_grade.spectra.model import SpectralModel
 from citrus_grade.spectra.predict import predict_absorbance
 from citrus_grade.spectra_table import SpectraTableError
-from citrus_grade.spectra_table.errors import refuse
+from citrus_grade.spectra_table.dates import DateError, moments
+from citrus_grade.spectra_table.errors import refuse, unknown
 from citrus_grade.words import _
 
 MANY: Final = 5
@@ -76,15 +77,10 @@ def of_table(model: SpectralModel, j: int, source: Source, column: str, lane: st
     if len(lost):
         text = _("{path}: {place}: the model gives no value for this spectrum ({n} such rows); is it flat? leave it out")
         raise SpectraTableError(text.format(path=source.table, place=rows.places[int(lost[0])], n=len(lost)))
-    parts = (
-        rows.ids.tolist(),
-        lanes or [""] * len(nir),
-        _times(rows.columns, time, column, source.table),
-        reference.tolist(),
-        nir.tolist(),
-    )
+    when, unread = _times(rows.columns, rows.places, time, column, source.table)
+    parts = rows.ids.tolist(), lanes or [""] * len(nir), when, reference.tolist(), nir.tolist()
     checks = [Check(*row) for row in zip(*parts, strict=True)]
-    notes = (*told(model, guess), *lanes_told(model, lanes), *rows.notes)
+    notes = (*told(model, guess), *lanes_told(model, lanes), *unread, *rows.notes)
     return Found(source.table.name, checks, simulated(model, rows.columns), notes=notes)
 
 
@@ -113,7 +109,7 @@ def of_runs(
     reference, nir = joined.numbers(column), np.concatenate([fruit[target] for _run, fruit in tables])
     live = np.concatenate([fruit["model_id"] == model_id for _run, fruit in tables])
     measured, told = np.isfinite(reference), np.isfinite(nir) & live
-    when = _times(joined.columns, time, column, references)
+    when, unread = _times(joined.columns, joined.places, time, column, references)
     keys = [joined.columns[name].tolist() for name in ("run", "lane", "cup")]
     checks = [
         Check("/".join(map(str, key)), str(key[1]), when[row], float(reference[row]), float(nir[row]))
@@ -121,16 +117,34 @@ def of_runs(
         if measured[row] and told[row]
     ]
     unreal = bool(model.training.get("SIMULATED")) or any((run / "truth.parquet").exists() for run in runs)
-    return Found(references.name, checks, unreal, int((measured & ~told).sum()))
+    return Found(references.name, checks, unreal, int((measured & ~told).sum()), tuple(unread))
 
 
-def _times(columns: Mapping[str, NDArray[Any]], time: str | None, column: str, path: Path) -> list[float | None]:
-    n = len(next(iter(columns.values())))
+def _times(
+    columns: Mapping[str, NDArray[Any]], places: Sequence[str], time: str | None, column: str, path: Path
+) -> tuple[list[float | None], list[str]]:
+    """Return when each row was measured, and what there is to know of it."""
     if time is None:
-        _name, when = called(columns, TIMES, but=column, alike=True)
+        name, when = called(columns, TIMES, but=column, alike=True)
+        notes = [] if name is not None else list(_unread(columns, places, column))
+    elif time in columns:
+        notes = []
+        try:
+            when = moments(columns[time], time)
+        except DateError as error:
+            text = _("{path}: {place}: column {name!r}: {why}")
+            raise SpectraTableError(text.format(path=path, place=places[error.row], name=time, why=error)) from None
     else:
-        when = values_of(columns[time]) if time in columns else None
-        if when is None:
-            text = _("{path}: there is no column {name!r} of dates or times; there are {there}")
-            raise SpectraTableError(text.format(path=path, name=time, there=", ".join(columns)))
-    return [None] * n if when is None else [None if np.isnan(value) else float(value) for value in when]
+        raise SpectraTableError(f"{path}: {unknown(time, list(columns))}")
+    values = np.full(len(places), np.nan) if when is None else when
+    return [None if np.isnan(value) else float(value) for value in values], notes
+
+
+def _unread(columns: Mapping[str, NDArray[Any]], places: Sequence[str], column: str) -> Iterator[str]:
+    """Say why no column of times could be read."""
+    for name in named(columns, TIMES, but=column):
+        try:
+            moments(columns[name], name)
+        except DateError as error:
+            text = _("{place}: column {name!r} was not read as times: {why}")
+            yield text.format(place=places[error.row], name=name, why=error)
