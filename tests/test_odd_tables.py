@@ -201,7 +201,7 @@ def test_a_name_of_two_columns_that_differ_is_not_taken_for_either(tmp_path: Pat
 
 
 def test_a_line_of_units_and_wavelengths_nobody_measured_are_left_out(tmp_path: Path) -> None:
-    head, rest = _text(cells={(k, j): "" for k in range(30) for j in (3, 83)}).split("\n", 1)
+    head, rest = _text(cells={(k, j): "" if j == 3 else "0" for k in range(30) for j in (3, 83)}).split("\n", 1)
     table = read(_saved(tmp_path, head + "\n,,%" + ",AU" * 81 + "\n" + rest))
     assert len(table.places) == 30
     assert table.wavelength_nm == pytest.approx(NM[1:-1])
@@ -214,3 +214,14 @@ def test_a_parquet_file_may_name_wavelengths_as_numbers(tmp_path: Path, form: st
     columns = {form.format(nm): _absorbance(30)[:, k].astype(np.float32) for k, nm in enumerate(NM)}
     pa.parquet.write_table(pa.table({"brix": [float(k % 7) for k in range(30)], **columns}), tmp_path / "t.parquet")
     assert read(tmp_path / "t.parquet").wavelength_nm == pytest.approx(NM)
+
+
+def test_names_that_stand_twice_in_a_parquet_file_are_told_apart(tmp_path: Path) -> None:
+    spectra = [pa.array(column) for column in _absorbance(30).T]
+    names = ["brix", "brix", *(f"{nm:g}" for nm in NM)]
+    columns = [pa.array(np.arange(30.0)), pa.array(np.arange(30.0) + 1), *spectra]
+    pa.parquet.write_table(pa.table(columns, names=names), tmp_path / "t.parquet")
+    assert list(read(tmp_path / "t.parquet").columns) == ["brix (1)", "brix (2)"]
+    pa.parquet.write_table(pa.table([*columns, spectra[0]], names=[*names, "650"]), tmp_path / "t.parquet")
+    with pytest.raises(SpectraTableError, match="the wavelength 650 nm stands twice"):
+        read(tmp_path / "t.parquet")

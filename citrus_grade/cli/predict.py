@@ -35,6 +35,8 @@ def verb(
 
     if to.resolve() == table.resolve():
         raise BadInput(_("{path}: is the table to predict; name another file with --out").format(path=to))
+    if to.is_dir():
+        raise BadInput(_("{path}: is a folder; name a file with --out, such as {path}/predicted.csv").format(path=to))
     source = Source(table, matrix, id=id_column, kind=kind)  # type: ignore[arg-type]  # parsed by choice
     predicted = predict_table(bundle, source, lane, temperature)
     columns = predicted.columns()

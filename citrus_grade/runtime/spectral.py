@@ -108,6 +108,10 @@ def train_spectra(
     SpectraTableError, TrainError, ArtefactError : what cannot be used, with the place and the remedy; nothing is written then.
     """
     free(out)
+    columns = [*targets, *([] if source.group is None else [source.group])]
+    if twice := next((name for k, name in enumerate(columns) if name in columns[:k]), None):
+        text = _("{path}: {name!r} is named twice; name each target once, and another column for the groups")
+        raise SpectraTableError(text.format(path=source.table, name=twice))
     found = batches(source, targets, again=temperature is not None)
     warmth = None if temperature is None else warmth_of(found[0], source.read(), temperature, source.id, source.range_nm)
     if source.group is not None:

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from citrus_grade.spectra_table.naming import named
 from citrus_grade.spectra_table.table import Column, Columns
 from citrus_grade.words import _
 
@@ -23,8 +24,8 @@ def array(column: pa.ChunkedArray) -> Column:
 
 def read(path: Path) -> Columns:
     """Return the columns of a Parquet file."""
-    table = pyarrow.parquet.read_table(path)
-    columns = {name: array(table[name]) for name in table.column_names}
+    table = pyarrow.parquet.ParquetFile(path).read()  # a data set's reader refuses names that stand twice
+    columns = named(path, table.column_names, [array(column) for column in table.columns])
     return Columns(path, rows(table.num_rows), columns)
 
 

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from citrus_grade.spectra_table.arrow import array
 from citrus_grade.spectra_table.cells import MISSING, number
 from citrus_grade.spectra_table.errors import refuse
-from citrus_grade.spectra_table.headers import RenamedError, TwoFamiliesError, bands, headless, plain_nm
+from citrus_grade.spectra_table.headers import RenamedError, TwoFamiliesError, bands, headless
 from citrus_grade.spectra_table.ids import is_id
+from citrus_grade.spectra_table.naming import named
 from citrus_grade.spectra_table.table import Column, Columns
 from citrus_grade.words import _
 
@@ -60,7 +61,7 @@ def read(path: Path, lines: Sequence[str]) -> Columns:
     cells = [array(column)[filled] for column in table.columns]
     if (layout.delimiter, layout.decimal) == (",", "."):
         cells = [_without_thousands(column) for column in cells]
-    columns = _named(path, layout.names, cells)
+    columns = named(path, layout.names, cells)
     word = _("line {line}")
     return Columns(path, tuple(word.format(line=above + 1 + k) for k in filled.tolist()), columns)
 
@@ -173,28 +174,3 @@ def _filled(column: pa.ChunkedArray) -> NDArray[np.bool_]:
     if pa.types.is_string(column.type):
         filled = pa.compute.not_equal(column, "")
     return np.asarray(filled.to_numpy(), np.bool_)
-
-
-def _named(path: Path, names: Sequence[str], columns: Sequence[Column]) -> dict[str, Column]:
-    """Return the columns by name; one without a name is numbered if it says anything, as are those of one name that differ."""
-    named: dict[str, Column] = {}
-    several = _several(names, columns)
-    for k, (name, column) in enumerate(zip(names, columns, strict=True), 1):
-        if not name and len(np.unique(column.astype(np.str_))) < 2:
-            continue
-        own = name or _("column {k}").format(k=k)
-        if own in several and plain_nm(own) is not None:
-            refuse(path, [_("the wavelength {nm:g} nm stands twice; keep one of the two columns").format(nm=plain_nm(own))])
-        named[f"{own} ({k})" if own in several else own] = column
-    return named
-
-
-def _several(names: Sequence[str], columns: Sequence[Column]) -> set[str]:
-    """Return names of several columns, wavelengths or such that differ: nobody can say which of them is meant."""
-    first: dict[str, Column] = {}
-    return {
-        name
-        for name, column in zip(names, columns, strict=True)
-        if (own := first.setdefault(name, column)) is not column
-        and (plain_nm(name) is not None or own.astype(np.str_).tolist() != column.astype(np.str_).tolist())
-    }

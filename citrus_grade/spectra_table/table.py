@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,10 @@ from citrus_grade.words import _
 
 Floats = NDArray[np.float64]
 Column = NDArray[Any]  # numbers or text, as the file has it
+
+
+MANY: Final = 10
+"""Rows of which a wavelength that is the same in all of them measures nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,10 +98,11 @@ class SpectraTable:
         inside = (self.wavelength_nm >= first_nm) & (self.wavelength_nm <= last_nm)
         if inside.sum() < 2:
             raise SpectraTableError(
-                _("{path}: holds {first:g}-{last:g} nm, not {low:g}-{high:g} nm; choose a range within it").format(
-                    path=self.path, first=self.wavelength_nm[0], last=self.wavelength_nm[-1], low=first_nm, high=last_nm
+                _("{path}: has {n} wavelengths in {low:g}-{high:g} nm, of {first:g}-{last:g} nm; choose a wider range").format(
+                    path=self.path, n=int(inside.sum()), first=self.wavelength_nm[0], last=self.wavelength_nm[-1],
+                    low=first_nm, high=last_nm,
                 )
-            )
+            )  # fmt: skip
 
         def cut(block: Floats | None) -> Floats | None:
             return None if block is None else np.ascontiguousarray(block[:, inside])
@@ -191,14 +196,19 @@ def _without_lines_of_words(read: Columns, names: Sequence[str]) -> tuple[Column
 
 
 def _filled(read: Columns, found: Bands) -> tuple[Bands, list[str]]:
-    """Leave out wavelengths at which no row has a value; say which."""
+    """Leave out wavelengths at which no row has a value, or all rows of many the same; say which."""
     names = list(read.columns)
-    empty = {nm for k, nm in found.nm.items() if read.places and np.isnan(_cells(read.columns[names[k]])).all()}
-    if not empty or len(empty) > len(found.nm) - 2:
+    empty = {nm for k, nm in found.nm.items() if _dead(_cells(read.columns[names[k]]))}
+    if not empty or 2 * len(empty) > len(found.nm):
         return found, []
     nm, dark, white = ({k: nm for k, nm in part.items() if nm not in empty} for part in found[:3])
-    said = _("no row has a value at {n} wavelengths, from {low:g} to {high:g} nm; they were left out")
+    said = _("no row has a value at {n} wavelengths, from {low:g} to {high:g} nm, or all have the same; they were left out")
     return Bands(nm, dark, white), [said.format(n=len(empty), low=min(empty), high=max(empty))]
+
+
+def _dead(values: Floats) -> bool:
+    known = values[np.isfinite(values)]
+    return len(values) > 0 and (len(known) == 0 or (len(known) >= MANY and bool((known == known[0]).all())))
 
 
 def _about(found: Bands) -> Iterator[str]:
