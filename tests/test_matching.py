@@ -164,3 +164,47 @@ def test_samples_without_a_reference_take_no_part_in_a_transfer(model: Path, tmp
     write(tmp_path / "a.csv", master, brix=[*brix[:3], *[""] * 37])
     assert main([*call[:-2], str(tmp_path / "again"), "--json"]) == 2
     assert "3 samples have a value in 'brix', and 8 are needed" in capsys.readouterr().out
+
+
+def test_references_of_other_fruit_make_no_model(model: Path, tmp_path: Path, capsys: Captured) -> None:
+    brix, spectra = fruit(40, 9)
+    other = np.random.default_rng(1).permutation(brix).round(3)
+    table = write(tmp_path / "t.csv", spectra, brix=other)
+    assert main(["upkeep", str(model), str(table), "--target", "brix", "--out", str(tmp_path / "kept")]) == 2
+    assert "the references do not go with the spectra" in capsys.readouterr().err
+    slave = write(tmp_path / "b.csv", fruit(40, 10)[1])
+    call = [
+        "transfer",
+        str(model),
+        str(write(tmp_path / "a.csv", spectra, brix=brix)),
+        str(slave),
+        "--out",
+        str(tmp_path / "moved"),
+    ]
+    assert main(call) == 2
+    assert "the references do not go with the spectra" in capsys.readouterr().err
+    assert not (tmp_path / "kept").exists()
+    assert not (tmp_path / "moved").exists()
+
+
+def test_references_in_another_unit_are_asked_about(model: Path, tmp_path: Path, capsys: Captured) -> None:
+    brix, spectra = fruit(40, 9)
+    table = write(tmp_path / "t.csv", spectra, brix=(10 * brix).round(3))
+    assert main(["upkeep", str(model), str(table), "--target", "brix", "--out", str(tmp_path / "kept"), "--json"]) == 0
+    assert "are they in another unit?" in told(capsys)["notes"][0]
+
+
+def test_samples_without_a_whole_spectrum_are_not_charted(model: Path, tmp_path: Path, capsys: Captured) -> None:
+    brix, spectra = fruit(20, 11)
+    spectra[4, 7] = np.nan
+    table = write(tmp_path / "t.csv", spectra, brix=brix.round(3))
+    assert main(["control", str(model), str(table), "--target", "brix", "--json"]) == 0
+    answer = told(capsys)
+    assert answer["added"] == 19
+    assert "line 6: the spectrum has no value at 728 nm" in answer["notes"][0]
+
+
+def test_a_column_of_lanes_that_is_not_there_is_refused(model: Path, tmp_path: Path, capsys: Captured) -> None:
+    table = write(tmp_path / "t.csv", fruit(20, 12)[1])
+    assert main(["predict", str(model), str(table), "--lane", "track", "--out", str(tmp_path / "said.csv")]) == 2
+    assert "no column 'track' of lanes" in capsys.readouterr().err

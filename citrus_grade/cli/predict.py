@@ -41,7 +41,7 @@ def verb(
     predicted = predict_table(bundle, source, lane, temperature)
     columns = predicted.columns()
     write_table(columns, to)
-    n, strange = len(columns["id"]), int((~columns["in_domain"]).sum())
+    n, strange = len(columns["id"]), int((~columns["in_domain"] & predicted.rows.whole).sum())
     if as_json:
         signal = predicted.rows.kind.kind
         told = {"n": n, "n_out_of_domain": strange, "n_by_temperature": predicted.warm, "signal": signal, "written": [str(to)]}

@@ -44,9 +44,9 @@ def recognised(model: SpectralModel, table: SpectraTable, asked: Kind | None) ->
     others: list[Kind] = [kinds[0] for kinds in FORMULAE if own not in kinds]
     for kind in (own, *others):
         if _like(model, table, kind) >= LIKE:
-            return Guess(kind, _("so its spectra are like the model's"))
+            return Guess(kind, _("its spectra are then like the model's"))
     if _same_formula(own, guess.kind) or not guess.sure:
-        return Guess(own, _("so was the model's own table"))
+        return Guess(own, _("as in the model's own table"))
     _no_counts(table, own, guess)
     return guess
 
@@ -66,7 +66,7 @@ def beside(table: SpectraTable, master: Unlabelled) -> Guess:
         return guess
     likeness = {kind: _likeness(table, kind, master) for kind in ("absorbance", "reflectance")}
     best: Kind = "absorbance" if likeness["absorbance"] > likeness["reflectance"] else "reflectance"
-    return Guess(best, _("so its spectra are like the master's"))
+    return Guess(best, _("its spectra are then like the master's"))
 
 
 def _same_formula(a: Kind, b: Kind) -> bool:

@@ -20,7 +20,7 @@ from citrus_grade.spectra.model import SpectralModel
 from citrus_grade.spectra.predict import predict_absorbance
 from citrus_grade.spectra_table import SpectraTableError
 from citrus_grade.spectra_table.dates import DateError, moments
-from citrus_grade.spectra_table.errors import refuse, unknown
+from citrus_grade.spectra_table.errors import unknown
 from citrus_grade.words import _
 
 MANY: Final = 5
@@ -61,15 +61,15 @@ def of_table(model: SpectralModel, j: int, source: Source, column: str, lane: st
     if not known.any():
         text = _("{path}: no row has a value in {column!r}; fill in what the laboratory measured")
         raise SpectraTableError(text.format(path=source.table, column=column))
+    guess = recognised(model, table, source.kind)
     own = table.rows(known)
+    every = unlabelled(own, source.id, kind=guess.kind)
+    own = own.rows(every.whole)
     reference = own.numbers(column)
     if len(reference) >= MANY and np.ptp(reference) == 0:
         text = _("{path}: {column!r} is {value:g} in all {n} rows; look whether it was filled in by hand")
         raise SpectraTableError(text.format(path=source.table, column=column, value=reference[0], n=len(reference)))
-    guess = recognised(model, table, source.kind)
     rows = unlabelled(own, source.id, kind=guess.kind)
-    if rows.faulty:
-        refuse(rows.path, list(rows.faulty.values()))
     lanes = lanes_of(rows.columns, lane)
     absorbance = to_model(model, rows.path, rows.wavelength_nm, rows.absorbance)
     nir = predict_absorbance(model, absorbance, lanes if model.lanes else None)["value"][:, j]
@@ -80,7 +80,7 @@ def of_table(model: SpectralModel, j: int, source: Source, column: str, lane: st
     when, unread = _times(rows.columns, rows.places, time, column, source.table)
     parts = rows.ids.tolist(), lanes or [""] * len(nir), when, reference.tolist(), nir.tolist()
     checks = [Check(*row) for row in zip(*parts, strict=True)]
-    notes = (*told(model, guess), *lanes_told(model, lanes), *unread, *rows.notes)
+    notes = (*told(model, guess), *lanes_told(model, lanes), *unread, *every.faulty.values(), *rows.notes)
     return Found(source.table.name, checks, simulated(model, rows.columns), notes=notes)
 
 

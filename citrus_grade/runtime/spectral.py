@@ -220,8 +220,8 @@ def predict_table(model_path: Path, source: Source, lane: str | None = None, tem
     guess = recognised(model, table, source.kind)
     rows = replace(unlabelled(table, source.id, kind=guess.kind), kind=guess)
     absorbance = to_model(model, rows.path, rows.wavelength_nm, rows.absorbance)
-    lanes = lanes_of(rows.columns, lane) if model.lanes else None
-    traits = predict_absorbance(model, absorbance, lanes)
+    lanes = lanes_of(rows.columns, lane)
+    traits = predict_absorbance(model, absorbance, lanes if model.lanes else None)
     warm = allow_for(model, traits, rows, temperature)
     notes = (*told(model, guess), *lanes_told(model, lanes), *rows.notes)
     return Predicted(model, model_id, rows, traits, warm, notes)

@@ -24,6 +24,12 @@ from citrus_grade.words import _
 Floats = NDArray[np.float64]
 
 LEAST_FRUIT = 5
+USELESS = 0.95
+"""A share of the references' spread that no correction of use leaves as error."""
+TELLING = 1.5
+"""References that spread by so many of a model's errors tell whether it is of use."""
+STEEP = 2.0
+"""A slope no season makes."""
 
 
 def keep_up(
@@ -47,11 +53,36 @@ def keep_up(
     first = found[0]
     absorbance = to_model(model, first.path, first.wavelength_nm, first.absorbance)
     lanes = lanes_of(first.columns, lane)
-    found[0] = replace(first, notes=(*_lanes_kept(model, lanes, first.path), *first.notes))
+    gone = list(_lanes_kept(model, lanes, first.path))
     made, done = upkeep(model, absorbance, [batch.reference for batch in found], lanes)
+    for kept, batch, target in zip(done, found, model.targets, strict=True):
+        if _useless(kept.rmse[kept.chosen], batch.reference, target.sigma):
+            raise SpectraTableError(_no_relation(str(batch.path), kept.target, kept.rmse[kept.chosen], batch.reference))
+    found[0] = replace(first, notes=(*gone, *_other_unit(done), *first.notes))
     story = remember(made.training, model.wavelength_nm, absorbance)
     made = replace(made, training=story | {"kept_up_from": model_id})
     return made, done, found, artefacts.save(out, bundle.KIND, *bundle.to_artefact(made))
+
+
+def _useless(rmse: float, reference: Floats, sigma: float) -> bool:
+    """Return whether the best that was made of samples says no more than their mean, though the model's error is far less."""
+    spread = float(reference.std(ddof=1))
+    return rmse >= USELESS * spread and spread > TELLING * sigma
+
+
+def _no_relation(path: str, name: str, rmse: float, reference: Floats) -> str:
+    text = _(
+        "{path}: {name}: the references do not go with the spectra: the best correction leaves an error of {rmse:.3g}, and they"
+        " spread by {spread:.3g}; are the rows of the same fruit, in the same order, and is it the right column?"
+    )
+    return text.format(path=path, name=name, rmse=rmse, spread=float(reference.std(ddof=1)))
+
+
+def _other_unit(done: Sequence[Kept]) -> Iterator[str]:
+    for kept in done:
+        if not 1 / STEEP <= kept.line.slope <= STEEP:
+            text = _("{name}: the references rise {slope:.3g} times as steeply as the model's values: are they in another unit?")
+            yield text.format(name=kept.target, slope=kept.line.slope)
 
 
 def _lanes_kept(model: SpectralModel, lanes: Sequence[str] | None, path: Path) -> Iterator[str]:
@@ -116,6 +147,9 @@ def move_to(
     reference = [None if values is None else values[keep] for values in known]
     pairs = Pairs(ours.wavelength_nm, ours.absorbance[a], theirs.wavelength_nm, theirs.absorbance[b], reference)
     made, found = move(model, pairs, also)
+    for target, one, values in zip(model.targets, found, reference, strict=True):
+        if values is not None and _useless(one.rmse[one.method], values, target.sigma):
+            raise SpectraTableError(_no_relation(f"{ours.path}, {theirs.path}", target.name, one.rmse[one.method], values))
     story = made.training
     for nm, spectra in ((pairs.master_nm, pairs.master), (pairs.slave_nm, pairs.slave)):
         inside = (nm >= made.wavelength_nm[0]) & (nm <= made.wavelength_nm[-1])

@@ -177,7 +177,7 @@ def broken(table: SpectraTable) -> dict[int, str]:
         value = _("no value") if np.isnan(table.spectra[k, at]) else _("an infinite value")
         nm = table.wavelength_nm[at]
         problems[k] = missing.format(place=table.places[k], value=value, nm=nm, n=int(bad[k].sum()))
-    return problems
+    return dict(sorted(problems.items()))
 
 
 def counts_to_absorbance(table: SpectraTable, dark: Floats | None, white: Floats | None) -> Floats:
