@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,8 +59,23 @@ class DeviceError(RuntimeError):
     """A device that cannot be used as configured: says which, what is wrong with it, and what to do. Trying again is no use."""
 
 
+class DeviceBusy(DeviceError):
+    """A device that another program drives at the moment."""
+
+
 class DeviceGone(RuntimeError):
     """A device that does not answer any more, or not yet: whoever drives it closes it and opens it again after a pause."""
+
+
+class Found(NamedTuple):
+    """A device that was looked at, with nothing in it changed: who it says it is, and what of it should be seen to.
+
+    A driver may offer ``look`` beside what opens its device, with the same arguments: it returns a `Found`, and raises as opening
+    does where a run could not use the device, `DeviceBusy` where another program does.
+    """
+
+    identity: str
+    cautions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from citrus_grade.config import LineConfig, Positive, explain
+from citrus_grade.drivers.lanes import check_serial, unnamed
 from citrus_grade.drivers.link import Link, dial
-from citrus_grade.ports import DeviceError, DeviceGone, Spectrometer, Spectrum
+from citrus_grade.ports import DeviceError, DeviceGone, Found, Spectrometer, Spectrum
 from citrus_grade.words import _
 
 MOST_BYTES: Final = 65536
@@ -50,6 +51,21 @@ def open_spectrometer(config: LineConfig, lane: int) -> Spectrometer:
     ------
     DeviceError : if it is not the one that ``line.toml`` describes. DeviceGone : if nothing answers.
     """
+    link, options = _dialled(config, lane)
+    return connect(link, options, config)
+
+
+def look(config: LineConfig, lane: int) -> Found:
+    """Ask the spectrometer of a lane who it is, and change nothing in it; see `ports.Found`."""
+    link, options = _dialled(config, lane)
+    try:
+        device = AsciiSpectrometer(link, options, config)
+        return Found(f"{device.identity}, {options.url}", unnamed(device.serial, options.serial, lane))
+    finally:
+        link.close()
+
+
+def _dialled(config: LineConfig, lane: int) -> tuple[Link, AsciiOptions]:
     assert config.spectrometer is not None
     section: dict[str, Any] = config.spectrometer.device[lane]
     try:
@@ -57,16 +73,18 @@ def open_spectrometer(config: LineConfig, lane: int) -> Spectrometer:
     except ValidationError as error:
         raise DeviceError("\n".join(f"spectrometer.device.{lane}.{said}" for said in explain(error, AsciiOptions))) from None
     name = _("lane {lane}: the spectrometer at {url}").format(lane=lane, url=options.url)
-    return connect(dial(options.url, options.baud, name), options, config)
+    return dial(options.url, options.baud, name), options
 
 
 def connect(link: Link, options: AsciiOptions, config: LineConfig) -> "AsciiSpectrometer":
     """Make the spectrometer of an open link; closes it where that fails. Raises as `open_spectrometer`."""
     try:
-        return AsciiSpectrometer(link, options, config)
+        device = AsciiSpectrometer(link, options, config)
+        device.start()
     except Exception:
         link.close()
         raise
+    return device
 
 
 def line_of(body: str) -> bytes:
@@ -82,7 +100,7 @@ def body_of(line: bytes) -> str | None:
 
 
 class AsciiSpectrometer:
-    """A spectrometer of text; see `ports.Spectrometer`. A scan is always asked for."""
+    """A spectrometer of text; see `ports.Spectrometer`. From `start` on a scan is always asked for."""
 
     def __init__(self, link: Link, options: AsciiOptions, config: LineConfig) -> None:
         self._link, self._options = link, options
@@ -90,12 +108,16 @@ class AsciiSpectrometer:
         self._header: tuple[int, ...] | None = None
         self._broken = 0
         self._heard_s = time.monotonic()
-        model, serial, pixels, first_nm, last_nm = self._who()
-        self.identity = f"{model} {serial}"
-        self._check(serial, pixels, first_nm, last_nm, config)
+        model, self.serial, pixels, first_nm, last_nm = self._who()
+        self.identity = f"{model} {self.serial}"
+        check_serial(link.name, self.serial, options.serial, config)
+        self._check_axis(pixels, first_nm, last_nm, config)
         self.wavelength_nm: NDArray[np.float64] = np.linspace(first_nm, last_nm, pixels)
-        self._order(f"IT,{options.integration_us}")
-        self._order(f"TR,{int(options.trigger == 'hardware')}")
+
+    def start(self) -> None:
+        """Set what the options name, and ask for the first scan."""
+        self._order(f"IT,{self._options.integration_us}")
+        self._order(f"TR,{int(self._options.trigger == 'hardware')}")
         self._scan()
 
     def grab(self, timeout_s: float) -> Spectrum | None:
@@ -151,12 +173,9 @@ class AsciiSpectrometer:
             said = _("{name} says {said!r} of itself; ID,model,serial,pixels,first nm,last nm is due")
             raise DeviceError(said.format(name=self._link.name, said=",".join(fields))) from None
 
-    def _check(self, serial: str, pixels: int, first_nm: float, last_nm: float, config: LineConfig) -> None:
+    def _check_axis(self, pixels: int, first_nm: float, last_nm: float, config: LineConfig) -> None:
         assert config.spectrometer is not None
         wanted_nm = config.spectrometer.axis_nm
-        if self._options.serial not in (None, serial):
-            said = _("{name} is {found}, line.toml wants {wanted}; correct serial, or put the right spectrometer there")
-            raise DeviceError(said.format(name=self._link.name, found=serial, wanted=self._options.serial))
         near = abs(first_nm - wanted_nm[0]) <= AXIS_NM and abs(last_nm - wanted_nm[-1]) <= AXIS_NM
         if pixels != len(wanted_nm) or not near:
             said = _("{name} has {found}, line.toml says {wanted}; correct [spectrometer], or put the right spectrometer there")

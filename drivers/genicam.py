@@ -9,14 +9,16 @@ import numpy as np
 
 from citrus_grade.config import CameraSection, LineConfig
 from citrus_grade.drivers.genicam_options import GigeOptions, options_of
-from citrus_grade.drivers.genicam_settings import Features, check_chunk, check_picture, settle
+from citrus_grade.drivers.genicam_settings import Features, check_chunk, check_picture, rehearse, settle
 from citrus_grade.drivers.genicam_watch import FrameNumber, Watch
 from citrus_grade.drivers.pfnc import CODE, PIXEL_FORMAT
-from citrus_grade.ports import Camera, DeviceError, DeviceGone, Exposure
+from citrus_grade.ports import Camera, DeviceBusy, DeviceError, DeviceGone, Exposure, Found
 from citrus_grade.words import _
 
 if TYPE_CHECKING:
     import viva_genicam as vg
+
+    from citrus_grade.drivers.genicam_find import Seen
 
 SECOND_NS = 1_000_000_000
 CONTROL, TICKS_PER_S = 0x0A00, 0x093C
@@ -124,9 +126,53 @@ def open_camera(config: LineConfig, index: int) -> Camera:
     DeviceError : if the section, or the camera's settings, cannot be what line.toml says.
     DeviceGone : if it does not answer, or another program holds it.
     """
-    section = config.camera[index]
-    where = f"camera.{index} ({section.name}).device"
-    options = options_of(GigeOptions, section.device, where)
+    where = _where(config, index)
+    options = options_of(GigeOptions, config.camera[index].device, where)
+    seen, camera = _connected(options, where)
+    import viva_genicam as vg
+
+    try:
+        return _started(camera, config.camera[index], options, f"{seen}", where)
+    except vg.GenicamError as error:
+        camera.close()
+        raise DeviceGone(f"{where}: {error}") from None
+    except DeviceError:
+        camera.close()
+        raise
+
+
+def look(config: LineConfig, index: int) -> Found:
+    """Ask a camera of the network who it is, and whether it can be set as line.toml says; see `ports.Found`."""
+    where = _where(config, index)
+    options = options_of(GigeOptions, config.camera[index].device, where)
+    seen, camera = _connected(options, where, monitor=True)
+    import viva_genicam as vg
+
+    try:
+        if camera.read_register(CONTROL, 4) != bytes(4):
+            raise DeviceBusy(_("{where}: {name}: another program controls it now; end that first").format(where=where, name=seen))
+        rehearse(_features(camera), config.camera[index], options, where)
+        return Found(f"{seen}", _unnamed(options, seen.serial, where))
+    except vg.GenicamError as error:
+        raise DeviceGone(f"{where}: {error}") from None
+    finally:
+        camera.close()
+
+
+def _where(config: LineConfig, index: int) -> str:
+    return f"camera.{index} ({config.camera[index].name}).device"
+
+
+def _unnamed(options: GigeOptions, serial: str, where: str) -> tuple[str, ...]:
+    """Warn where ``line.toml`` names no serial number, so that swapped cameras would not be noticed."""
+    if options.serial is not None or not serial:
+        return ()
+    said = _('{where} names no serial number, so swapped cameras are not noticed; write serial = "{serial}"')
+    return (said.format(where=where, serial=serial),)
+
+
+def _connected(options: GigeOptions, where: str, *, monitor: bool = False) -> "tuple[Seen, vg.Camera]":
+    """Find the camera that is meant and connect to it, with ``monitor`` only to read it. Raises as `open_camera`."""
     try:
         import viva_genicam as vg
 
@@ -140,21 +186,13 @@ def open_camera(config: LineConfig, index: int) -> Camera:
     try:
         seen = find(options, where)
         assert seen.info is not None
-        camera = vg.connect_gige(seen.info)
+        return seen, vg.connect_gige(seen.info, monitor=monitor)
     except vg.GenicamError as error:
         raise DeviceGone(
             _("{where}: {error}; does another program hold the camera, is its address in this machine's network?").format(
                 where=where, error=error
             )
         ) from None
-    try:
-        return _started(camera, section, options, f"{seen}", where)
-    except vg.GenicamError as error:
-        camera.close()
-        raise DeviceGone(f"{where}: {error}") from None
-    except DeviceError:
-        camera.close()
-        raise
 
 
 def _started(camera: "vg.Camera", section: CameraSection, options: GigeOptions, name: str, where: str) -> Camera:

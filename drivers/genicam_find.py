@@ -74,6 +74,12 @@ def pick(seen: Sequence[Seen], options: GigeOptions, where: str) -> Seen:
         )
     if options.address and at_address and at_address[0].serial:
         raise DeviceError(_another(at_address[0], seen, options, where))
+    if elsewhere := [one for one in seen if one.serial and one.serial == options.serial]:
+        raise DeviceError(
+            _("{where}: {serial} is at {own}, and no camera at {address}: write address = \"{own}\", or take address out").format(
+                where=where, serial=options.serial, own=elsewhere[0].address, address=options.address
+            )
+        )
     raise DeviceGone(
         _("{where}: no answer from {wanted}; there are: {there}; look at its cable, power and IP address").format(
             where=where, wanted=options.serial or options.address, there=there

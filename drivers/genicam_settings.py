@@ -1,7 +1,7 @@
 """A camera's features by their standard names (GenICam SFNC 2.7), whichever library reaches them."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from citrus_grade.config import CameraSection
 from citrus_grade.drivers.genicam_options import CameraOptions, Value
@@ -129,3 +129,34 @@ def check_chunk(features: Features, chunk: str, where: str) -> None:
                 where=where, chunk=chunk, there=", ".join(there) or "-"
             )
         )
+
+
+def rehearse(features: Features, section: CameraSection, options: CameraOptions, where: str) -> None:
+    """Check all that a run sets and compares, and change nothing in the camera. Raises as `settle` and `check_picture`.
+
+    An entry that the camera does not offer is refused; whether a number lies within its limits only the camera knows, and so what
+    a user set of its holds.
+    """
+    tried = _remembering(features)
+    settle(tried, options, where)
+    if "UserSetLoad" not in options.all_parameters(where):
+        check_picture(tried, section, where)
+    if options.count_chunk:
+        check_chunk(features, options.count_chunk, where)
+
+
+def _remembering(features: Features) -> Features:
+    """Return features that keep to themselves what is set."""
+    remembered: dict[str, str] = {}
+
+    def write(name: str, value: str) -> None:
+        try:
+            entries = features.entries(name)
+        except features.refused:
+            entries = ()
+        if entries and value not in entries:
+            refused = features.refused if isinstance(features.refused, type) else features.refused[0]
+            raise refused(value)
+        remembered[name] = value
+
+    return replace(features, read=lambda name: remembered[name] if name in remembered else features.read(name), write=write)

@@ -2,18 +2,19 @@
 
 import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from citrus_grade.config import CameraSection, LineConfig
 from citrus_grade.drivers.genicam_options import CameraOptions, options_of
-from citrus_grade.drivers.genicam_settings import Features, check_chunk, check_picture, settle
+from citrus_grade.drivers.genicam_settings import Features, check_chunk, check_picture, rehearse, settle
 from citrus_grade.drivers.genicam_watch import FrameNumber, Watch
 from citrus_grade.drivers.pfnc import PIXEL_FORMAT
-from citrus_grade.ports import Camera, DeviceError, DeviceGone, Exposure
+from citrus_grade.ports import Camera, DeviceError, DeviceGone, Exposure, Found
 from citrus_grade.words import _
 
 
@@ -113,6 +114,35 @@ def open_camera(config: LineConfig, index: int) -> Camera:
     DeviceError : if the section, the producer, or the camera's settings, cannot be what line.toml says.
     DeviceGone : if the camera does not answer, or another program holds it.
     """
+    with _reached(config, index) as at:
+        _start(at)
+        return GentlCamera(at.harvester, at.acquirer, at.section, at.options, at.name)
+
+
+def look(config: LineConfig, index: int) -> Found:
+    """Ask a camera of a producer who it is, and whether it can be set as line.toml says; see `ports.Found`."""
+    with _reached(config, index) as at:
+        rehearse(at.features, at.section, at.options, at.where)
+        at.acquirer.destroy()
+        at.harvester.reset()
+        return Found(at.name)
+
+
+class Reached(NamedTuple):
+    """A camera that has been opened: what holds it, its features, what line.toml says of it, and who it says it is."""
+
+    harvester: Any
+    acquirer: Any
+    features: Features
+    section: CameraSection
+    options: GentlOptions
+    where: str
+    name: str
+
+
+@contextlib.contextmanager
+def _reached(config: LineConfig, index: int) -> Iterator[Reached]:
+    """Open a camera, and let go of it where what is done with it fails. Raises as `open_camera`."""
     section = config.camera[index]
     where = f"camera.{index} ({section.name}).device"
     options = options_of(GentlOptions, section.device, where)
@@ -127,7 +157,9 @@ def open_camera(config: LineConfig, index: int) -> Camera:
         ) from None
     harvester = Harvester()
     try:
-        return _started(harvester, section, options, where)
+        name = _named(_there(harvester, options, where))
+        acquirer = harvester.create({"serial_number": options.serial})
+        yield Reached(harvester, acquirer, _features(acquirer.remote_device.node_map), section, options, where, name)
     except _refusals() as error:
         harvester.reset()
         raise DeviceGone(f"{where}: {error}") from None
@@ -136,7 +168,8 @@ def open_camera(config: LineConfig, index: int) -> Camera:
         raise
 
 
-def _started(harvester: Any, section: CameraSection, options: GentlOptions, where: str) -> Camera:
+def _there(harvester: Any, options: GentlOptions, where: str) -> Any:
+    """Return what the producer says of the camera that is meant."""
     _load(harvester, Path(options.cti), where)
     there = {str(one.serial_number): one for one in harvester.device_info_list}
     if options.serial not in there:
@@ -147,20 +180,18 @@ def _started(harvester: Any, section: CameraSection, options: GentlOptions, wher
                 there="; ".join(map(_named, there.values())) or _("no camera answers"),
             )
         )
-    acquirer = harvester.create({"serial_number": options.serial})
-    try:
-        features = _features(acquirer.remote_device.node_map)
-        settle(features, options, where)
-        check_picture(features, section, where)
-        if options.count_chunk:
-            check_chunk(features, options.count_chunk, where)
-            for name, value in (("ChunkModeActive", "true"), ("ChunkSelector", options.count_chunk), ("ChunkEnable", "true")):
-                features.write(name, value)
-        acquirer.start()
-    except Exception:
-        acquirer.destroy()
-        raise
-    return GentlCamera(harvester, acquirer, section, options, _named(there[options.serial]))
+    return there[options.serial]
+
+
+def _start(at: Reached) -> None:
+    """Set a camera as line.toml says, and start it."""
+    settle(at.features, at.options, at.where)
+    check_picture(at.features, at.section, at.where)
+    if at.options.count_chunk:
+        check_chunk(at.features, at.options.count_chunk, at.where)
+        for name, value in (("ChunkModeActive", "true"), ("ChunkSelector", at.options.count_chunk), ("ChunkEnable", "true")):
+            at.features.write(name, value)
+    at.acquirer.start()
 
 
 def _load(harvester: Any, path: Path, where: str) -> None:

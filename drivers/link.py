@@ -79,7 +79,8 @@ def dial(url: str, baud: int, name: str) -> Link:
         port = serial.serial_for_url(url, baudrate=baud, timeout=0, write_timeout=WRITE_TIMEOUT_S)
     # pyserial raises ValueError for a URL it cannot read, and for a speed that the adapter does not know.
     except (OSError, ValueError) as error:
-        raise DeviceGone(_("{name} does not answer: {why}").format(name=name, why=error)) from error
+        said = _("{name} does not answer: {why}; see to its power and cable, and that url is its address")
+        raise DeviceGone(said.format(name=name, why=error)) from error
     if url.startswith("socket://"):
         _watch_peer(port.fileno())
     return Link(port, name)

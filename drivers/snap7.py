@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from citrus_grade.config import ConfigError, LineConfig, Number, Positive, explain
 from citrus_grade.drivers.modbus.client import ModbusPlc, connect
-from citrus_grade.ports import DeviceError, DeviceGone
+from citrus_grade.drivers.modbus.look import look_at
+from citrus_grade.ports import DeviceError, DeviceGone, Found
 from citrus_grade.words import _
 
 if TYPE_CHECKING:
@@ -41,17 +42,35 @@ def open_plc(config: LineConfig) -> ModbusPlc:
 
 def open_at(section: dict[str, Any], config: LineConfig) -> ModbusPlc:
     """Open the S7 that a section of ``line.toml`` names; raises as `modbus.client.open_at`."""
-    try:
-        options = S7Options.model_validate(section)
-    except ValidationError as error:
-        raise ConfigError("[plc]", explain(error, S7Options)) from None
+    options = options_of(section)
     block = DataBlock(options)
     block.connect()
     return connect(block, options, config)
 
 
+def look(config: LineConfig) -> Found:
+    """Look at the S7 that ``[plc]`` of a line names; see `ports.Found`."""
+    options = options_of(config.plc)
+    block = DataBlock(options)
+    block.connect()
+    return look_at(block, options.url, config)
+
+
+def options_of(section: dict[str, Any]) -> S7Options:
+    """Check a section of ``line.toml``.
+
+    Raises
+    ------
+    ConfigError : naming each bad key.
+    """
+    try:
+        return S7Options.model_validate(section)
+    except ValidationError as error:
+        raise ConfigError("[plc]", explain(error, S7Options)) from None
+
+
 class DataBlock:
-    """Registers as words of a data block; see `modbus.client.Registers`.
+    """Registers as words of a data block; see `modbus.look.Registers`.
 
     What is longer than one telegram travels in several: the map's own marks show what arrived only in part.
     """

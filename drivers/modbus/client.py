@@ -3,20 +3,20 @@
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from citrus_grade.config import LineConfig
 from citrus_grade.drivers.modbus import map as m
 from citrus_grade.drivers.modbus.checks import check_line, check_map, reversed_encoder
+from citrus_grade.drivers.modbus.look import Registers, Status, look_at, read_status, torn
 from citrus_grade.drivers.modbus.options import options_of
 from citrus_grade.drivers.modbus.reports import Drop, Reports
 from citrus_grade.drivers.modbus.wire import Wire
 from citrus_grade.geometry import Unwrapper
 from citrus_grade.messages import Ejection
-from citrus_grade.ports import DeviceGone, PlcState
+from citrus_grade.ports import DeviceGone, Found, PlcState
 from citrus_grade.words import _
 
-TORN_READINGS: Final = 5
 REVERSE_CUPS: Final = 2
 REVERSE_CUPS_PER_S: Final = 0.5
 """A belt that starts or stops may roll back a little; so far or so fast it runs the wrong way."""
@@ -43,37 +43,17 @@ class PlcOptions(Protocol):
         ...
 
 
-class Registers(Protocol):
-    """The register map behind some wire; each verb raises `DeviceGone` or `DeviceError` and nothing else."""
-
-    def read(self, address: int, words: int) -> list[int]:
-        """Return registers."""
-        ...
-
-    def write(self, address: int, words: list[int]) -> None:
-        """Set registers."""
-        ...
-
-    def connect(self) -> None:
-        """Open the connection, anew if it is open."""
-        ...
-
-    def close(self) -> None:
-        """Close the connection; a second call does nothing."""
-        ...
-
-
-class Look(NamedTuple):
-    """One reading of the status: at the host's ``t_ns`` it was ``status``; ``jammed`` has one number a lane."""
-
-    t_ns: int
-    status: dict[str, int]
-    jammed: tuple[int, ...]
-
-
 def open_plc(config: LineConfig) -> "ModbusPlc":
     """Open the PLC that ``[plc]`` of a line names; see `open_at`."""
     return open_at(config.plc, config)
+
+
+def look(config: LineConfig) -> Found:
+    """Look at the PLC that ``[plc]`` of a line names; see `ports.Found`."""
+    options = options_of(config.plc)
+    wire = Wire(options)
+    wire.connect()
+    return look_at(wire, options.url, config)
 
 
 def open_at(section: dict[str, Any], config: LineConfig) -> "ModbusPlc":
@@ -208,24 +188,17 @@ class ModbusPlc:
         self._heartbeat = self._heartbeat + 1 & 0xFFFF
         self._wire.write(m.COMMAND.at("heartbeat"), [self._heartbeat])
 
-    def _look(self) -> Look:
-        for _reading in range(TORN_READINGS):
-            before_ns = time.monotonic_ns()
-            words = self._wire.read(m.STATUS.address, m.STATUS.words + self._lanes * m.JAMMED.words)
-            t_ns = (before_ns + time.monotonic_ns()) // 2
-            status = m.unpack(m.STATUS.registers, words)
-            if status["count"] == status["count_copy"]:
-                jammed = words[m.STATUS.words :]
-                return Look(t_ns, status, tuple(m.join(jammed[i : i + 2]) for i in range(0, len(jammed), 2)))
-        raise self._gone(
-            _("{n} readings of its status were torn; let its program set count and count_copy together").format(n=TORN_READINGS)
-        )
+    def _look(self) -> Status:
+        found = read_status(self._wire, self._lanes)
+        if found is None:
+            raise self._gone(torn())
+        return found
 
     def _check_boot(self, status: dict[str, int]) -> None:
         if status["boot"] != self._boot:
             raise self._gone(_("it has restarted: its queue is empty and its counter began anew"))
 
-    def _check_direction(self, look: Look) -> None:
+    def _check_direction(self, look: Status) -> None:
         count = self._unwrap(look.status["count"])
         if look.status["state"] != m.RUNNING:
             self._highest = count

@@ -55,7 +55,7 @@ class Wire:
         except Exception as error:
             raise self._gone(str(error)) from error
         if not connected:
-            raise self._gone(_("nothing can be reached there"))
+            raise self._gone(_("nothing can be reached there; see to its power and cable, and that url is its address"))
 
     def close(self) -> None:
         """Close the connection; a second call does nothing."""

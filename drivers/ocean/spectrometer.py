@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from citrus_grade.config import LineConfig
+from citrus_grade.drivers.lanes import check_serial, unnamed
 from citrus_grade.drivers.link import Link, dial
 from citrus_grade.drivers.ocean import features
 from citrus_grade.drivers.ocean.options import OceanOptions, options_of
 from citrus_grade.drivers.ocean.protocol import Message
 from citrus_grade.drivers.ocean.talk import QUESTIONS, Talk
-from citrus_grade.ports import DeviceError, DeviceGone, Spectrometer, Spectrum
+from citrus_grade.ports import DeviceError, DeviceGone, Found, Spectrometer, Spectrum
 from citrus_grade.words import _
 
 ASKED_AT_MOST: Final = 2
@@ -27,10 +28,36 @@ def open_spectrometer(config: LineConfig, lane: int) -> Spectrometer:
     DeviceError : if it is not the one that ``line.toml`` describes, or refuses how it shall measure.
     DeviceGone : if nothing answers.
     """
+    link, options = _dialled(config, lane)
+    return connect(link, options, config, lane)
+
+
+def look(config: LineConfig, lane: int) -> Found:
+    """Ask the spectrometer of a lane who it is and what it sees; see `ports.Found`."""
+    link, options = _dialled(config, lane)
+    try:
+        talk = Talk(link, options.timeout_s, checksum=options.checksum)
+        serial = features.serial_number(talk)
+        check_serial(link.name, serial, options.serial, config)
+        if options.binning is None or features.binning(talk) == options.binning:
+            _check_coefficients(talk, options, config, lane)
+        return Found(f"{features.model(talk)} {serial}, {options.url}", unnamed(serial, options.serial, lane))
+    finally:
+        link.close()
+
+
+def _dialled(config: LineConfig, lane: int) -> tuple[Link, OceanOptions]:
     assert config.spectrometer is not None
     options = options_of(config.spectrometer.device[lane], f"spectrometer.device.{lane}")
     name = _("lane {lane}: the spectrometer at {url}").format(lane=lane, url=options.url)
-    return connect(dial(options.url, options.baud, name), options, config, lane)
+    return dial(options.url, options.baud, name), options
+
+
+def _check_coefficients(talk: Talk, options: OceanOptions, config: LineConfig, lane: int) -> None:
+    """Compare the axis as far as it is known without a spectrum: how many pixels there are, only that would tell."""
+    assert config.spectrometer is not None
+    found_nm = features.pixel_nm(features.wavelength_coefficients(talk), config.spectrometer.pixels)
+    check_axis(talk.name, lane, found_nm, config, options.axis_nm)
 
 
 def connect(link: Link, options: OceanOptions, config: LineConfig, lane: int) -> "OceanSpectrometer":
@@ -39,7 +66,7 @@ def connect(link: Link, options: OceanOptions, config: LineConfig, lane: int) ->
     try:
         features.stop(talk)
         serial = features.serial_number(talk)
-        _check_serial(link.name, serial, options, config)
+        check_serial(link.name, serial, options.serial, config)
         device = OceanSpectrometer(talk, options, f"{features.model(talk)} {serial}")
         check_axis(link.name, lane, device.wavelength_nm, config, options.axis_nm)
         device.arm()
@@ -208,17 +235,3 @@ def check_axis(name: str, lane: int, found_nm: NDArray[np.float64], config: Line
                 wanted_1=wanted_nm[-1],
             )
         )
-
-
-def _check_serial(name: str, found: str, options: OceanOptions, config: LineConfig) -> None:
-    if options.serial is None or found == options.serial:
-        return
-    assert config.spectrometer is not None
-    lanes = [lane for lane, other in enumerate(config.spectrometer.device) if other.get("serial") == found]
-    if lanes:
-        said = _(
-            "{name} is {found}, which belongs to lane {other}; {wanted} belongs here: the lanes are crossed, swap cables or url"
-        )
-    else:
-        said = _("{name} is {found}, line.toml wants {wanted}; correct serial, or put the right spectrometer there")
-    raise DeviceError(said.format(name=name, found=found, wanted=options.serial, other=lanes[0] if lanes else ""))
