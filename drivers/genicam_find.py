@@ -76,7 +76,7 @@ def pick(seen: Sequence[Seen], options: GigeOptions, where: str) -> Seen:
         raise DeviceError(_another(at_address[0], seen, options, where))
     if elsewhere := [one for one in seen if one.serial and one.serial == options.serial]:
         raise DeviceError(
-            _("{where}: {serial} is at {own}, and no camera at {address}: write address = \"{own}\", or take address out").format(
+            _('{where}: {serial} is at {own}, and no camera at {address}: write address = "{own}", or take address out').format(
                 where=where, serial=options.serial, own=elsewhere[0].address, address=options.address
             )
         )

@@ -1,0 +1,140 @@
+"""A look at every device of a live line before it starts: who is there, who is missing, who is another. None is set or started."""
+
+import queue
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from citrus_grade.config import ConfigError, LineConfig
+from citrus_grade.ports import DeviceBusy, DeviceError, DeviceGone, Found
+from citrus_grade.runtime.live.devices import CAMERAS, PLCS, SPECTROMETERS, opener
+from citrus_grade.runtime.live.work import PLC, SPECTRA, camera_role
+from citrus_grade.words import _
+
+PATIENCE_S = 4.0
+"""A device that has not answered by then is missing."""
+Kind = Literal["found", "missing", "another", "busy"]
+
+
+class Device(NamedTuple):
+    """A device that line.toml names: which process drives it, how people call it, and what opens it."""
+
+    role: str
+    what: str
+    group: str
+    options: dict[str, Any]
+    where: str
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a look at a device came to: ``said`` is who it is, or what is wrong and what to change."""
+
+    device: Device
+    kind: Kind
+    said: str
+    cautions: tuple[str, ...] = ()
+
+
+Answers = queue.SimpleQueue[Looked | None | Exception]
+
+
+def devices(config: LineConfig) -> tuple[Device, list[Device], list[Device]]:
+    """Return the PLC of a live line, its cameras, and its spectrometers by lane."""
+    cameras = [
+        Device(
+            camera_role(index),
+            _("camera {index} ({name})").format(index=index, name=camera.name),
+            CAMERAS,
+            camera.device,
+            f"camera.{index} ({camera.name}).device",
+            (index,),
+        )
+        for index, camera in enumerate(config.camera)
+    ]
+    spectrometers = [
+        Device(
+            SPECTRA,
+            _("spectrometer of lane {lane}").format(lane=lane),
+            SPECTROMETERS,
+            options,
+            f"spectrometer.device.{lane}",
+            (lane,),
+        )
+        for lane, options in enumerate(config.spectrometer.device if config.spectrometer else ())
+    ]
+    return Device(PLC, _("PLC"), PLCS, config.plc, "plc", ()), cameras, spectrometers
+
+
+def looks(config: LineConfig, *, opening: bool, patience_s: float = PATIENCE_S) -> Iterator[Looked]:
+    """Look at every device of a live line, the PLC first: where another program drives it no other device is touched.
+
+    Cameras are asked one after another, for each answers calls for all; spectrometers at the same time. ``opening``: a device
+    whose driver cannot look at it is opened and closed, otherwise it is left alone.
+    """
+    plc, cameras, spectrometers = devices(config)
+    first = list(_answered(config, [[plc]], opening, patience_s))
+    yield from first
+    if not any(looked.kind == "busy" for looked in first):
+        yield from _answered(config, [cameras, *([one] for one in spectrometers)], opening, patience_s)
+
+
+def _answered(config: LineConfig, groups: Sequence[Sequence[Device]], opening: bool, patience_s: float) -> Iterator[Looked]:
+    """Look at all groups at once, in each at one device after another; say of each what came, or that nothing did in time."""
+    began_s = time.monotonic()
+    asked = [(group, _ask(config, group, opening)) for group in groups]
+    for group, answers in asked:
+        for turn, device in enumerate(group, 1):
+            try:
+                came = answers.get(timeout=max(0.0, began_s + turn * patience_s - time.monotonic()))
+            except queue.Empty:
+                came = Looked(device, "missing", _silent(device, patience_s))
+            if isinstance(came, Exception):
+                raise came
+            if came is not None:
+                yield came
+
+
+def _silent(device: Device, patience_s: float) -> str:
+    said = _("{where}: no answer for {seconds:g} s; see to its power and cable, and that its address in line.toml is right")
+    return said.format(where=device.where, seconds=patience_s)
+
+
+def _ask(config: LineConfig, group: Sequence[Device], opening: bool) -> Answers:
+    """Have a thread look at a group; one that hangs is left behind."""
+    answers: Answers = queue.SimpleQueue()
+
+    def look() -> None:
+        try:
+            for device in group:
+                answers.put(_look(config, device, opening))
+        except Exception as error:  # for whoever waits
+            answers.put(error)
+
+    threading.Thread(target=look, daemon=True, name=f"look at {group[0].where}" if group else "look at nothing").start()
+    return answers
+
+
+def _look(config: LineConfig, device: Device, opening: bool) -> Looked | None:
+    try:
+        open_ = opener(device.group, device.options, device.where)
+        look = getattr(sys.modules[open_.__module__], "look", None)
+        if look is None and not opening:
+            return None
+        found = look(config, *device.numbers) if look else _opened(open_(config, *device.numbers))
+        return Looked(device, "found", found.identity, found.cautions)
+    except DeviceBusy as error:
+        return Looked(device, "busy", str(error))
+    except (DeviceError, ConfigError) as error:
+        return Looked(device, "another", str(error))
+    except DeviceGone as error:
+        return Looked(device, "missing", str(error))
+
+
+def _opened(opened: Any) -> Found:
+    opened.close()
+    return Found(opened.identity)
