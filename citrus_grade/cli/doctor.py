@@ -12,7 +12,8 @@ from citrus_grade.cli.options import Json
 from citrus_grade.words import N_, _
 
 HELP = N_(
-    "Check this machine, and with LINE.toml also its configuration, plan, artefacts and driver.\n\n"
+    "Check this machine, and with LINE.toml also its configuration, plan, artefacts, drivers and devices.\n\n"
+    "Devices of a live line are asked who they are; nothing is set, started or moved. "
     "Each finding says what was found and how to mend it. Exit code 1 where something fails; warnings leave it at 0."
 )
 EXAMPLES = "citrus-grade doctor\ncitrus-grade doctor my-line/line.toml --json"
@@ -25,12 +26,18 @@ def verb(
     as_json: Json = False,
 ) -> int:
     """Examine the machine and the line."""
-    from citrus_grade.cli import doctor_line, doctor_machine
     from citrus_grade.cli.newrun import RUNS
 
-    findings = list(doctor_machine.examine(RUNS))
+    return examined(line, RUNS, as_json)
+
+
+def examined(line: Path | None, folder: Path, as_json: bool) -> int:
+    """Say what was found of this machine and of a line whose run would be written to ``folder``; return the exit code."""
+    from citrus_grade.cli import doctor_line, doctor_machine
+
+    findings = list(doctor_machine.examine(folder))
     if line is not None:
-        findings += doctor_line.examine(line)
+        findings += doctor_line.examine(line, folder)
     failed = any(finding.state == "fail" for finding in findings)
     if as_json:
         out.as_json({"ok": not failed, "findings": [finding.to_dict() for finding in findings]})

@@ -1,19 +1,20 @@
-"""The doctor's look at a line: its configuration, the artefacts it names, its driver and its cameras."""
+"""The doctor's look at a line: its configuration, its drivers and devices, and the artefacts it names."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from citrus_grade.cli.doctor_devices import cameras
+from citrus_grade.cli import doctor_devices, doctor_live
 from citrus_grade.cli.findings import Finding
+from citrus_grade.cli.newrun import RUNS
 from citrus_grade.words import _
 
 if TYPE_CHECKING:
     from citrus_grade.config import LineConfig
 
 
-def examine(path: Path) -> Iterator[Finding]:
-    """Look at the line that ``path`` describes."""
+def examine(path: Path, folder: Path = RUNS) -> Iterator[Finding]:
+    """Look at the line that ``path`` describes; ``folder`` is where its run would be written."""
     from citrus_grade.config import ConfigError, load
 
     what = _("configuration")
@@ -25,8 +26,12 @@ def examine(path: Path) -> Iterator[Finding]:
     yield Finding(
         what, "ok", _("{name}: {lanes} lanes, {n} outlets").format(name=line.line.name, lanes=line.line.lanes, n=len(line.outlet))
     )
-    yield driver(str(line.source.get("driver", "sim")))
-    yield from cameras(line)
+    if line.is_live:
+        yield from doctor_live.examine(line, folder)
+        yield from doctor_devices.drivers(line)
+        yield from doctor_devices.devices(line)
+    else:
+        yield driver(str(line.source.get("driver", "sim")))
     yield from artefacts(path, _to_be_made(line, path.parent))
     if line.spectrometer and line.files.model is None:
         yield Finding(_("model"), "warn", _("none: no sugar and no acid is known"), _("name one in line.toml, files.model"))

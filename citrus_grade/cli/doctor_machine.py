@@ -6,13 +6,18 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from citrus_grade.cli.findings import Finding
 from citrus_grade.words import _
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 PACKAGE = Path(__file__).resolve().parents[1]
 LEAST_PYTHON = (3, 11)
@@ -30,6 +35,7 @@ def examine(folder: Path) -> Iterator[Finding]:
         kernel_cache,
         sqlite,
         cpus,
+        lambda: writable(folder),
         lambda: disk(folder),
         clock,
     )
@@ -55,17 +61,22 @@ def packages() -> Finding:
     except metadata.PackageNotFoundError:
         return Finding(what, "warn", _("citrus-grade runs from its sources, not installed"), "pip install --editable .")
     needed = [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
+    if bad := unmet(needed):
+        return Finding(what, "fail", ", ".join(bad), "pip install --upgrade citrus-grade")
+    return Finding(what, "ok", _("{n} packages in the versions needed").format(n=len(needed)))
+
+
+def unmet(requirements: "Iterable[Requirement]") -> list[str]:
+    """Return which packages are missing or of another version, each with what is there and what is wanted."""
     bad = []
-    for requirement in needed:
+    for requirement in requirements:
         try:
             version = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
             version = ""
         if not requirement.specifier.contains(version or "0", prereleases=True) or not version:
             bad.append(" ".join((requirement.name, version or _("missing"), f"({requirement.specifier})")))
-    if bad:
-        return Finding(what, "fail", ", ".join(bad), "pip install --upgrade citrus-grade")
-    return Finding(what, "ok", _("{n} packages in the versions needed").format(n=len(needed)))
+    return bad
 
 
 def opencv() -> Finding:
@@ -115,11 +126,26 @@ def cpus() -> Finding:
     return Finding(_("processor cores"), "ok", str(count))
 
 
+def existing(folder: Path) -> Path:
+    """Return a folder, or the nearest above it that exists."""
+    return next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
+
+
+def writable(folder: Path) -> Finding:
+    """Can a run be written there?"""
+    what, where = _("run folder"), existing(folder)
+    try:
+        with tempfile.TemporaryFile(dir=where):
+            return Finding(what, "ok", str(where))
+    except OSError as error:
+        fix = _("make it yours (chown), start elsewhere, or name another folder with --run")
+        return Finding(what, "fail", _("{path} cannot be written: {why}").format(path=where, why=error.strerror), fix)
+
+
 def disk(folder: Path) -> Finding:
     """Is there room for a run?"""
-    existing = next(path for path in (folder, *folder.resolve().parents) if path.exists())
-    free_gb = shutil.disk_usage(existing).free / 1e9
-    found = _("{free:.0f} GB free at {path}").format(free=free_gb, path=existing.resolve())
+    free_gb = shutil.disk_usage(existing(folder)).free / 1e9
+    found = _("{free:.0f} GB free at {path}").format(free=free_gb, path=existing(folder))
     if free_gb >= LOW_DISK_GB:
         return Finding(_("disk"), "ok", found)
     fix = _("free some space; a full log writes about 20 GB an hour and camera")

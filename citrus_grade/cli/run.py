@@ -1,6 +1,10 @@
 """``citrus-grade run``: run the line that line.toml describes."""
 
-from citrus_grade.cli import alarms, errors, out, summary
+from typing import Annotated
+
+import typer
+
+from citrus_grade.cli import alarms, doctor, errors, out, summary
 from citrus_grade.cli.newrun import new_run
 from citrus_grade.cli.options import Json, Line, MaybeData, MaybeSeconds, MaybeSeed, NewRun, Profile
 from citrus_grade.cli.progress import bar
@@ -8,9 +12,13 @@ from citrus_grade.words import N_, _
 
 HELP = N_(
     "Run the line that LINE.toml describes, with the driver it names, until the source ends.\n\n"
-    "Checks the whole configuration before anything moves. Every run is recorded into a new run folder."
+    "Checks the whole configuration, and who answers, before anything moves. Every run is recorded into a new run folder."
 )
-EXAMPLES = "citrus-grade run my-line/line.toml --seconds 60\ncitrus-grade run my-line/line.toml --profile full --run runs/monday"
+EXAMPLES = (
+    "citrus-grade run my-line/line.toml --check\n"
+    "citrus-grade run my-line/line.toml --seconds 60\n"
+    "citrus-grade run my-line/line.toml --profile full --run runs/monday"
+)
 
 
 def verb(
@@ -20,10 +28,15 @@ def verb(
     seconds: MaybeSeconds = None,
     seed: MaybeSeed = None,
     data: MaybeData = None,
+    check: Annotated[
+        bool, typer.Option("--check", help=N_("Only say what this machine lacks for the line, as `doctor LINE.toml` does."))
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Run a line."""
     run_dir = new_run(run, "run")
+    if check:
+        return doctor.examined(line, run_dir, as_json)
     from citrus_grade.config import load
     from citrus_grade.report import page
     from citrus_grade.runtime import registry

@@ -21,6 +21,7 @@ def check_devices(config: LineConfig) -> list[str]:
                 n=len(config.spectrometer.device), lanes=config.line.lanes
             )
         )
+    problems += _one_camera_twice(config)
     if config.source:
         problems.append(_("source: a line with [plc] is driven by its devices; take [source] out, or [plc]"))
     problems += [
@@ -30,4 +31,19 @@ def check_devices(config: LineConfig) -> list[str]:
         for index, command in enumerate(config.command)
         if command.kind in ("dark_refresh", "white_refresh")
     ]
+    return problems
+
+
+def _one_camera_twice(config: LineConfig) -> list[str]:
+    problems, first = [], dict[tuple[str, str], str]()
+    for index, camera in enumerate(config.camera):
+        where = f"camera.{index} ({camera.name})"
+        for key in ("serial", "address"):
+            value = camera.device.get(key)
+            if isinstance(value, str) and (other := first.setdefault((key, value), where)) != where:
+                problems.append(
+                    _("{where}.device.{key}: {value!r} is that of {other}, too; give each camera its own").format(
+                        where=where, key=key, value=value, other=other
+                    )
+                )
     return problems

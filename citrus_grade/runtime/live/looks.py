@@ -1,4 +1,4 @@
-"""A look at every device of a live line before it starts: who is there, who is missing, who is another. None is set or started."""
+"""A look at every device of a live line before it starts: who is there, missing, or another. None is set or started."""
 
 import queue
 import sys

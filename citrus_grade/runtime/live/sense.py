@@ -24,8 +24,9 @@ GRAB_S = 0.1
 FLUSH_S = 0.005
 STANDS_CUPS_PER_S = 0.1
 """A belt slower than that stands, whatever an encoder's jitter says."""
-Arrived = queue.SimpleQueue[tuple[int, Spectrum, int] | Exception]
-"""What threads hand on: lane, scan and when it happened on the host's clock; or why a device can't be used."""
+Arrived = queue.SimpleQueue[tuple[int, Spectrum, int] | int | Exception]
+"""What threads hand on: lane, scan and when it happened on the host's clock; a lane alone whose device has been asked; or why one
+can't be used."""
 FROZEN = 24
 """Spectra alike to the bit after which a spectrometer is opened anew."""
 
@@ -90,7 +91,7 @@ def watch_spectrometers(work: Work) -> None:
     for thread in threads:
         thread.start()
     most = max(1, (wire.PART_BYTES - 2048) // (2 * work.n_pixels + 16))  # scans of one datagram
-    work.station.ready()
+    asked: set[int] = set()
     while work.going():
         try:
             came = [arrived.get(timeout=GRAB_S)]
@@ -102,7 +103,10 @@ def watch_spectrometers(work: Work) -> None:
         for item in came:
             if isinstance(item, Exception):
                 raise item
-        waiting = [item for item in came if not isinstance(item, Exception)]
+        asked |= {item for item in came if isinstance(item, int)}
+        if len(asked) == len(threads) and not work.station.is_ready:
+            work.station.ready()  # not before each has been asked: one that can't be used ends a line that starts
+        waiting = [item for item in came if isinstance(item, tuple)]
         belt = work.board.belt()
         if belt is not None:
             work.station.count("scans", len(waiting))
@@ -137,10 +141,19 @@ def _hand_on(work: Work, open_: Callable[[LineConfig, int], Spectrometer], lane:
     def going() -> bool:
         return not work.board.stopping
 
+    def ask() -> Spectrometer:
+        try:
+            device = open_(work.config, lane)
+        except DeviceGone:
+            arrived.put(lane)
+            raise
+        arrived.put(lane)
+        return device
+
     known = False
     while going():
         try:
-            device = opened(work, lambda: open_(work.config, lane), going)
+            device = opened(work, ask, going)
         except (DeviceError, ConfigError) as error:
             if not known:
                 arrived.put(error)

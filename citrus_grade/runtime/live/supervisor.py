@@ -22,6 +22,7 @@ from citrus_grade.config import LineConfig, load
 from citrus_grade.messages import Alarm
 from citrus_grade.ports import DeviceError
 from citrus_grade.runtime.live import memory, wire
+from citrus_grade.runtime.live.looks import looks
 from citrus_grade.runtime.live.memory import Board, Decided
 from citrus_grade.runtime.live.store import Store
 from citrus_grade.runtime.live.work import (
@@ -43,6 +44,8 @@ from citrus_grade.words import _
 LOOK_S = 0.02
 START_S = 180.0
 """A first start compiles; this long it may take."""
+DEVICES_S = 180.0
+"""So long a line that starts waits for its devices."""
 SILENT_S = {CORE: 2.0, RECORDER: 10.0, PLC: 2.0, SPECTRA: 5.0}
 """A process that has not moved for so long is killed and started again. A recorder may wait for its disk."""
 CAMERA_SILENT_S = 5.0
@@ -152,25 +155,44 @@ class Supervisor:
         DeviceError : if a process does not become ready, or its device can't be used.
         """
         self._stopped = stopped
+        self._look()
         self._spawn(RECORDER)
         self._spawn(CORE)
-        self._await_ready((RECORDER, CORE))
+        self._await_ready((RECORDER, CORE), START_S)
         for role in self.roles:
             if role not in (CORE, RECORDER):
                 self._spawn(role)
-        self._await_ready(tuple(role for role in self.roles if role not in (CORE, RECORDER)))
+        self._await_ready(tuple(role for role in self.roles if role not in (CORE, RECORDER)), DEVICES_S)
         self._make_spare()
         self._started = True
 
-    def _await_ready(self, roles: tuple[str, ...]) -> None:
-        until = time.monotonic() + START_S
+    def _look(self) -> None:
+        """Tell at once which devices are missing; refuse those that are another, all in one.
+
+        Raises
+        ------
+        DeviceError : if a device is not the one of line.toml, or another program drives it.
+        """
+        wrong = []
+        for looked in looks(self.config, opening=False):
+            role = looked.device.role
+            if looked.kind == "missing":
+                waits = _("its lane starts without spectra") if role == SPECTRA else _("the line waits for it")
+                self._tell("device", f"{role}: {looked.said}; {waits}")
+            elif looked.kind != "found":
+                wrong += looked.said.splitlines()
+        if wrong:
+            raise DeviceError("\n".join(wrong))
+
+    def _await_ready(self, roles: tuple[str, ...], seconds: float) -> None:
+        until = time.monotonic() + seconds
         while not all(self.board.station(role).is_ready for role in roles):
             self.watch()
             if self._stopped():
                 return
             if time.monotonic() > until:
-                late = ", ".join(role for role in roles if not self.board.station(role).is_ready)
-                raise DeviceError(_("{roles}: not ready after {seconds:.0f} s").format(roles=late, seconds=START_S))
+                late = [self.children[role] for role in roles if not self.board.station(role).is_ready]
+                raise DeviceError("\n".join(_given_up(child, seconds) for child in late))
             time.sleep(LOOK_S)
 
     def _spawn(self, role: str) -> None:
@@ -324,3 +346,8 @@ class Supervisor:
             end.close()
         for fd in self._memory:
             os.close(fd)
+
+
+def _given_up(child: Child, seconds: float) -> str:
+    text = _("{role}: not ready after {seconds:.0f} s").format(role=child.role, seconds=seconds)
+    return f"{text}: {child.said[-1]}" if child.said else text
