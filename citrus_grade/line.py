@@ -38,7 +38,7 @@ from citrus_grade.messages import (
     Views,
 )
 from citrus_grade.rings import join_lanes, place_scans, place_views
-from citrus_grade.spectra import references
+from citrus_grade.spectra import crossed, references
 from citrus_grade.spectra import watch as spectra_watch
 from citrus_grade.spectra.keeper import READINGS, Keeper
 from citrus_grade.spectra.model import SpectralModel
@@ -286,7 +286,9 @@ class Line:
             batches.append(rows)
             slot = cup % len(state.joined)
             if keeper:
-                outputs += keeper.watch(known, watched, rows, state.counts[slot], state.scans_seen[slot], pulse.tick)
+                scans = state.counts[slot], state.scans_seen[slot]
+                outputs += keeper.watch(known, watched, rows, *scans, pulse.tick)
+                outputs += crossed.watch(state.lanes_watched, rows, *scans, pulse.tick)
             state.views_seen[slot] = state.joined[slot] = state.scans_seen[slot] = False
             state.next_cup = cup + 1
             if ejected:

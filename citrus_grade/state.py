@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from citrus_grade.config import LineConfig
 from citrus_grade.imaging import health
-from citrus_grade.spectra import references, watch
+from citrus_grade.spectra import crossed, references, watch
 from citrus_grade.tables import FRUIT, VIEW, empty
 
 _LOTS = 16
@@ -49,11 +49,16 @@ class State:
     watch_told: NDArray[np.bool_]
     references: references.Memory
     spectra_watched: watch.Watched
+    lanes_watched: crossed.Votes
     ahead_cup: int
     ahead_pulses: int
 
 
-_TABLES: Final[dict[str, Any]] = {"references": references.Memory, "spectra_watched": watch.Watched}
+_TABLES: Final[dict[str, Any]] = {
+    "references": references.Memory,
+    "spectra_watched": watch.Watched,
+    "lanes_watched": crossed.Votes,
+}
 """What is a tuple of arrays, each stored by itself."""
 
 
@@ -91,6 +96,7 @@ def initial(config: LineConfig, plan: str, model: str, calibration: str, classif
         watch_told=watch_told,
         references=references.nothing_yet(lanes, pixels, config.references.scans),
         spectra_watched=watch.nothing_yet(lanes),
+        lanes_watched=crossed.nothing_yet(lanes),
         ahead_cup=-1,
         ahead_pulses=0,
     )

@@ -65,6 +65,7 @@ _LABELS = {
     "lamp_colour": N_("colour of a spectrometer's lamp has changed"),
     "fruit_unlike": N_("fruit have become unlike those of the model"),
     "spectra_unlike": N_("spectra hold what the model has not seen"),
+    "lanes_crossed": N_("spectrometers of two lanes crossed"),
     "unknown_artefact": N_("unknown artefact asked for"),
     "unfit_artefact": N_("artefact asked for does not fit the others in use"),
     "outlet_jammed": N_("outlet jammed"),
@@ -140,6 +141,10 @@ _REMEDIES = {
         "lane {lane}: the lamp's longer waves have changed by {change} % against its shorter ones; wipe the window, then ask for"
         " a white; if it comes back, change the lamp"
     ),
+    "lanes_crossed": N_(
+        "lanes {lane} and {other}: each spectrometer sees an empty cup's light when the camera sees the other lane's cup empty"
+        " ({cups} cups); swap their cables or their entries in spectrometer.device, or correct lane_y_px of the cameras"
+    ),
     "fruit_unlike": N_(
         "lane {lane}: T2 has risen by {change} % beyond that of the model's own fruit; ask for dark and white; if it stays, take"
         " sample fruit and run `citrus-grade upkeep`"
@@ -163,7 +168,7 @@ def remedy(kind: str, where: str) -> str:
     return _(_REMEDIES[kind]).format(where=where, **named) if kind in _REMEDIES else ""
 
 
-_STOPS = ("encoder_jump", "encoder_slip", "outlet_jammed", "device")
+_STOPS = ("lanes_crossed", "encoder_jump", "encoder_slip", "outlet_jammed", "device")
 _NOTES = ("process_back",)
 
 
