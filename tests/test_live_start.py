@@ -16,7 +16,9 @@ from citrus_grade.drivers.sim import tape
 from citrus_grade.drivers.sim.plant import SimOptions
 from citrus_grade.messages import Alarm
 from citrus_grade.ports import DeviceError
+from citrus_grade.replay import replay
 from citrus_grade.runtime.live import store, supervisor
+from citrus_grade.runtime.live.emulated import Emulation
 from citrus_grade.runtime.live.played import played
 from citrus_grade.runtime.live.session import run_live
 from citrus_grade.runtime.live.supervisor import Supervisor
@@ -110,3 +112,22 @@ def test_an_encoder_that_turns_out_to_count_down_is_told(line_toml: Path, loop: 
         ended = run_live(live, tmp_path / "run", seconds=60.0, told=lambda alarm: said.append(alarm.where), during=during)
     assert any("swap tracks A and B of the encoder" in words for words in said)
     assert ended.live is not None
+
+
+@pytest.mark.fault
+def test_crossed_spectrometers_without_serial_numbers_are_told_by_their_empty_cups(line_toml: Path, tmp_path: Path) -> None:
+    run, told = tmp_path / "run", list[Alarm]()
+    with Emulation(line_toml, tmp_path, cups_per_s=CUPS_PER_S, devices=("plc", "spectrometers")) as emulation:
+        emulation.render(seed=3, cups=48)
+        live = emulation.start()
+        urls = [emulation.served[f"spectrometer {lane}"] for lane in (1, 4)]
+        text = re.sub(r', "?serial"? = "EMULATED\d"', "", live.read_text(encoding="utf-8"))
+        live.write_text(text.replace(urls[0], "?").replace(urls[1], urls[0]).replace("?", urls[1]), encoding="utf-8")
+
+        def during(watched: Supervisor) -> bool:
+            return any(alarm.kind == "lanes_crossed" for alarm in told) or _decided(200)(watched)
+
+        run_live(live, run, seconds=90.0, told=told.append, during=during)
+    crossed = [alarm.where for alarm in told if alarm.kind == "lanes_crossed"]
+    assert [where.partition(" cups")[0] for where in crossed] == ["lane 1 other 4"]
+    assert replay(run).diff_fields == 0
