@@ -56,7 +56,10 @@ class GigeCamera:
         if self._camera.control_state == vg.ControlState.LOST:
             raise self._lost(_("it was started again, or another program controls it"))
         if frame is not None:
-            return self._exposure(frame, t_ns)
+            try:
+                return self._exposure(frame, t_ns)
+            except (DeviceGone, vg.GenicamError) as error:
+                raise self._lost(str(error)) from None
         if not self._watch.silent():
             raise self._lost(_("it does not answer"))
         return None
@@ -65,12 +68,9 @@ class GigeCamera:
         mosaic = frame.to_numpy().view(np.uint8)
         if mosaic.shape != self._shape or frame.pixel_format_code != self._format:
             found = f"{frame.width} x {frame.height} {frame.pixel_format}"
-            raise self._lost(_("it has begun to send {found}").format(found=found))
+            raise DeviceGone(_("it has begun to send {found}").format(found=found))
         device_ns = (frame.ts_dev or 0) * SECOND_NS // self._ticks_per_s if self._ticks_per_s else t_ns
-        try:
-            return Exposure(self._number(self._number_of(frame)), device_ns, t_ns, mosaic)
-        except DeviceGone as error:
-            raise self._lost(str(error)) from None
+        return Exposure(self._number(self._number_of(frame)), device_ns, t_ns, mosaic)
 
     def _number_of(self, frame: "vg.Frame") -> int:
         if self._chunk is None:

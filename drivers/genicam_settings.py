@@ -95,8 +95,8 @@ def check_picture(features: Features, section: CameraSection, where: str) -> Non
     bayer_of = {format_: bayer for bayer, format_ in PIXEL_FORMAT.items()}
     pixels = features.read("PixelFormat").removesuffix("Packed")  # RGB8Packed: the same under its older name
     checks = (
-        ("width_px", section.width_px, int(features.read("Width")), f"Width = {section.width_px}"),
-        ("height_px", section.height_px, int(features.read("Height")), f"Height = {section.height_px}"),
+        ("width_px", section.width_px, _whole(features.read("Width")), f"Width = {section.width_px}"),
+        ("height_px", section.height_px, _whole(features.read("Height")), f"Height = {section.height_px}"),
         (
             "bayer",
             section.bayer,
@@ -113,6 +113,14 @@ def check_picture(features: Features, section: CameraSection, where: str) -> Non
     ]
     if problems:
         raise DeviceError("\n".join(problems))
+
+
+def _whole(text: str) -> int | str:
+    """Return a whole number, or what stands in its place."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
 
 
 def check_chunk(features: Features, chunk: str, where: str) -> None:

@@ -103,7 +103,7 @@ def _refusals() -> tuple[type[Exception], ...]:
     """Return what the libraries raise where a camera, or its producer, will not."""
     from genicam import genapi, gentl
 
-    return (genapi.GenericException, gentl.GenericException, AttributeError, ValueError, OSError)
+    return (genapi.GenericException, gentl.GenericException, AttributeError, TypeError, LookupError, ValueError, OSError)
 
 
 def open_camera(config: LineConfig, index: int) -> Camera:

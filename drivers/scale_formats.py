@@ -58,7 +58,7 @@ _STATUS_WORDS = rb"\x02([ -?]{3})([ \d]{6})([ \d]{6})\r"
 
 FORMATS: Final[Mapping[str, Format]] = {
     # ST,GS,+  12.345kg CR LF: stable, moving or overload; gross, net or tare.
-    "st,gs": Format(re.compile(rb"(ST|US|OL),(?:GS|NT|TR),([+-]? *\d+(?:\.\d+)?) *(kg|g|t|lb|)\r?\n"), _plain),
+    "st,gs": Format(re.compile(rb"(ST|US|OL),(?:GS|NT|TR),([+-]? *\d{1,9}(?:\.\d{1,9})?) *(kg|g|t|lb|)\r?\n"), _plain),
     # STX, sign, six digits, decimal places, exclusive or of these eight as two hexadecimal digits, ETX. Says nothing of rest.
     "xor": Format(re.compile(rb"\x02([+-]\d{6}[0-4])([0-9A-F]{2})\x03"), _xor),
     # STX, three status words, six digits of weight, six of tare, CR.

@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -25,17 +26,20 @@ ASCII: Final = ascii_spectrometer.AsciiOptions(url="fuzz", integration_us=2000, 
 
 
 class FuzzPort:
-    """A `link.Port` that answers with given bytes, whatever it is asked, and then is closed."""
+    """A `link.Port` that answers with given bytes, whatever it is asked, and then is closed, or ``silent``."""
 
     timeout: float | None = None
 
-    def __init__(self, data: bytes) -> None:
-        self._data, self._at = data, 0
+    def __init__(self, data: bytes, *, silent: bool = False) -> None:
+        self._data, self._at, self._silent = data, 0, silent
 
     def read(self, size: int) -> bytes:
         """Return the next bytes."""
         if self._at >= len(self._data):
-            raise OSError("closed")
+            if not self._silent:
+                raise OSError("closed")
+            time.sleep(self.timeout or 0.0)
+            return b""
         at, self._at = self._at, self._at + size
         return self._data[at : self._at]
 
@@ -55,28 +59,29 @@ def fuzz_line() -> LineConfig:
     return config.model_copy(update={"spectrometer": config.spectrometer.model_copy(update={"pixels": PIXELS})})
 
 
-def fuzz_ocean(data: bytes, options: OceanOptions = OCEAN) -> int:
-    """Open a spectrometer of the Ocean Binary Protocol and take spectra; ``data`` is all it answers. Return how far that came.
+def fuzz_ocean(data: bytes, options: OceanOptions = OCEAN, *, silent: bool = False) -> int:
+    """Open a spectrometer of the Ocean Binary Protocol and take spectra; ``data`` is all it answers, then its link is closed, or
+    ``silent``. Return how far that came.
 
     0: not opened, 1: opened, 2 and more: so many spectra less one. Anything but `DeviceError` and `DeviceGone` is a fault.
     """
-    return _used(lambda link: ocean.connect(link, options, fuzz_line(), 0), data)
+    return _used(lambda link: ocean.connect(link, options, fuzz_line(), 0), FuzzPort(data, silent=silent))
 
 
-def fuzz_ocean_buffered(data: bytes) -> int:
+def fuzz_ocean_buffered(data: bytes, *, silent: bool = False) -> int:
     """Do as `fuzz_ocean` does, with spectra that carry metadata."""
-    return fuzz_ocean(data, OCEAN_BUFFERED)
+    return fuzz_ocean(data, OCEAN_BUFFERED, silent=silent)
 
 
-def fuzz_ascii(data: bytes) -> int:
+def fuzz_ascii(data: bytes, *, silent: bool = False) -> int:
     """Do as `fuzz_ocean` does, with a spectrometer of text."""
-    return _used(lambda link: ascii_spectrometer.connect(link, ASCII, fuzz_line()), data)
+    return _used(lambda link: ascii_spectrometer.connect(link, ASCII, fuzz_line()), FuzzPort(data, silent=silent))
 
 
-def _used(open_: Callable[[Link], Spectrometer], data: bytes) -> int:
+def _used(open_: Callable[[Link], Spectrometer], port: FuzzPort) -> int:
     reached = 0
     with suppress(DeviceError, DeviceGone):
-        device = open_(Link(FuzzPort(data), "the probe"))
+        device = open_(Link(port, "the probe"))
         reached = 1
         for _grab in range(GRABS):
             reached += device.grab(0.02) is not None
@@ -86,7 +91,7 @@ def _used(open_: Callable[[Link], Spectrometer], data: bytes) -> int:
 class Target(NamedTuple):
     """A driver to be fuzzed, and how an answer gets a checksum that fits it again."""
 
-    fuzz: Callable[[bytes], int]
+    fuzz: Callable[..., int]
     signed: Callable[[bytes], bytes]
 
 

@@ -31,8 +31,9 @@ def framed(answers: Iterable[bytes]) -> bytes:
     return b"".join(len(answer).to_bytes(2, "big") + answer for answer in answers)
 
 
-def fuzz(data: bytes) -> int:
-    """Open a PLC, look once and eject once; the pieces of ``data`` are all it answers. Return how far that came.
+def fuzz(data: bytes, *, silent: bool = False) -> int:
+    """Open a PLC, look once and eject once; the pieces of ``data`` are all it answers, then it closes the connection, or is
+    ``silent``. Return how far that came.
 
     0: not opened, 1: opened, 2: looked, 3: ejected. Anything but `DeviceError` and `DeviceGone` escapes, and is a fault.
     """
@@ -40,6 +41,8 @@ def fuzz(data: bytes) -> int:
     reached = 0
     with ours, theirs, suppress(DeviceError, DeviceGone):
         _send(theirs, data)
+        if not silent:
+            theirs.shutdown(socket.SHUT_WR)
         wire = Wire(OPTIONS)
         wire.client.socket = ours
         plc = connect(wire, OPTIONS, fuzz_line())
@@ -59,7 +62,6 @@ def _send(to: socket.socket, data: bytes) -> None:
             end = 2 + int.from_bytes(data[:2], "big")
             to.send(data[2:end])
             data = data[end:]
-    to.shutdown(socket.SHUT_WR)
 
 
 def fuzz_many(answers: bytes, total: int, seed: int) -> Counter[int]:
