@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-from benchmarks.fuzz_targets import Target
+from benchmarks.fuzz_targets import TARGETS, Target
 from benchmarks.machine import machine
 from citrus_grade.ports import DeviceError, DeviceGone
 
@@ -150,12 +150,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="")
     args = parser.parse_args()
-    result = {
-        "simulated": True,
-        "seed": args.seed,
-        **fuzz(args.bytes, args.seed, [name for name in args.only.split(",") if name]),
-    }
-    result["machine"] = machine()
+    found = fuzz(args.bytes, args.seed, args.only.split(",") if args.only else list(TARGETS))
+    result = {"simulated": True, "seed": args.seed, **found, "machine": machine()}
     print(json.dumps(result, indent=None if args.json else 1))
 
 

@@ -289,6 +289,7 @@ class Line:
                 scans = state.counts[slot], state.scans_seen[slot]
                 outputs += keeper.watch(known, watched, rows, *scans, pulse.tick)
                 outputs += crossed.watch(state.lanes_watched, rows, *scans, pulse.tick)
+                outputs += keeper.compare(known, state.spectra_step, rows, *scans, pulse.tick)
             state.views_seen[slot] = state.joined[slot] = state.scans_seen[slot] = False
             state.next_cup = cup + 1
             if ejected:
@@ -389,6 +390,8 @@ class Line:
             spectrometer.full_scale,
             out,
         )
+        # A neighbour's spectrum is as good as none.
+        out[state.spectra_step.out] = self._no_traits[state.spectra_step.out]
         return out
 
     def _on_report(self, report: OutletReport) -> list[Output]:

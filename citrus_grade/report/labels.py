@@ -66,6 +66,7 @@ _LABELS = {
     "fruit_unlike": N_("fruit have become unlike those of the model"),
     "spectra_unlike": N_("spectra hold what the model has not seen"),
     "lanes_crossed": N_("spectrometers of two lanes crossed"),
+    "spectra_out_of_step": N_("spectra are those of neighbouring fruit"),
     "unknown_artefact": N_("unknown artefact asked for"),
     "unfit_artefact": N_("artefact asked for does not fit the others in use"),
     "outlet_jammed": N_("outlet jammed"),
@@ -74,6 +75,7 @@ _LABELS = {
     "process_died": N_("process died"),
     "process_silent": N_("process stood still"),
     "process_back": N_("process works again"),
+    "clock_set": N_("clock of the machine was set"),
     "frames_torn": N_("frames written over before they were looked at"),
     "shed_frames": N_("frames for which there was no room"),
     "shed_messages": N_("messages for which there was no room"),
@@ -153,6 +155,13 @@ _REMEDIES = {
         "lane {lane}: Q has risen by {change} % beyond that of the model's own fruit; wipe the window, ask for dark and white; if"
         " it stays, take sample fruit and run `citrus-grade upkeep`"
     ),
+    "spectra_out_of_step": N_(
+        "lane {lane}: a cup's light fits the fruit of the cup beside it, so no spectrum of this lane is used; check"
+        " spectrometer.station, the trigger's cable and the belt, then begin a new run"
+    ),
+    "clock_set": N_(
+        "the machine's clock was set by {where}: times told before and after do not compare; nothing else hangs on it"
+    ),
 }
 
 
@@ -168,8 +177,8 @@ def remedy(kind: str, where: str) -> str:
     return _(_REMEDIES[kind]).format(where=where, **named) if kind in _REMEDIES else ""
 
 
-_STOPS = ("lanes_crossed", "encoder_jump", "encoder_slip", "outlet_jammed", "device")
-_NOTES = ("process_back",)
+_STOPS = ("lanes_crossed", "encoder_jump", "encoder_slip", "outlet_jammed", "device", "spectra_out_of_step")
+_NOTES = ("process_back", "clock_set")
 
 
 def severity(kind: str) -> str:

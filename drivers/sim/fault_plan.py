@@ -19,7 +19,7 @@ CAMERA_FAULTS = (
     "frames_white",
     "colours_swapped",
 )
-SPECTROMETER_FAULTS = ("spectrometer_gone", "spectra_frozen", "spectra_noise", "spectrum_short")
+SPECTROMETER_FAULTS = ("spectrometer_gone", "spectra_frozen", "spectra_noise", "spectrum_short", "spectra_late")
 PLC_FAULTS = (
     "plc_gone",
     "plc_slow",
@@ -38,7 +38,8 @@ class Fault:
     """One thing that goes wrong while the belt moves from cup ``from_cup`` to ``until_cup``.
 
     ``lane`` is the lane or camera it happens to (-1: all), ``value`` how much: ms for ``plc_slow``, the outlet for
-    ``outlet_...``. A PLC that restarts counts from 0 ever after, whatever ``until_cup`` says.
+    ``outlet_...``, for ``spectra_late`` how many spectra back the one lies that is handed over. A PLC that restarts counts from 0
+    ever after, whatever ``until_cup`` says.
     """
 
     kind: str

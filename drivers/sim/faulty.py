@@ -1,6 +1,7 @@
 """Devices that fail as a `fault_plan` says; each wraps a sound one and is otherwise that one."""
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
@@ -14,6 +15,8 @@ from citrus_grade.ports import Camera, DeviceGone, Exposure, Plc, PlcState, Spec
 
 Where = Callable[[], float]
 """How many pitches the belt has moved by now."""
+PAST = 64
+"""Spectra that a spectrometer can hand over again."""
 
 
 class FaultyCamera:
@@ -67,6 +70,7 @@ class FaultySpectrometer:
     def __init__(self, spectrometer: Spectrometer, plan: PlanFile, where: Where, lane: int) -> None:
         self._spectrometer, self._plan, self._where, self._lane = spectrometer, plan, where, lane
         self._first: NDArray[np.uint16] | None = None
+        self._past: deque[NDArray[np.uint16]] = deque(maxlen=PAST)
         self.identity, self.wavelength_nm = spectrometer.identity, spectrometer.wavelength_nm
 
     def _now(self, kind: str) -> bool:
@@ -78,6 +82,10 @@ class FaultySpectrometer:
         spectrum = self._spectrometer.grab(timeout_s)
         if spectrum is None:
             return None
+        self._past.append(spectrum.counts)
+        late = self._plan.now.at("spectra_late", self._where(), self._lane)
+        if late is not None and late.value < len(self._past):
+            return replace(spectrum, counts=self._past[-1 - int(late.value)])
         if self._now("spectra_frozen"):
             self._first = spectrum.counts.copy() if self._first is None else self._first
             return replace(spectrum, counts=self._first)

@@ -49,6 +49,8 @@ DEVICES_S = 180.0
 SILENT_S = {CORE: 2.0, RECORDER: 10.0, PLC: 2.0, SPECTRA: 5.0}
 """A process that has not moved for so long is killed and started again. A recorder may wait for its disk."""
 CAMERA_SILENT_S = 5.0
+CLOCK_SET_S = 2.0
+"""A clock that is kept right is moved by less at a time."""
 STOP_S = 25.0
 HEALTHY_S = 60.0
 """A process that lived so long is well; its next death is its first."""
@@ -125,6 +127,7 @@ class Supervisor:
         self._spare: Spare | None = None
         self._spare_at = float("inf")
         self._started = False
+        self._clock_ahead_s = time.time() - time.monotonic()
 
     def _reserve(self, name: str, n_bytes: int) -> int:
         fd = memory.reserve(f"citrus_grade {name}", n_bytes)
@@ -235,6 +238,7 @@ class Supervisor:
 
     def watch(self) -> None:
         """Look once at every process: hear what it tells, start again what died or stands still."""
+        self._watch_clock()
         if self._spare is not None and self._spare.process.poll() is not None:
             self._spare.parent.close()
             self._spare, self._spare_at = None, time.monotonic() + SPARE_AFTER_S
@@ -271,6 +275,12 @@ class Supervisor:
                     child.died_at = time.monotonic()
                     self._tell("process_died", child.role)
                 self._again(child)
+
+    def _watch_clock(self) -> None:
+        """Tell that somebody has set the machine's clock: nothing hangs on it but the times that people are told."""
+        before, self._clock_ahead_s = self._clock_ahead_s, time.time() - time.monotonic()
+        if abs(self._clock_ahead_s - before) > CLOCK_SET_S:
+            self._tell("clock_set", f"{self._clock_ahead_s - before:+.0f} s")
 
     def _again(self, child: Child) -> None:
         """Start it again: at once, and ever later where it dies again and again."""

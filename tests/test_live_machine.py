@@ -1,0 +1,153 @@
+"""A live line on a machine that is not its own: somebody sets the clock, others take the processor."""
+
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mcap.records import Message as Record
+from mcap.stream_reader import StreamReader
+
+from citrus_grade.config import load
+from citrus_grade.drivers.sim import tape
+from citrus_grade.drivers.sim.plant import SimOptions
+from citrus_grade.messages import Reason
+from citrus_grade.replay import replay
+from citrus_grade.runlog import files
+from citrus_grade.runtime.live import health, store
+from citrus_grade.runtime.live.played import played
+from citrus_grade.runtime.live.supervisor import Supervisor
+from tests.test_live_faults import Failed
+
+# Real time: one such line at a time, or each is late for the other.
+pytestmark = pytest.mark.xdist_group("live")
+
+SHIM = Path(__file__).with_name("wall_clock.c")
+HOUR_S = 3600
+CUPS_PER_S = 6.0
+
+
+@pytest.fixture(scope="module")
+def loop(line_toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tape")
+    tape.record(load(line_toml), folder, SimOptions(seed=3, season=4), 24)
+    return folder
+
+
+class WallClock:
+    """A wall clock that can be set, for programs begun with ``env``."""
+
+    def __init__(self, folder: Path) -> None:
+        library, self._file = folder / "wall_clock.so", folder / "ahead"
+        subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", str(library), str(SHIM), "-ldl"], check=True)
+        self._file.write_bytes(bytes(8))
+        self.env = os.environ | {"LD_PRELOAD": str(library), "WALL_CLOCK": str(self._file)}
+
+    def set(self, ahead_s: int) -> None:
+        """Set the clock so far from the true time, in one write of the same file."""
+        with self._file.open("r+b") as file:
+            file.write(struct.pack("=q", ahead_s))
+
+
+@pytest.mark.fault
+def test_a_clock_that_is_set_moves_nothing_but_the_times_people_are_told(line_toml: Path, loop: Path, tmp_path: Path) -> None:
+    """The clock of every process of the line goes an hour forward, then two back, as a real one is set while they run."""
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler to make the clock with")
+    clock, live, run = WallClock(tmp_path), tmp_path / "live.toml", tmp_path / "run"
+    live.write_text(played(line_toml, loop, cups_per_s=CUPS_PER_S), encoding="utf-8")
+    for name in ("plan.toml", "model", "calibration"):
+        (tmp_path / name).symlink_to(line_toml.parent / name)
+    command = [sys.executable, "-m", "citrus_grade.cli", "run", str(live), "--run", str(run), "--seconds", "150"]
+    with subprocess.Popen(command, env=clock.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as program:
+        try:
+            seen = [_told_time(run, 6)]
+            for ahead_s in (HOUR_S, -HOUR_S):
+                clock.set(ahead_s)
+                seen.append(_told_time(run, int(seen[-1][0]) + 20))
+            program.send_signal(signal.SIGINT)
+            assert program.wait(60.0) == 0
+        finally:
+            program.kill()
+    ahead_s = [at_s - true_s for _cup, at_s, true_s in seen]
+    np.testing.assert_allclose(ahead_s, [0, HOUR_S, -HOUR_S], atol=60)  # the line was told, or this proves nothing
+    rows, lanes = np.concatenate(list(store.decisions(run))), load(line_toml).line.lanes
+    np.testing.assert_array_equal(rows["cup"], np.repeat(np.arange(rows["cup"].max() + 1), lanes))
+    assert np.all(np.diff(rows["tick"][::lanes]) > 0)
+    assert np.any(rows["reason"][rows["cup"] > seen[-1][0] - 15] == Reason.GRADED)
+    report = replay(run)
+    assert (report.diff_fields, report.compared) == (0, len(rows))
+    times = [message.log_time for path in files(run) for message in _messages(path)]
+    assert times == sorted(times)
+    assert times[-1] < 150 * 10**9  # counted from the start
+    assert _events(run, "clock_set") == ["+3600 s", "-7200 s"]
+    assert not _events(run, "process_died") + _events(run, "process_silent") + _events(run, "pulse_gap")
+
+
+def _told_time(run: Path, cup: int) -> tuple[int, float, float]:
+    """Wait for a state that tells of a cup; return the cup, when the line says it is, and when it is."""
+
+    def there() -> bool:
+        return (run / health.NAME).exists() and health.read(run)["committed_cup"] >= cup
+
+    until = time.monotonic() + 120.0
+    while not there():
+        assert time.monotonic() < until, f"cup {cup} did not come"
+        time.sleep(0.1)
+    state = health.read(run)
+    return int(state["committed_cup"]), float(state["at_utc_s"]), time.time()
+
+
+def _messages(path: Path) -> Iterator[Record]:
+    with path.open("rb") as file:
+        yield from (record for record in StreamReader(file).records if isinstance(record, Record))
+
+
+def _events(run: Path, kind: str) -> list[str]:
+    return [event["place"] for event in store.events(run) if event["kind"] == kind]
+
+
+class Hogged(Failed):
+    """A line beside others that would take all there is of every processor."""
+
+    HOGS_A_CORE, CUPS = 2, 90
+
+    def _during(self, supervisor: Supervisor) -> bool:
+        belt = supervisor.board.belt()
+        if belt is None:
+            return False
+        if not hasattr(self, "hogs"):
+            self._until = belt[0] / 4096 + self.CUPS
+            busy = "import os\nos.nice(5)\nwhile True: pass"
+            n = self.HOGS_A_CORE * (os.cpu_count() or 1)
+            self.hogs = [subprocess.Popen([sys.executable, "-c", busy]) for _hog in range(n)]
+        return belt[0] / 4096 > self._until
+
+    def end(self) -> None:
+        """End the others."""
+        for hog in getattr(self, "hogs", []):
+            hog.kill()
+            hog.wait()
+
+
+@pytest.mark.fault
+def test_a_busy_processor_makes_fruit_late_at_most(line_toml: Path, loop: Path, tmp_path: Path) -> None:
+    hogged = Hogged.__new__(Hogged)
+    try:
+        hogged.__init__(line_toml, loop, tmp_path, [])  # type: ignore[misc]  # so that what it began is ended if it fails
+    finally:
+        hogged.end()
+    rows, config = hogged.rows, hogged.config
+    late = rows["reason"] == Reason.LATE
+    assert np.all(rows["fire_tick"][late] == -1)
+    assert np.all(rows["outlet"][late] == len(config.outlet))
+    assert hogged.ended.reasons.get("late", 0) == np.sum(late)
+    assert len(rows) >= Hogged.CUPS * config.line.lanes
+    assert np.any(rows["reason"] == Reason.GRADED)

@@ -1,0 +1,92 @@
+"""A lane whose light fits the neighbouring fruit is told of and believed no more, until it fits again."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from citrus_grade.report.labels import label, remedy, severity
+from citrus_grade.spectra import step
+from citrus_grade.tables import DECISION, DOUBLE, EMPTY, FRUIT_SEEN, UNSEEN, empty
+
+PIXELS, BINS, FULL = 64, 4, 65000
+DARK = np.full((1, PIXELS), 600.0)
+
+
+class Lane:
+    """One lane, shown one cup after the other."""
+
+    def __init__(self) -> None:
+        self.step = step.nothing_yet(1)
+        self._new = np.empty(1, np.bool_)
+
+    def show(self, size_mm: float, seen_mm: float, state: int = FRUIT_SEEN, received: bool = True) -> bool:
+        """Show a cup whose fruit is ``size_mm`` and whose light passed one of ``seen_mm``; say whether an alarm begins."""
+        row = empty(DECISION, 1)
+        row["state"], row["diameter_mm"] = (EMPTY, np.nan) if size_mm == 0 else (state, size_mm)
+        light = FULL if seen_mm == 0 else 600 + 4000 * np.exp(-seen_mm / 15.0)
+        counts = np.full((1, BINS, PIXELS), light).astype(np.uint16)
+        return step.take(self.step, row, counts, np.full((1, BINS), received), DARK, self._new) == 1
+
+    def run(self, sizes_mm: np.ndarray, late: int = 0) -> list[int]:
+        """Show cups whose spectra come ``late`` cups late; return at which of them an alarm began."""
+        cups = zip(sizes_mm[abs(late) : len(sizes_mm) - abs(late)], np.roll(sizes_mm, late)[abs(late) :], strict=False)
+        return [cup for cup, (size, seen) in enumerate(cups) if self.show(size, seen)]
+
+
+def fruit(n: int, seed: int, empty_share: float = 0.15) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.where(rng.random(n) < empty_share, 0.0, rng.normal(70.0, 6.0, n))
+
+
+@pytest.mark.parametrize("late", [1, -1])
+@pytest.mark.parametrize("empty_share", [0.0, 0.02, 0.15, 0.6])
+def test_spectra_of_the_neighbour_are_told_once_within_200_fruit(late: int, empty_share: float) -> None:
+    lane = Lane()
+    assert lane.run(fruit(300, 1, empty_share)) == []
+    told = lane.run(fruit(600, 2, empty_share), late)
+    assert len(told) == 1
+    assert told[0] < 200
+    assert lane.step.out[0]
+
+
+def test_a_lane_that_is_in_step_again_is_believed_again() -> None:
+    lane = Lane()
+    lane.run(fruit(200, 3), late=1)
+    assert lane.step.out[0]
+    lane.run(fruit(200, 4))
+    assert not lane.step.out[0]
+
+
+@given(st.integers(0, 1000), st.floats(0.0, 1.0))
+def test_a_lane_in_step_is_never_told_of(seed: int, empty_share: float) -> None:
+    assert Lane().run(fruit(400, seed, empty_share)) == []
+
+
+def test_light_that_has_nothing_to_do_with_size_says_nothing() -> None:
+    lane, sizes, seen = Lane(), fruit(20_000, 5), fruit(20_000, 6)
+    assert not any(lane.show(*cup) for cup in zip(sizes.tolist(), seen.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("pattern", [[70.0], [70.0, 0.0], [70.0] * 9 + [0.0] * 9, [80.0, 60.0], [0.0]])
+def test_a_belt_laid_by_a_rule_says_nothing(pattern: list[float]) -> None:
+    assert Lane().run(np.array(pattern * (600 // len(pattern)))) == []
+
+
+def test_what_was_not_seen_or_is_two_takes_no_part() -> None:
+    lane = Lane()
+    for size in fruit(200, 7):
+        lane.show(size, size)
+    before = lane.step.memory.copy()
+    for _cup in range(3):
+        lane.show(70.0, 0.0, state=DOUBLE)
+        lane.show(70.0, 0.0, state=UNSEEN)
+        lane.show(70.0, 70.0, received=False)
+    np.testing.assert_array_equal(lane.step.memory[:, step.OWN], before[:, step.OWN])
+
+
+def test_the_alarm_has_words_and_stops() -> None:
+    assert label("spectra_out_of_step") != "spectra_out_of_step"
+    assert "lane 3" in remedy("spectra_out_of_step", "lane 3")
+    assert severity("spectra_out_of_step") == "stop"
+    assert "+3600 s" in remedy("clock_set", "+3600 s")
