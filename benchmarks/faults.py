@@ -1,8 +1,10 @@
-"""What a live line survives: ``python -m benchmarks.faults --json [--kills N] [--seed N] [--only kills,fuzz,held]``.
+"""What a live line survives: ``python -m benchmarks.faults --json [--kills N] [--seed N] [--only kills,fuzz,held] [--bytes N]``.
 
 ``kills``: each process in turn is killed (SIGKILL) at a random instant, the line running at its full speed on devices that play a
 rendered loop (SIMULATED). ``acked_lost`` are decisions that had been acknowledged and are not in the table afterwards,
 ``log_lost_s`` is the longest stretch of line time whose decisions are in the table and not in the log.
+``fuzz``: ``driver_fuzz_escapes`` is what `benchmarks.fuzz` finds in all drivers, hangs included, a row each in ``driver_fuzz``.
+``held``: how many of the numbered faults of ``docs/faults.md`` all their tests hold; a skipped test holds nothing.
 """
 
 import argparse
@@ -18,6 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import fault_page
+from benchmarks.fuzz import fuzz
+from benchmarks.fuzz_targets import TARGETS
 from benchmarks.live import LOOP_CUPS
 from benchmarks.machine import machine
 from citrus_grade.config import load
@@ -112,23 +117,33 @@ def _cups_of(entry: Any) -> list[int]:
     return np.unique(entry.rows["cup"]).tolist() if isinstance(entry, Decisions) else []
 
 
+def _kills(n: int, seed: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        for name in ("line", "tape"):
+            (folder / name).mkdir()
+        set_up(folder / "line", seed)
+        options = SimOptions(seed=seed, season=NEW_SEASON)
+        tape.record(load(folder / "line" / "line.toml"), folder / "tape", options, LOOP_CUPS)
+        return kills(folder, n, seed)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="kills")
+    parser.add_argument("--bytes", type=int, default=1_000_000, help="into each driver")
+    parser.add_argument("--only", default="kills,fuzz,held")
     args = parser.parse_args()
+    only = args.only.split(",")
     result: dict[str, Any] = {"simulated": True, "seed": args.seed}
-    with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
-        for name in ("line", "tape"):
-            (folder / name).mkdir()
-        set_up(folder / "line", args.seed)
-        if "kills" in args.only:
-            options = SimOptions(seed=args.seed, season=NEW_SEASON)
-            tape.record(load(folder / "line" / "line.toml"), folder / "tape", options, LOOP_CUPS)
-            result |= kills(folder, args.kills, args.seed)
+    if "kills" in only:
+        result |= _kills(args.kills, args.seed)
+    if "fuzz" in only:
+        result |= fuzz(args.bytes, args.seed, list(TARGETS))
+    if "held" in only:
+        result["faults_held"] = fault_page.held(fault_page.read()[0])
     result["machine"] = machine()
     if not args.json:
         for key, value in result.items():

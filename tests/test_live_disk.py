@@ -1,10 +1,13 @@
 """What a live line does when its disk is full, slow, or loses power: grading goes on, and nothing acknowledged is lost."""
 
+import errno
 import os
 import resource
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +30,7 @@ from citrus_grade.tables import DECISION, Table, empty
 pytestmark = pytest.mark.xdist_group("live")
 
 CUPS_PER_S = 5.0
+SHIM = Path(__file__).with_name("failing_disk.c")
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +78,52 @@ def test_a_full_disk_ends_the_log_and_not_the_grading(line_toml: Path, loop: Pat
     assert any("log" in place for place in ended.alarm_places["device"])
     assert len(list((tmp_path / "run" / "log").iterdir())) >= 2
     assert replay(tmp_path / "run").diff_fields == 0
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("error", [errno.EIO, errno.EROFS])
+def test_a_disk_that_answers_with_errors_ends_the_log_and_not_the_grading(
+    error: int, line_toml: Path, loop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every write of the recorder fails, as on a broken disk, or one that the system has made read-only; a core that dies
+    meanwhile is replaced all the same."""
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler to make the disk with")
+    library, control, run = tmp_path / "disk.so", tmp_path / "errno", tmp_path / "run"
+    subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", str(library), str(SHIM), "-ldl"], check=True)
+    control.write_bytes(bytes(4))
+    for name, value in {"LD_PRELOAD": library, "FAILING_DISK": control, "FAILING_UNDER": run}.items():
+        monkeypatch.setenv(name, str(value))
+    steps: list[int] = []
+
+    def during(supervisor: Supervisor) -> bool:
+        decided = int(supervisor.board.shared["decided_cup"][0])
+        core = supervisor.children["core"]
+        if decided >= 8 and not steps and supervisor.spare_ready and core.pid:
+            _say(control, error)
+            steps.append(decided)
+        elif len(steps) == 1 and decided >= steps[0] + 8 and core.pid:
+            assert int(supervisor.board.shared["committed_cup"][0]) < decided
+            os.kill(core.pid, signal.SIGKILL)
+            steps.append(decided)
+        elif len(steps) == 2 and decided >= steps[1] + 15:
+            _say(control, 0)
+            steps.append(decided)
+        return len(steps) == 3 and decided >= steps[2] + 45
+
+    ended, rows = _run(line_toml, loop, run, during)
+    assert rows["cup"].max() >= steps[2] + 40
+    assert ended.live is not None
+    assert ended.live["processes"]["recorder"]["restarts"] == 0
+    assert ended.live["processes"]["core"]["restarts"] == 1
+    assert any(os.strerror(error) in place for place in ended.alarm_places["device"])
+    assert len(list((run / "log").iterdir())) >= 2
+    assert replay(run).diff_fields == 0
+
+
+def _say(control: Path, error: int) -> None:
+    with control.open("r+b") as file:
+        file.write(error.to_bytes(4, sys.byteorder))
 
 
 @pytest.mark.fault

@@ -15,7 +15,7 @@ from tests.test_live_faults import Failed
 # Real time: one such line at a time, or each is late for the other.
 pytestmark = pytest.mark.xdist_group("live")
 
-BEGINS, ENDS, NOTICED = 6.0, 126.0, 90
+BEGINS, ENDS, NOTICED = 6.0, 96.0, 70
 """Cups from when everything works: the fault, and by when it must have been noticed."""
 
 

@@ -3,8 +3,11 @@
 import faulthandler
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 from citrus_grade.config import ConfigError
 from citrus_grade.ports import DeviceError
@@ -23,9 +26,21 @@ def main(text: str) -> int:
     if spec is None:
         return 0
     work = Work(spec)
-    with (work.run_dir / STACKS).open("a", encoding="utf-8") as stacks:
+    with _stacks(work.run_dir / STACKS) as stacks:
         faulthandler.register(signal.SIGUSR1, stacks, all_threads=True)
         return _worked(work)
+
+
+@contextmanager
+def _stacks(path: Path) -> Iterator[TextIO]:
+    """Open the file that tells where a process stands; on a disk that takes nothing it is told at the terminal."""
+    try:
+        file = path.open("a", encoding="utf-8")
+    except OSError:
+        yield sys.stderr
+        return
+    with file:
+        yield file
 
 
 def _worked(work: Work) -> int:
