@@ -1,5 +1,6 @@
 """The line's PLC as a Siemens S7: the register map of ``docs/plc.md`` in a data block, one word a register, over ISO on TCP."""
 
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,6 +14,9 @@ from citrus_grade.words import _
 
 if TYPE_CHECKING:
     from snap7 import Client
+
+# What goes wrong reaches people as DeviceError or DeviceGone; the library's own log would say it a second time.
+logging.getLogger("snap7").setLevel(logging.CRITICAL)
 
 
 class S7Options(BaseModel):
