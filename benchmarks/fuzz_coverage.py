@@ -16,7 +16,7 @@ from pathlib import Path
 atheris = importlib.import_module("atheris")
 with atheris.instrument_imports(include=["citrus_grade.drivers"]):
     from benchmarks.fuzz_targets import TARGETS, Target
-from citrus_grade.ports import DeviceError, DeviceGone
+    from citrus_grade.ports import DeviceError, DeviceGone
 
 LENGTH = struct.Struct(">H")
 MARGIN_S = 10

@@ -345,6 +345,16 @@ def test_what_is_missing_is_named(bench: Bench) -> None:
     assert Reason.GRADED not in mute["reason"]
 
 
+def test_scans_whose_numbers_shift_stay_with_their_cups_and_are_counted(bench: Bench) -> None:
+    half = len(bench.messages) // 2
+    later = [replace(m, seq=m.seq + 1) if isinstance(m, Scans) and at >= half else m for at, m in enumerate(bench.messages)]
+    outputs = outputs_of(bench.line(), later)
+    gaps = sum(output.count for output in outputs if isinstance(output, Alarm) and output.kind == "scan_gap")
+    assert gaps == bench.config.line.lanes
+    rows = stack([output.rows for output in outputs if isinstance(output, Decisions)], DECISION)
+    assert rows.tobytes() == decide(bench.line(), bench.messages).tobytes()
+
+
 def test_a_frame_that_is_none_is_an_alarm(bench: Bench) -> None:
     line = bench.line()
     for mosaic in (np.zeros((10, 10), np.uint8), np.zeros((768, 1024), np.uint16), np.zeros((768, 1024, 3), np.uint8)):

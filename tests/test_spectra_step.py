@@ -73,6 +73,12 @@ def test_a_belt_laid_by_a_rule_says_nothing(pattern: list[float]) -> None:
     assert Lane().run(np.array(pattern * (600 // len(pattern)))) == []
 
 
+@pytest.mark.parametrize("pattern", [[70.0, 0.0], [70.0, 80.0], [70.0, 0.0, 0.0]])
+def test_a_line_whose_fruit_reflect_their_light_is_not_spoken_of(pattern: list[float]) -> None:
+    lane = Lane()
+    assert not any(lane.show(size, 90.0 - size) for size in pattern * 200)
+
+
 def test_what_was_not_seen_or_is_two_takes_no_part() -> None:
     lane = Lane()
     for size in fruit(200, 7):

@@ -62,7 +62,8 @@ def take(step: Step, rows: Any, counts: Any, received: Any, dark: Floats, new: N
         last[0], last[1] = size, darkness
         own, other = _correlation(memory[OWN]), max(_correlation(memory[BEFORE]), _correlation(memory[BEHIND]))
         was = step.out[lane]
-        step.out[lane] = other > own if was else other > CLEAR and other > own + BETTER
+        # Where larger fruit are brighter, as where light is reflected, this knows nothing.
+        step.out[lane] = other > own if was else other > CLEAR and other - BETTER > own > -CLEAR
         new[lane] = step.out[lane] and not was
         n_new += new[lane]
     return n_new
