@@ -1,6 +1,6 @@
 """One driver, led by what the bytes reach in it: ``python -m benchmarks.fuzz_coverage NAME [libFuzzer's options]``.
 
-Needs ``pip install atheris`` (CPython 3.11 at most). Begins with the transcripts of `benchmarks.fuzz_targets`; stops at the first
+Needs ``pip install atheris``. Begins with the transcripts of `benchmarks.fuzz_targets`; stops at the first
 escape or hang and leaves the bytes in a file ``crash-...``, which given as an argument repeats it. ``-max_total_time=60`` stops
 after a minute.
 """
