@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from citrus_grade.alarms import severity
 from citrus_grade.messages import Alarm
-from citrus_grade.report.labels import label, remedy, severity
+from citrus_grade.report.labels import label, remedy
 from citrus_grade.spectra import crossed
 from citrus_grade.spectra.crossed import CROSSED, LEAST, STRAIGHT, Votes
 from citrus_grade.tables import DECISION, DOUBLE, EMPTY, FRUIT_SEEN, empty

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from citrus_grade.report.labels import label, remedy, severity
+from citrus_grade.alarms import severity
+from citrus_grade.report.labels import label, remedy
 from citrus_grade.spectra import step
 from citrus_grade.tables import DECISION, DOUBLE, EMPTY, FRUIT_SEEN, UNSEEN, empty
 

@@ -1,6 +1,6 @@
 """What people see of alarms: at once, where they can do something about it, and all of them counted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from citrus_grade.cli import out
@@ -15,6 +15,18 @@ def tell(alarm: "Alarm") -> None:
     """Print on stderr what to do about an alarm, if anything can be done while the line runs."""
     if advice := remedy(alarm.kind, alarm.where):
         out.errors([f"{label(alarm.kind)}: {advice}"])
+
+
+def once() -> Callable[["Alarm"], None]:
+    """Return what tells each alarm as `tell` does, of one kind and place only the first."""
+    known: set[tuple[str, str]] = set()
+
+    def told(alarm: "Alarm") -> None:
+        if (alarm.kind, alarm.where) not in known:
+            known.add((alarm.kind, alarm.where))
+            tell(alarm)
+
+    return told
 
 
 def show(times: Mapping[str, int], places: Mapping[str, Sequence[str]]) -> None:

@@ -50,7 +50,7 @@ def verb(
             ended = run_live(line, run_dir, profile=profile, seconds=seconds, progress=progress, told=alarms.tell)
         else:
             ended = run_line(
-                line, run_dir, profile=profile, seconds=seconds, seed=seed, data=data, progress=progress, told=alarms.tell
+                line, run_dir, profile=profile, seconds=seconds, seed=seed, data=data, progress=progress, told=alarms.once()
             )
     told = page.with_report(ended).to_dict()
     out.as_json(told) if as_json else summary.show(told)

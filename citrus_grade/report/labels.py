@@ -76,16 +76,66 @@ _LABELS = {
     "process_silent": N_("process stood still"),
     "process_back": N_("process works again"),
     "clock_set": N_("clock of the machine was set"),
+    "camera_gone": N_("camera gone"),
+    "views_missing": N_("views do not come"),
+    "spectrometer_gone": N_("spectrometer gone"),
+    "spectra_missing": N_("spectra do not come"),
+    "plc_gone": N_("PLC gone"),
+    "core_gone": N_("nothing is decided"),
     "frames_torn": N_("frames written over before they were looked at"),
     "shed_frames": N_("frames for which there was no room"),
+    "shed_scans": N_("scans for which there was no room"),
     "shed_messages": N_("messages for which there was no room"),
+    "shed_words": N_("words of a process that nobody heard"),
     "shed_decisions": N_("decisions that never reached the disk"),
     "ejections_refused": N_("ejections the PLC did not take"),
-    "devices_gone": N_("devices that do not answer"),
+    "ejections_late": N_("ejections queued after their last moment"),
+    "reports_lost": N_("reports of the PLC that nobody read"),
+    "slow_polls": N_("slow answers of the PLC"),
     "bad_messages": N_("messages of a device that made no sense"),
 }
 
+_SENSORS = N_("check the trigger and the cable, and that nothing else loads this machine; such fruit go to the default outlet")
+_BUSY = N_("{where}: stop whatever else loads this machine; if it comes again, a faster one or a slower belt")
 _REMEDIES = {
+    "scan_gap": _SENSORS,
+    "frame_gap": _SENSORS,
+    "views_outside_window": N_("raise `latency_ms` of the camera in line.toml, and see what loads this machine"),
+    "scans_outside_window": N_("raise `latency_ms` of the spectrometer in line.toml, and see what loads this machine"),
+    "pulse_gap": N_("check the PLC's network and see what loads this machine; those cups went to the default outlet"),
+    "encoder_jump": N_("check the encoder, its cable and the PLC's counter; the fruit on the belt went to the default outlet"),
+    "encoder_slip": N_("check the encoder's wheel and coupling, and the chain's tension"),
+    "bad_frame": N_("set size and pixel format of the {where} as line.toml says, or correct line.toml"),
+    "bad_message": N_("{where}: correct the device's settings, the command or line.toml, so that they agree"),
+    "unknown_artefact": N_("{where}: name it in line.toml and start the line again; until then the one in use stays"),
+    "unfit_artefact": N_("{where}: choose a plan, a model and a classifier that fit; until then the one in use stays"),
+    "outlet_jammed": N_("lane {lane}, outlet {outlet} (the first is 0): clear it and acknowledge it at the PLC"),
+    "outlet_full": N_("outlet {outlet} (the first is 0): empty the packing place behind it"),
+    "outlet_late": N_(
+        "lane {lane}, outlet {outlet} (the first is 0): see what slows this machine or the PLC, or raise `lead_ms`"
+    ),
+    "camera_gone": N_("{where}: check its power, its cable and its network; it is opened again by itself"),
+    "views_missing": N_("lane {lane}: check the camera's trigger, its lamps and its lens, and `latency_ms`"),
+    "spectrometer_gone": N_(
+        "lane {lane}: check its spectrometer's power and cable; it is opened again by itself. The others go on"
+    ),
+    "spectra_missing": N_("lane {lane}: check its spectrometer's trigger and shutter, and `latency_ms`. The others go on"),
+    "plc_gone": N_("check the PLC's power, cable and network, and that it runs; it is opened again by itself"),
+    "core_gone": N_("wait some seconds; if it stays so, stop the line and send the run folder to whoever keeps it"),
+    "lane_off": N_("lane {lane}: nothing to do; the command `lane_on` switches it on"),
+    "frames_torn": _BUSY,
+    "shed_frames": _BUSY,
+    "shed_scans": _BUSY,
+    "shed_messages": _BUSY,
+    "shed_words": N_("{where}: look for what it tells again and again in the list of alarms, and mend that"),
+    "shed_decisions": N_("{where}: free space on the disk or change it; packout and settlement lack these fruit"),
+    "ejections_refused": N_("{where}: check the PLC and its network; these fruit went to the default outlet"),
+    "ejections_late": N_("{where}: slow the belt down or stop what loads this machine; these fruit may have missed their outlet"),
+    "bad_messages": N_("{where}: check the device's settings and cable"),
+    "reports_lost": N_(
+        "{where}: check the PLC's network; what its outlets did meanwhile is not known, their state is asked anew"
+    ),
+    "slow_polls": N_("{where}: check the PLC's network and load; if it comes often raise `lead_ms`"),
     "lens_dirty": N_("clean the lens of camera {camera}; over lane {lane}, window {window} it is worst"),
     "light_low": N_("check the lamps of camera {camera} and clean them: its pictures are darker than at first"),
     "light_drift": N_("clean the whole lens of camera {camera}, then check its lamps: its pictures are brighter than at first"),
@@ -174,16 +224,9 @@ def remedy(kind: str, where: str) -> str:
     """Return what to do about an alarm, in the language set, "" where nothing is known to help. ``where``: the alarm's."""
     words = where.split()
     named = dict(zip(words[::2], words[1::2], strict=False))
+    if named.get("lane") == "-1":
+        named["lane"] = _("all")
     return _(_REMEDIES[kind]).format(where=where, **named) if kind in _REMEDIES else ""
-
-
-_STOPS = ("lanes_crossed", "encoder_jump", "encoder_slip", "outlet_jammed", "device", "spectra_out_of_step")
-_NOTES = ("process_back", "clock_set")
-
-
-def severity(kind: str) -> str:
-    """Return how much an alarm asks of the operator: "stop" (fruit goes wrong until it is mended), "warning" or "note"."""
-    return "stop" if kind in _STOPS else "note" if kind in _NOTES else "warning"
 
 
 def english(name: str) -> str:
