@@ -13,7 +13,7 @@ from citrus_grade.words import N_, _
 
 HELP = N_("Look into the log of a run, recover a damaged one, export it.")
 EXAMPLES = "citrus-grade log info runs/monday\ncitrus-grade log export runs/monday --kind parquet --to monday"
-KINDS = ("parquet", "pictures", "foxglove")
+KINDS = ("parquet", "pictures", "foxglove", "fruit")
 
 app = typer.Typer()
 
@@ -69,10 +69,12 @@ def recover(
     help=N_(
         "Write a run for other programs: parquet (one row a cup, and the scans), "
         "pictures (frames as PNG; needs a full log), "
-        "foxglove (one .mcap file for Foxglove or Lichtblick: decisions as plots, frames as images)."
+        "foxglove (one .mcap file for Foxglove or Lichtblick: decisions as plots, frames as images), "
+        "fruit (of a live line, while it runs as well: one row a cup, as .csv or .parquet)."
     ),
     epilog="citrus-grade log export runs/monday --to monday\n"
-    "citrus-grade log export runs/monday --kind foxglove --to monday.mcap",
+    "citrus-grade log export runs/monday --kind foxglove --to monday.mcap\n"
+    "citrus-grade log export runs/monday --kind fruit --to monday.csv",
 )
 def export(
     run: Run,
@@ -84,9 +86,10 @@ def export(
 ) -> int:
     """Export a run."""
     from citrus_grade.runlog import export as exporting
+    from citrus_grade.runtime.live import sheet
 
     with bar(_("exporting")) as progress:
-        data = exporting.export(run, to, kind, progress=progress)
+        data = sheet.export(run, to) if kind == "fruit" else exporting.export(run, to, kind, progress=progress)
     if as_json:
         out.as_json(data)
     else:
