@@ -148,7 +148,8 @@ class Spectrometer(Protocol):
 class PlcState:
     """One look at the PLC: ``count`` is the raw encoder counter at the host's ``t_ns``; ``reports`` what outlets did since the
     last look, with the ticks still raw; ``index_counts`` the raw counter at each flag that passed a lane's cup-index
-    sensor; ``boot`` another number after each start of the PLC, where it tells: its counter begins anew then."""
+    sensor; ``boot`` another number after each start of the PLC, where it tells: its counter begins anew then; ``lost`` how many
+    reports were written over since the last look, before anybody had read them."""
 
     t_ns: int
     count: int
@@ -157,6 +158,7 @@ class PlcState:
     running: bool
     heartbeat_ok: bool
     boot: int = 0
+    lost: int = 0
 
 
 class Plc(Protocol):

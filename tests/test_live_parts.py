@@ -32,6 +32,7 @@ from citrus_grade.runtime.live.memory import (
     FrameRing,
     Shape,
     carry_bytes,
+    least_us,
     quantile_us,
     reserve,
 )
@@ -143,6 +144,7 @@ def test_a_histogram_tells_quantiles_to_an_eighth_of_an_octave() -> None:
         station.took("decide", us * 1000)
     found = station.times("decide")
     assert found.sum() == 1000
+    assert least_us(found) == 0.0
     for share in (0.5, 0.99):
         assert share * 1000 <= quantile_us(found, share) <= share * 1000 * 2 ** (1 / 8) * 1.001
     assert np.isnan(quantile_us(found * 0, 0.5))
@@ -332,12 +334,12 @@ def test_a_cup_is_decided_once_however_often_it_is_added(tmp_path: Path) -> None
     second["mass_g"] = 999.0
     table.add(first)
     table.add(second)
-    table.event(Alarm(1, "scan_gap", "sensors", 3), "words")
+    table.event(1.5, Alarm(1, "scan_gap", "sensors", 3))
     assert table.commit() == 4
     table.close()
     rows = np.concatenate(list(store.decisions(tmp_path)))
     assert rows.tobytes() == first.tobytes()
-    assert store.events(tmp_path)[0]["kind"] == "scan_gap"
+    assert [(told["at_utc_s"], told["kind"], told["count"]) for told in store.events(tmp_path)] == [(1.5, "scan_gap", 3)]
     with sqlite3.connect(tmp_path / store.NAME) as db:
         assert db.execute("SELECT sum(n), sum(kg) FROM packout").fetchone() == (3, pytest.approx(0.3))
 
@@ -357,6 +359,55 @@ def test_a_database_that_takes_no_more_gives_back_what_it_did_not_keep(tmp_path:
     table.add(_rows(1))
     assert table.commit() == 1
     table.close()
+
+
+def test_a_table_that_is_there_is_opened_without_writing_and_another_versions_is_refused(tmp_path: Path) -> None:
+    table = store.Store(tmp_path)
+    table.add(_rows(0))
+    table.close()
+    before = table.path.read_bytes()
+    again = store.Store(tmp_path)
+    wal = Path(f"{table.path}-wal")
+    assert (wal.stat().st_size if wal.exists() else 0, table.path.read_bytes() == before) == (0, True)
+    again._db.execute("PRAGMA user_version = 99")
+    again.close()
+    with pytest.raises(sqlite3.DatabaseError, match="version 99 of the table"):
+        store.Store(tmp_path)
+
+
+def test_reasons_are_counted_as_they_are_kept(tmp_path: Path) -> None:
+    table = store.Store(tmp_path)
+    rows = _rows(0)
+    rows["reason"] = [0, 5, 5]
+    table.add(rows)
+    assert table.reasons() == {0: 1, 5: 2}
+    table.rollback()
+    assert table.reasons() == {}
+    table.close()
+
+
+def test_a_device_that_is_gone_is_told_from_the_others() -> None:
+    board = Board(reserve("board", Board.n_bytes(1, CARRY)), ("spectra",), CARRY)
+    station = board.station("spectra")
+    station.ready()
+    for lane in (2, 31, 31):
+        station.set_gone(lane, True)
+    assert [lane for lane in range(32) if station.is_gone(lane)] == [2, 31]
+    assert (station.levels()["devices_gone"], station.works) == (2, False)
+    station.set_gone(2, False)
+    assert not station.is_gone(2)
+    station.set_gone(31, False)
+    assert station.works
+
+
+def test_the_core_tells_how_far_it_is_behind_a_camera() -> None:
+    board = Board(reserve("board", Board.n_bytes(1, CARRY)), ("camera0",), CARRY)
+    camera = board.station("camera0")
+    for newest, number in ((5, 5), (9, 6), (10, 10)):
+        camera.set("ring_newest", newest)
+        camera.looked(number)
+    levels = camera.levels()
+    assert (levels["ring_looked"], levels["ring_lag_most"]) == (10, 3)
 
 
 def test_memory_without_a_name_is_gone_with_its_last_descriptor() -> None:

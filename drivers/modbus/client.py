@@ -134,6 +134,7 @@ class ModbusPlc:
         self._check_direction(look)
         if status["heartbeat"] != self._beat:
             self._beat, self._beat_ns = status["heartbeat"], look.t_ns
+        lost = self._reports.lost
         news = self._reports.read(look.t_ns, status, look.jammed)
         self._drops += news.drops
         return PlcState(
@@ -144,6 +145,7 @@ class ModbusPlc:
             running=status["state"] == m.RUNNING,
             heartbeat_ok=look.t_ns - self._beat_ns <= self._watchdog_ns,
             boot=self._boot,
+            lost=self._reports.lost - lost,
         )
 
     def eject(self, ejections: list[Ejection]) -> int:

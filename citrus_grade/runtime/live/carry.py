@@ -4,10 +4,12 @@ Rings are not among them: views and scans of fruit on the belt went with the cor
 """
 
 import json
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from citrus_grade.config import LineConfig
 from citrus_grade.line import Line
 from citrus_grade.spectra.references import NEVER
 from citrus_grade.state import State
@@ -15,6 +17,14 @@ from citrus_grade.state import State
 _WORDS = ("next_cup", "offset", "plan_id", "model_id", "shadow_id", "calibration_id", "classifier_id")
 _ARRAYS = ("outlet_open", "outlet_sound", "last_cup", "due_tick", "lane_on", "lot_from", "lot")
 _REFERENCES = ("lanes", "light_from", "dark", "white", "busy")
+
+
+class Outlook(NamedTuple):
+    """What the core knows: which outlets take fruit and which work, (n_lanes, n_outlets), and which lanes are on, (n_lanes,)."""
+
+    outlet_open: NDArray[np.bool_]
+    outlet_sound: NDArray[np.bool_]
+    lane_on: NDArray[np.bool_]
 
 
 class Carrier:
@@ -47,6 +57,20 @@ def resumed(line: Line, carried: bytes, decided_cup: int) -> None:
         at += array.nbytes
     state.next_cup = max(state.next_cup, decided_cup + 1)
     line.restore(line.snapshot())
+
+
+def outlook(config: LineConfig, carried: bytes) -> Outlook:
+    """Return what a core that runs has left so far, for whoever watches it."""
+    lanes, outlets = config.line.lanes, len(config.outlet)
+    form = [
+        ("outlet_open", np.bool_, (lanes, outlets)),
+        ("outlet_sound", np.bool_, (lanes, outlets)),
+        ("last_cup", np.int64, (lanes, outlets)),
+        ("due_tick", np.int64, (outlets,)),
+        ("lane_on", np.bool_, (lanes,)),
+    ]
+    found = np.frombuffer(carried, np.dtype(form), 1, carried.index(b"\n") + 1)[0]
+    return Outlook(*(found[name] for name in Outlook._fields))
 
 
 def _references(state: State) -> list[NDArray[np.generic]]:

@@ -18,7 +18,7 @@ from citrus_grade.runlog.writer import LogStream, Topic
 from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.carry import Carrier, resumed
 from citrus_grade.runtime.live.memory import Decided, FrameRing
-from citrus_grade.runtime.live.work import RECORDER, Work, real_time
+from citrus_grade.runtime.live.work import ORPHANED_S, RECORDER, Work, camera_role, real_time
 from citrus_grade.runtime.schedule import Schedule
 from citrus_grade.runtime.warming import warm
 
@@ -30,6 +30,8 @@ WAITING_BYTES = 32 << 20
 """Log records that may wait for the recorder."""
 PRIORITY = 50
 IDLE_S = 0.02
+FLUSH_S = 10.0
+"""How long the recorder may take, at the end, to take what waits."""
 
 
 class Outbox:
@@ -91,6 +93,7 @@ class Core:
         self.line, goes_on = _line(work)
         self._carrier = Carrier(self.line)
         self._rings: list[FrameRing] = [work.ring(index) for index in range(len(work.config.camera))]
+        self._cameras = [work.board.station(camera_role(index)) for index in range(len(work.config.camera))]
         self._plc = work.end("plc")
         self._ends = {end.fileno(): end for end in (self._plc, *(work.end(name) for name in work.spec.fds if _is_source(name)))}
         self._poller = select.poll()
@@ -114,8 +117,8 @@ class Core:
             pass
         self._end_file()
         self._outbox.put(END, 0, b"")
-        until = time.monotonic() + 10.0
-        while not self._outbox.empty and time.monotonic() < until and not self._work.orphaned():
+        until = time.monotonic() + (ORPHANED_S if self._work.orphaned() else FLUSH_S)
+        while not self._outbox.empty and time.monotonic() < until:
             self._outbox.flush()
             time.sleep(0.002)
 
@@ -139,6 +142,7 @@ class Core:
 
     def _frame(self, camera: int, number: int, seq: int, tick: int, t_ns: int) -> None:
         ring = self._rings[camera]
+        self._cameras[camera].looked(number)
         mosaic = ring.look(number)
         if mosaic is None:
             self._work.station.count("frames_torn")

@@ -33,19 +33,23 @@ def opener(group: str, options: dict[str, Any], where: str) -> Any:
     return found[name].load()
 
 
-def opened(work: Work, open_: Callable[[], Device], going: Callable[[], bool]) -> Device | None:
-    """Open a device, however long it takes; None if the line stops before. `DeviceError` goes to the caller."""
+def opened(work: Work, open_: Callable[[], Device], going: Callable[[], bool], number: int = 0) -> Device | None:
+    """Open a device, however long it takes; None if the line stops before. `DeviceError` goes to the caller.
+
+    ``number`` : which of the process's devices it is.
+    """
     failed = 0
     while going():
         try:
             device = open_()
             if failed:
-                work.gone(-1)
+                work.gone(number, False)
+            work.event("device_opened", device=number, identity=device.identity)
             return device
         except DeviceGone as error:
             if failed == 0:
                 work.tell(str(error))
-                work.gone(1)
+                work.gone(number, True)
             pause(PAUSES_S[min(failed, len(PAUSES_S) - 1)], going)
             failed += 1
     return None

@@ -1,54 +1,66 @@
-"""How a live line fares: one plain state, written beside the run once a second, served to Prometheus, read by `status`."""
+"""How a live line fares: one plain state, written beside the run once a second, read by `status`."""
 
 import json
-import math
 import os
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from citrus_grade.ports import DeviceError
-from citrus_grade.runtime.live.memory import BIN_0_US, STAGES, quantile_us
+from citrus_grade.alarms import Raised, severity
+from citrus_grade.messages import Reason
+from citrus_grade.runtime.live.memory import STAGES, least_us, quantile_us
+from citrus_grade.runtime.live.observer import SHED
 from citrus_grade.runtime.live.supervisor import Supervisor
-from citrus_grade.words import _
+from citrus_grade.runtime.live.work import PLC, camera_role
 
 NAME = "status.json"
 KEEP_S = 1.0
 
 
 def state(supervisor: Supervisor) -> dict[str, Any]:
-    """Return the state of a line as plain data: processes, counters, times in us, alarms."""
-    board = supervisor.board
-    belt = board.belt()
+    """Return the state of a line as plain data: lanes, processes, what was shed, times in us, alarms."""
+    board, observer = supervisor.board, supervisor.observer
+    belt, shared = board.belt(), board.shared
     return {
         "run": str(supervisor.run_dir),
         "supervisor_pid": os.getpid(),
         "at_utc_s": time.time(),
         "up_s": (time.monotonic_ns() - supervisor.start_ns) / 1e9,
         "cups_per_s": belt[2] / float(supervisor.config.encoder.ratio) if belt else 0.0,
-        "origin": int(board.shared["origin"][0]),
-        "decided_cup": int(board.shared["decided_cup"][0]),
-        "committed_cup": int(board.shared["committed_cup"][0]),
+        "origin": int(shared["origin"][0]),
+        "decided_cup": int(shared["decided_cup"][0]),
+        "committed_cup": int(shared["committed_cup"][0]),
+        "reasons": {reason.name.lower(): n for reason in Reason if (n := int(shared["reasons"][0, reason]))},
+        "lanes": [lane.to_dict() for lane in observer.lanes],
         "processes": {role: _process(supervisor, role) for role in supervisor.roles},
-        "alarms": [
-            {"kind": alarm.kind, "where": alarm.where, "count": alarm.count, "tick": alarm.tick}
-            for alarm in list(supervisor.alarms)[-50:]
+        "shed": [
+            {"process": role, "what": name, "n": n}
+            for role in supervisor.roles
+            for name, n in board.station(role).counted().items()
+            if n and name in SHED
         ],
+        "rings": [_ring(supervisor, camera) for camera in range(len(supervisor.config.camera))],
+        "deadline": _deadline(supervisor),
+        "alarms": [_alarm(one) for one in observer.book.active.values()],
+        "ended_alarms": [_alarm(one) for one in observer.book.ended],
+        "events_lost": observer.events.lost,
     }
 
 
 def _process(supervisor: Supervisor, role: str) -> dict[str, Any]:
     child, station = supervisor.children[role], supervisor.board.station(role)
     times = {stage: station.times(stage) for stage in STAGES}
+    levels = station.levels()
     return {
         "pid": child.pid,
         "ready": station.is_ready,
+        "devices_gone": levels["devices_gone"],
         "silent_s": round(station.silent_s, 3),
         "restarts": child.restarts,
-        "recovery_s": child.recovery_s,
+        "recovery_s": list(child.recovery_s),
         "counted": {name: n for name, n in station.counted().items() if n},
+        "queue_bytes": levels["queue_bytes"],
         "times_us": {
             stage: {
                 "p50": quantile_us(found, 0.5),
@@ -57,9 +69,33 @@ def _process(supervisor: Supervisor, role: str) -> dict[str, Any]:
                 "n": int(found.sum()),
             }
             for stage, found in times.items()
-            if found.any()
+            if found.any() and stage != "margin"
         },
     }
+
+
+def _ring(supervisor: Supervisor, camera: int) -> dict[str, int]:
+    """Return how far the core is behind a camera, in frames: now and at most."""
+    levels = supervisor.board.station(camera_role(camera)).levels()
+    lag = max(levels["ring_newest"] - levels["ring_looked"], 0)
+    return {"camera": camera, "lag": lag, "lag_most": levels["ring_lag_most"], "frames": supervisor.config.live.ring_frames}
+
+
+def _deadline(supervisor: Supervisor) -> dict[str, float | int]:
+    """Return how long before the last moment ejections were in the PLC's queue."""
+    station = supervisor.board.station(PLC)
+    found = station.times("margin")
+    return {
+        "least_ms": least_us(found) / 1000,
+        "p01_ms": quantile_us(found, 0.01) / 1000,
+        "p50_ms": quantile_us(found, 0.5) / 1000,
+        "n": int(found.sum()),
+        "late": station.counted()["ejections_late"],
+    }
+
+
+def _alarm(one: Raised) -> dict[str, Any]:
+    return asdict(one) | {"severity": severity(one.kind)}
 
 
 def keep(supervisor: Supervisor, *, at_end: bool = False) -> None:
@@ -88,73 +124,3 @@ def read(run_dir: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((run_dir / NAME).read_text(encoding="utf-8"))
     found["running"] = found["running"] and Path(f"/proc/{found['supervisor_pid']}").exists()
     return found
-
-
-@contextmanager
-def served(supervisor: Supervisor) -> Iterator[None]:
-    """Serve the state to Prometheus at ``[live] metrics_port``, on this machine only; nothing without one.
-
-    Raises
-    ------
-    DeviceError : if the port is taken.
-    """
-    port = supervisor.config.live.metrics_port
-    if port is None:
-        yield
-        return
-    from prometheus_client import CollectorRegistry, start_http_server
-
-    registry = CollectorRegistry()
-    registry.register(_Collector(supervisor))
-    try:
-        server, thread = start_http_server(port, addr="127.0.0.1", registry=registry)
-    except OSError as error:
-        raise DeviceError(
-            _("live.metrics_port: {port} can't be opened: {error}; choose another port").format(port=port, error=error.strerror)
-        ) from error
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(2.0)
-
-
-class _Collector:
-    """What Prometheus asks: the board read at that moment."""
-
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._supervisor = supervisor
-
-    def collect(self) -> Iterable[Any]:
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-
-        supervisor = self._supervisor
-        counted = CounterMetricFamily("citrus_grade_counted", "What each process counted.", labels=["process", "what"])
-        restarts = CounterMetricFamily("citrus_grade_restarts", "Times a process was started again.", labels=["process"])
-        silent = GaugeMetricFamily("citrus_grade_silent_seconds", "Since a process last moved.", labels=["process"])
-        took = HistogramMetricFamily("citrus_grade_stage_seconds", "How long a stage took.", labels=["process", "stage"])
-        for role in supervisor.roles:
-            station = supervisor.board.station(role)
-            for name, n in station.counted().items():
-                counted.add_metric([role, name], n)
-            restarts.add_metric([role], supervisor.children[role].restarts)
-            silent.add_metric([role], station.silent_s)
-            for stage in STAGES:
-                if (found := station.times(stage)).any():
-                    took.add_metric([role, stage], *_buckets(found.tolist()))
-        decided = GaugeMetricFamily("citrus_grade_decided_cup", "The last cup decided.")
-        decided.add_metric([], int(supervisor.board.shared["decided_cup"][0]))
-        return [counted, restarts, silent, took, decided]
-
-
-def _buckets(histogram: list[int]) -> tuple[list[tuple[str, float]], float]:
-    """Return a histogram as Prometheus wants it, an octave a bucket: upper edges in s, counts up to there; and about the sum."""
-    edges = [BIN_0_US * 2 ** ((k + 1) / 8) * 1e-6 for k in range(len(histogram))]
-    total, buckets = 0, []
-    for k, n in enumerate(histogram):
-        total += n
-        if k % 8 == 7:
-            buckets.append((f"{edges[k]:.6g}", float(total)))
-    buckets.append(("+Inf", float(total)))
-    return buckets, math.fsum(edge * n for edge, n in zip(edges, histogram, strict=True))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from citrus_grade.messages import Reason
 from citrus_grade.tables import DECISION, Table
 
 _HEAD = np.dtype([("begun", "<i8"), ("done", "<i8")])
@@ -134,24 +135,31 @@ COUNTERS = (
     "pulses",
     "ejections",
     "ejections_refused",
+    "ejections_late",
     "decisions",
     "shed_frames",
+    "shed_scans",
     "shed_messages",
+    "shed_words",
     "shed_decisions",
     "bad_messages",
+    "reports_lost",
+    "slow_polls",
     "reopened",
-    "devices_gone",
     "commits",
-    "queue_bytes",
 )
-STAGES = ("decide", "eject", "wait", "commit")
+"""What only rises."""
+LEVELS = ("devices_gone", "queue_bytes", "ring_newest", "ring_looked", "ring_lag_most")
+"""What rises and falls."""
+STAGES = ("decide", "eject", "margin", "wait", "poll", "commit")
 STATION = np.dtype(
     [
         ("pid", "<i8"),
         ("beat_ns", "<i8"),
         ("ready", "<i8"),
         ("epoch", "<i8"),
-        ("counter", "<i8", (len(COUNTERS),)),
+        ("gone", "<u8"),
+        ("counter", "<i8", (len(COUNTERS) + len(LEVELS),)),
         ("times", "<i8", (len(STAGES), BINS)),
         ("pad", "u1", (_LINE_BYTES,)),
     ]
@@ -177,6 +185,7 @@ SHARED = np.dtype(
         ("boot", "<i8"),
         ("carries", "<i8"),
         ("carry_bytes", "<i8", (2,)),
+        ("reasons", "<i8", (len(Reason),)),
         ("pad", "u1", (_LINE_BYTES,)),
     ]
 )
@@ -244,9 +253,14 @@ class Board:
         return self._carried[number % 2, : int(self.shared["carry_bytes"][0, number % 2])].tobytes() if number else None
 
     @property
+    def stop_step(self) -> int:
+        """How far the line has been told to stop: 0 not at all; see `work.STOPS_IN`."""
+        return int(self.shared["stop"][0])
+
+    @property
     def stopping(self) -> bool:
         """Whether the line has been told to stop."""
-        return bool(self.shared["stop"][0])
+        return self.stop_step > 0
 
 
 class Station:
@@ -261,6 +275,7 @@ class Station:
         """Write who does this work from now on."""
         self._row["pid"], self._row["ready"] = os.getpid(), 0
         self._row["epoch"] += 1
+        self._row["gone"] = 0
         self.set("devices_gone", 0)
         self.beat()
 
@@ -283,6 +298,21 @@ class Station:
         return bool(self._row["ready"])
 
     @property
+    def works(self) -> bool:
+        """Whether the process is there, and so are its devices."""
+        return self.is_ready and not self._row["gone"]
+
+    def is_gone(self, device: int) -> bool:
+        """Say whether one of the process's devices, by its number, does not answer."""
+        return bool(int(self._row["gone"]) >> device & 1)
+
+    def set_gone(self, device: int, gone: bool) -> None:
+        """Write whether a device answers."""
+        others = int(self._row["gone"]) & ~(1 << device)
+        self._row["gone"] = others | gone << device
+        self.set("devices_gone", int(self._row["gone"]).bit_count())
+
+    @property
     def epoch(self) -> int:
         """How many processes have done this work."""
         return int(self._row["epoch"])
@@ -293,16 +323,26 @@ class Station:
         return (time.monotonic_ns() - int(self._row["beat_ns"])) / 1e9
 
     def count(self, name: str, n: int = 1) -> None:
-        """Add to a counter of `COUNTERS`."""
+        """Add to one of `COUNTERS`."""
         self._counter[_COUNTER[name]] += n
 
     def set(self, name: str, value: int) -> None:
-        """Set a counter that is a level."""
+        """Set one of `LEVELS`."""
         self._counter[_COUNTER[name]] = value
 
     def counted(self) -> dict[str, int]:
-        """Return all counters."""
-        return dict(zip(COUNTERS, self._counter.tolist(), strict=True))
+        """Return all `COUNTERS`."""
+        return dict(zip(COUNTERS, self._counter.tolist(), strict=False))
+
+    def levels(self) -> dict[str, int]:
+        """Return all `LEVELS`."""
+        return dict(zip(LEVELS, self._counter[len(COUNTERS) :].tolist(), strict=True))
+
+    def looked(self, number: int) -> None:
+        """Write, for the core on a camera's place, which frame it looks at, and how many newer ones lie in the ring at most."""
+        lag = int(self._counter[_COUNTER["ring_newest"]]) - number
+        self.set("ring_looked", number)
+        self.set("ring_lag_most", max(lag, int(self._counter[_COUNTER["ring_lag_most"]])))
 
     def took(self, stage: str, ns: int) -> None:
         """Add a time to the histogram of a stage."""
@@ -314,8 +354,14 @@ class Station:
         return np.array(self._times[_STAGE[stage]])
 
 
-_COUNTER = {name: k for k, name in enumerate(COUNTERS)}
+_COUNTER = {name: k for k, name in enumerate((*COUNTERS, *LEVELS))}
 _STAGE = {name: k for k, name in enumerate(STAGES)}
+
+
+def least_us(histogram: NDArray[np.int64]) -> float:
+    """Return the least time of a histogram, in us: the lower edge of its bin, 0 of the first; NaN of an empty one."""
+    found = np.flatnonzero(histogram)
+    return float("nan") if not len(found) else float(BIN_0_US * 2 ** (found[0] / 8)) if found[0] else 0.0
 
 
 def quantile_us(histogram: NDArray[np.int64], share: float) -> float:

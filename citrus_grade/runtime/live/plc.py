@@ -9,11 +9,11 @@ import time
 
 from citrus_grade.config import LineConfig
 from citrus_grade.geometry import Ruler
-from citrus_grade.messages import Message, OutletReport, Pulse, Reading
+from citrus_grade.messages import Ejection, Message, OutletReport, Pulse, Reading
 from citrus_grade.ports import DeviceGone, Plc, PlcState
 from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.belt import Belt
-from citrus_grade.runtime.live.clock import SECOND_NS, BeltClock
+from citrus_grade.runtime.live.clock import SECOND_NS, BeltClock, tick_at
 from citrus_grade.runtime.live.devices import PLCS, opened, opener
 from citrus_grade.runtime.live.work import Work, real_time
 from citrus_grade.words import _
@@ -22,6 +22,8 @@ PRIORITY = 51
 """Above the core's: what it does is short, and what the core has decided must not wait here."""
 STANDING_S = 2.0
 """A running line whose encoder stands still for so long has lost its encoder."""
+SLOW_POLLS = 5
+"""A look at the PLC that takes so many times `poll_ms` is a slow one."""
 
 
 def watch_plc(work: Work) -> None:
@@ -40,7 +42,7 @@ def watch_plc(work: Work) -> None:
         due, moved_ns = time.monotonic(), work.now_ns()
         try:
             while work.going():
-                state = plc.poll()
+                state = _looked(work, plc)
                 if belt.restarted(state.count) or (known and state.boot != int(shared["boot"][0])):
                     work.tell(_("plc: it was started again and counts anew; all fruit on the belt goes to the default outlet"))
                     belt.begin_anew(state.count, _length(work.config))
@@ -65,11 +67,25 @@ def watch_plc(work: Work) -> None:
                 work.give(core, messages)
                 due = max(due + work.config.live.poll_ms / 1000, time.monotonic())
                 _eject_until(due, work, plc, core, belt)
+            _eject_until(0.0, work, plc, core, belt)  # the core has ended: what it decided last
         except DeviceGone as error:
             work.tell(str(error))
+            work.gone(0, True)
             work.station.count("reopened")
         finally:
             plc.close()
+
+
+def _looked(work: Work, plc: Plc) -> PlcState:
+    """Look once, and count how long it took and which reports were never seen."""
+    began_ns = work.now_ns()
+    state = plc.poll()
+    took_ns = work.now_ns() - began_ns
+    work.gone(0, False)
+    work.station.took("poll", took_ns)
+    work.station.count("slow_polls", took_ns > SLOW_POLLS * work.config.live.poll_ms * 1e6)
+    work.station.count("reports_lost", state.lost)
+    return state
 
 
 def _length(config: LineConfig) -> int:
@@ -100,5 +116,18 @@ def _eject_until(due_s: float, work: Work, plc: Plc, core: socket.socket, belt: 
             work.station.count("ejections", taken)
             work.station.count("ejections_refused", len(raw) - taken)
             work.station.took("eject", work.now_ns() - t_ns)
+            _margins(work, ejections[:taken])
         if left_s <= 0:
             return
+
+
+def _margins(work: Work, taken: list[Ejection]) -> None:
+    """Count how long before the last moment, the PLC's lead before it fires, each ejection was in its queue."""
+    belt = work.board.belt()
+    if belt is None or belt[2] <= 0:
+        return
+    tick = tick_at(belt, work.now_ns())
+    for ejection in taken:
+        margin_ns = (ejection.fire_tick - tick) / belt[2] * SECOND_NS - work.config.line.lead_ms * 1e6
+        work.station.took("margin", max(int(margin_ns), 0))
+        work.station.count("ejections_late", margin_ns < 0)

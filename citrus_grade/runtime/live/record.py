@@ -7,21 +7,27 @@ ends the log, not the grading: it is tried again, and the log goes on with a new
 import json
 import sqlite3
 import time
+from collections import deque
 from pathlib import Path
 
 import numpy as np
 
 from citrus_grade.messages import Alarm, Frame
+from citrus_grade.ports import DeviceError
 from citrus_grade.runlog.writer import LogFile, Topic, frame_record
 from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.core import CLOSE, END, FRAME_AT, OPEN
 from citrus_grade.runtime.live.memory import DECIDED_CUPS, Decided
-from citrus_grade.runtime.live.store import Store
-from citrus_grade.runtime.live.work import Work
+from citrus_grade.runtime.live.store import NAME, Store
+from citrus_grade.runtime.live.work import ORPHANED_S, Work
 
 SYNC_S = 0.5
 AGAIN_S = 5.0
 """Before a disk that took no more is tried again."""
+WAITING_ALARMS = 2000
+"""Alarms that may wait for the database; the log has them all."""
+END_S = 0.5
+"""When the core has ended, what it sent lies ready: so long without anything, and nothing more comes."""
 
 
 class LiveRecorder:
@@ -30,7 +36,8 @@ class LiveRecorder:
     def __init__(self, work: Work) -> None:
         self._work = work
         self._rings = [work.ring(index) for index in range(len(work.config.camera))]
-        self._store = Store(work.run_dir)
+        self._store = _store(work.run_dir)
+        self._alarms: deque[tuple[float, Alarm]] = deque(maxlen=WAITING_ALARMS)
         self._decided = Decided(work.spec.fds["decided"], work.config.line.lanes)
         self._next_cup = self._store.committed + 1
         self._join = wire.Joiner()
@@ -56,15 +63,19 @@ class LiveRecorder:
     def _open(self) -> None:
         self._cut("the core was started again")
         folder = self._work.run_dir / "log"
+        name = f"{next_serial(folder):06d}.mcap"
         try:
-            self._log = LogFile(folder / f"{next_serial(folder):06d}.mcap", self._work.n_pixels, self._work.spec.profile)
+            self._log = LogFile(folder / name, self._work.n_pixels, self._work.spec.profile)
         except OSError as error:
             self._lost(error)
+        else:
+            self._work.event("file_begun", file=name)
 
     def _record(self, topic: Topic, t_ns: int, data: bytes) -> None:
         if topic == Topic.ALARMS:
             told = json.loads(data)
-            self._store.event(Alarm(told["tick"], told["kind"], told["where"], told["count"]))
+            self._work.station.count("shed_messages", len(self._alarms) == WAITING_ALARMS)
+            self._alarms.append((time.time(), Alarm(told["tick"], told["kind"], told["where"], told["count"])))
         if self._log is None:
             return
         try:
@@ -93,6 +104,7 @@ class LiveRecorder:
     def _lost(self, error: OSError) -> None:
         """Leave a file that takes no more as it is."""
         self._work.tell(f"log: {error.strerror or error}")
+        self._work.event("file_lost", error=error.strerror or str(error))
         self._work.station.count("reopened")
         self._log = None
         self._again_at = time.monotonic() + AGAIN_S
@@ -112,9 +124,7 @@ class LiveRecorder:
         """Make everything taken so far safe and acknowledge it."""
         started = time.monotonic_ns()
         try:
-            self._decisions()
-            self._work.board.shared["committed_cup"] = self._store.commit()
-            self._work.station.count("commits")
+            self._commit()
         except sqlite3.Error as error:
             self._store.rollback()
             self._next_cup = self._store.committed + 1
@@ -125,6 +135,17 @@ class LiveRecorder:
             except OSError as error:
                 self._lost(error)
         self._work.station.took("commit", time.monotonic_ns() - started)
+
+    def _commit(self) -> None:
+        for at_utc_s, alarm in self._alarms:
+            self._store.event(at_utc_s, alarm)
+        self._decisions()
+        shared = self._work.board.shared
+        shared["committed_cup"] = self._store.commit()
+        self._alarms.clear()
+        for reason, n in self._store.reasons().items():
+            shared["reasons"][0, reason] = n
+        self._work.station.count("commits")
 
     @property
     def wants_file(self) -> bool:
@@ -141,21 +162,33 @@ class LiveRecorder:
         """Finish a file to which more belonged."""
         if self._log is not None:
             self._log.ends_early(why)
-            self._finish()
+            self._finish(why)
 
-    def _finish(self) -> None:
+    def _finish(self, why: str | None = None) -> None:
         if self._log is None:
             return
         try:
             self._log.close()
         except OSError as error:
             self._lost(error)
+        else:
+            self._work.event("file_closed", file=self._log.path.name, ends_early=why)
         self._log = None
 
     def close(self) -> None:
         """Finish log and table."""
         self._cut("the run was broken off")
-        self._store.close()
+        try:
+            self._store.close()
+        except sqlite3.Error as error:
+            self._work.tell(f"{self._store.path.name}: {error}")
+
+
+def _store(run_dir: Path) -> Store:
+    try:
+        return Store(run_dir)
+    except sqlite3.Error as error:
+        raise DeviceError(f"{NAME}: {error}") from error
 
 
 def next_serial(folder: Path) -> int:
@@ -169,11 +202,13 @@ def run(work: Work) -> None:
     core = work.end("core")
     recorder = LiveRecorder(work)
     work.station.ready()
-    due = time.monotonic() + SYNC_S
-    stopped_at: float | None = None
+    due = last_came = time.monotonic()
     try:
         while not recorder.ended:
-            wire.wait(core, 0.1)
+            if wire.wait(core, 0.1) or work.going():
+                last_came = time.monotonic()
+            elif time.monotonic() - last_came > (ORPHANED_S if work.orphaned() else END_S):
+                break
             for datagram in wire.receive(core, 512):
                 recorder.take(datagram)
             if time.monotonic() >= due:
@@ -181,10 +216,6 @@ def run(work: Work) -> None:
                 due = time.monotonic() + SYNC_S
                 if recorder.wants_file:
                     recorder.retry()
-            if not work.going():
-                stopped_at = stopped_at or time.monotonic()
-                if work.orphaned() or time.monotonic() - stopped_at > 15.0:
-                    break
         recorder.sync()
     finally:
         recorder.close()

@@ -24,7 +24,8 @@ GRAB_S = 0.1
 FLUSH_S = 0.005
 STANDS_CUPS_PER_S = 0.1
 """A belt slower than that stands, whatever an encoder's jitter says."""
-Arrived = queue.SimpleQueue[tuple[int, Spectrum, int] | int | Exception]
+WAITING_SCANS = 1024
+Arrived = queue.Queue[tuple[int, Spectrum, int] | int | Exception]
 """What threads hand on: lane, scan and when it happened on the host's clock; a lane alone whose device has been asked; or why one
 can't be used."""
 FROZEN = 24
@@ -52,11 +53,13 @@ def watch_camera(work: Work, index: int) -> None:
                         raise DeviceGone(f"camera {index}: no frame for {patience_s:.1f} s")
                     continue
                 last_ns = exposure.t_ns
+                work.gone(0, False)
                 if belt is None:
                     continue
                 host_ns = clock.host_ns(exposure.device_ns, exposure.t_ns) - work.spec.start_ns
                 tick = nearest_trigger(tick_at(belt, host_ns), ratio)
                 ring.put(number, exposure.mosaic)
+                work.station.set("ring_newest", number)
                 seq = round(tick / ratio)
                 work.station.count("frames")
                 if not wire.send(core, wire.of_frame(index, number, seq, tick, host_ns)):
@@ -64,6 +67,7 @@ def watch_camera(work: Work, index: int) -> None:
                 number += 1
         except DeviceGone as error:
             work.tell(str(error))
+            work.gone(0, True)
             work.station.count("reopened")
         finally:
             camera.close()
@@ -79,7 +83,7 @@ def _patience_s(belt: tuple[int, int, float] | None, ratio: Fraction, stall_s: f
 def watch_spectrometers(work: Work) -> None:
     """Hand scans of all lanes to the core until the line stops; a thread waits for each device."""
     config, core = work.config, work.end("core")
-    arrived: Arrived = queue.SimpleQueue()
+    arrived: Arrived = queue.Queue(WAITING_SCANS)
     assert config.spectrometer is not None
     openers = [
         opener(SPECTROMETERS, options, f"spectrometer.device.{lane}") for lane, options in enumerate(config.spectrometer.device)
@@ -150,10 +154,10 @@ def _hand_on(work: Work, open_: Callable[[LineConfig, int], Spectrometer], lane:
         arrived.put(lane)
         return device
 
-    known = False
+    known, failed = False, 0
     while going():
         try:
-            device = opened(work, ask, going)
+            device = opened(work, ask, going, lane)
         except (DeviceError, ConfigError) as error:
             if not known:
                 arrived.put(error)
@@ -169,12 +173,25 @@ def _hand_on(work: Work, open_: Callable[[LineConfig, int], Spectrometer], lane:
             while going():
                 spectrum = device.grab(GRAB_S)
                 if spectrum is not None and sound(spectrum):
-                    arrived.put((lane, spectrum, clock.host_ns(spectrum.device_ns, spectrum.t_ns)))
+                    failed = 0
+                    work.gone(lane, False)
+                    _arrive(work, arrived, (lane, spectrum, clock.host_ns(spectrum.device_ns, spectrum.t_ns)))
         except DeviceGone as error:
             work.tell(str(error))
+            work.gone(lane, True)
             work.station.count("reopened")
         finally:
             device.close()
+        if failed:  # it opens and does not work: no use to try at once
+            pause(PAUSES_S[min(failed, len(PAUSES_S)) - 1], going)
+        failed += 1
+
+
+def _arrive(work: Work, arrived: "Arrived", scan: tuple[int, Spectrum, int]) -> None:
+    try:
+        arrived.put_nowait(scan)
+    except queue.Full:
+        work.count("shed_scans")
 
 
 class Sound:

@@ -15,7 +15,7 @@ from citrus_grade.drivers.sim import tape
 from citrus_grade.lots import FruitTable, Packout
 from citrus_grade.rundir import Loaded, create, load_line
 from citrus_grade.runtime.accuracy import against_truth
-from citrus_grade.runtime.live import health, store
+from citrus_grade.runtime.live import health, metrics, store
 from citrus_grade.runtime.live.emulated import FELL, TAPE
 from citrus_grade.runtime.live.played import truth
 from citrus_grade.runtime.live.supervisor import LOOK_S, Supervisor
@@ -50,12 +50,12 @@ def run_live(
     create(run_dir, loaded, seed=None, profile=kept, config_text=config_path.read_text(encoding="utf-8"))
     supervisor = Supervisor(run_dir, kept, told)
     began = started = time.monotonic()
-    try:
-        with _stopped_by_signals() as stopped:
-            supervisor.start(stopped)
+    with _signals() as came:
+        try:
+            supervisor.start(lambda: bool(came))
             started = time.monotonic()
-            with health.served(supervisor):
-                while not stopped() and (seconds is None or time.monotonic() - started < seconds):
+            with metrics.served(supervisor):
+                while not came and (seconds is None or time.monotonic() - started < seconds):
                     supervisor.watch()
                     health.keep(supervisor)
                     if during and during(supervisor):
@@ -63,27 +63,31 @@ def run_live(
                     if progress:
                         progress(time.monotonic() - started, seconds or 0.0)
                     time.sleep(LOOK_S)
-    finally:
-        line_s = time.monotonic() - started
-        supervisor.stop()
-        health.keep(supervisor, at_end=True)
+        finally:
+            line_s = time.monotonic() - started
+            supervisor.stop(lambda: len(came) > 1)
+            health.keep(supervisor, at_end=True)
     return _summary(run_dir, loaded, supervisor, line_s, time.monotonic() - began)
 
 
 @contextmanager
-def _stopped_by_signals() -> Iterator[Callable[[], bool]]:
-    """Yield what says whether SIGINT or SIGTERM has come; the second one is as it always was."""
+def _signals() -> Iterator[list[int]]:
+    """Yield the signals to stop that have come: the first stops the line in good order, the second in a hurry, and only the
+    third is as it always was. One that is ignored, as SIGHUP under nohup, stays ignored."""
     came: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
 
     def stop(number: int, _frame: Any) -> None:
         came.append(number)
-        signal.signal(number, before[signal.Signals(number)])
+        if len(came) > 1:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     for number in before:
         signal.signal(number, stop)
     try:
-        yield lambda: bool(came)
+        yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -109,8 +113,8 @@ def _summary(run_dir: Path, loaded: Loaded, supervisor: Supervisor, line_s: floa
         x_realtime=1.0,
         packout=packout.table(),
         reasons=packout.reasons(),
-        alarms=dict(supervisor.counted.times),
-        alarm_places=supervisor.counted.places,
+        alarms=dict(supervisor.observer.counted.times),
+        alarm_places=supervisor.observer.counted.places,
         accuracy=accuracy,
         live=state,
     )

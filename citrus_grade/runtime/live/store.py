@@ -4,7 +4,6 @@ A decision is kept whole, as the bytes of `tables.DECISION`; beside it stand the
 """
 
 import sqlite3
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from citrus_grade.messages import Alarm
 from citrus_grade.tables import DECISION, Table
+from citrus_grade.words import _
 
 NAME = "fruit.sqlite"
 VERSION = 1
@@ -53,7 +53,7 @@ class Store:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.executescript(_SCHEMA)
-        self._db.execute(f"PRAGMA user_version = {VERSION}")
+        self._check_version()
         self.committed = int(self._db.execute("SELECT coalesce(max(cup), -1) FROM fruit").fetchone()[0])
         """The last cup whose decisions are safe."""
         self._last = self.committed
@@ -72,11 +72,23 @@ class Store:
                 self._db.execute(_PACKOUT, (lot, rule, outlet, reason, kg))
         self._last = max(self._last, int(rows["cup"].max(initial=-1)))
 
-    def event(self, alarm: Alarm, words: str = "") -> None:
-        """Append an alarm or what a process told."""
+    def event(self, at_utc_s: float, alarm: Alarm) -> None:
+        """Append an alarm and when it came."""
         self._begin()
-        values = (time.time(), alarm.tick, alarm.kind, alarm.where, alarm.count, words)
+        values = (at_utc_s, alarm.tick, alarm.kind, alarm.where, alarm.count, "")
         self._db.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)", values)
+
+    def _check_version(self) -> None:
+        """Mark a new table; the mark of one that is there is read only, for each write costs the disk a page."""
+        found = int(self._db.execute("PRAGMA user_version").fetchone()[0])
+        if found == 0:
+            self._db.execute(f"PRAGMA user_version = {VERSION}")
+        elif found != VERSION:
+            raise sqlite3.DatabaseError(
+                _("version {found} of the table, this program writes version {version}; begin a new run folder").format(
+                    found=found, version=VERSION
+                )
+            )
 
     def _begin(self) -> None:
         if not self._db.in_transaction:
@@ -94,6 +106,10 @@ class Store:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
         self._last = self.committed
+
+    def reasons(self) -> dict[int, int]:
+        """Return how many decisions there are of each reason."""
+        return dict(self._db.execute("SELECT reason, sum(n) FROM packout GROUP BY reason").fetchall())
 
     def close(self) -> None:
         """Commit and let go of the file."""

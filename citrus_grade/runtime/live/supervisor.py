@@ -17,17 +17,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from citrus_grade.alarms import Alarms
+from citrus_grade import __version__
 from citrus_grade.config import LineConfig, load
 from citrus_grade.messages import Alarm
 from citrus_grade.ports import DeviceError
 from citrus_grade.runtime.live import memory, wire
 from citrus_grade.runtime.live.looks import looks
 from citrus_grade.runtime.live.memory import Board, Decided
+from citrus_grade.runtime.live.observer import Observer, Told
 from citrus_grade.runtime.live.store import Store
 from citrus_grade.runtime.live.work import (
     ALARM,
     CORE,
+    EVENT,
+    LAST_STEP,
     PLC,
     RECORDER,
     SPARE,
@@ -38,6 +41,7 @@ from citrus_grade.runtime.live.work import (
     ring_shape,
     roles_of,
     room_to_carry,
+    stops_in,
 )
 from citrus_grade.words import _
 
@@ -51,12 +55,14 @@ SILENT_S = {CORE: 2.0, RECORDER: 10.0, PLC: 2.0, SPECTRA: 5.0}
 CAMERA_SILENT_S = 5.0
 CLOCK_SET_S = 2.0
 """A clock that is kept right is moved by less at a time."""
-STOP_S = 25.0
+STOP_S = {1: 5.0, 2: 14.0, 3: 3.0, 4: 20.0}
+"""How long the processes of each step of a stop may take to end by themselves."""
 HEALTHY_S = 60.0
 """A process that lived so long is well; its next death is its first."""
 SPARE_AFTER_S = 2.0
 """After a spare was needed the next is made ready, when the line has found its pace again."""
-Told = Callable[[Alarm], None]
+KEPT = 50
+"""Recoveries that are remembered of each process."""
 
 
 @dataclass(slots=True)
@@ -69,8 +75,9 @@ class Child:
     parent: socket.socket | None = None
     restarts: int = 0
     ended: bool = False
+    begun_at: float | None = None
     died_at: float | None = None
-    recovery_s: list[float] = field(default_factory=list)
+    recovery_s: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
     again_at: float = 0.0
     quick_deaths: int = 0
     said: list[str] = field(default_factory=list)
@@ -100,11 +107,11 @@ class Supervisor:
     Parameters
     ----------
     run_dir : a run folder as `rundir.create` lays it out. profile : of the log.
-    told : called with each alarm of a process: one that died, stands still or has come back, and what one tells of its device.
+    told : called with each alarm that is new; see `observer.Observer`.
     """
 
     def __init__(self, run_dir: Path, profile: str, told: Told | None = None) -> None:
-        self.run_dir, self._profile, self._told = run_dir, profile, told
+        self.run_dir, self._profile = run_dir, profile
         self.config: LineConfig = load(run_dir / "line.toml")
         self.roles = roles_of(self.config)
         self.start_ns = time.monotonic_ns()
@@ -119,9 +126,8 @@ class Supervisor:
         for role in (CORE, RECORDER):
             self.children[role].fds["decided"] = decided
         self._connect()
-        self.alarms: deque[Alarm] = deque(maxlen=200)
-        """The newest."""
-        self.counted = Alarms()
+        self._decided = Decided(decided, self.config.line.lanes)
+        self.observer = Observer(run_dir, self.config, self.board, self._decided, told)
         self.kept_at = 0.0
         self._stopped: Callable[[], bool] = lambda: False
         self._spare: Spare | None = None
@@ -158,6 +164,9 @@ class Supervisor:
         DeviceError : if a process does not become ready, or its device can't be used.
         """
         self._stopped = stopped
+        self.observer.event(
+            "line_starts", "supervisor", software=__version__, pid=os.getpid(), roles=self.roles, profile=self._profile
+        )
         self._look()
         self._spawn(RECORDER)
         self._spawn(CORE)
@@ -168,6 +177,7 @@ class Supervisor:
         self._await_ready(tuple(role for role in self.roles if role not in (CORE, RECORDER)), DEVICES_S)
         self._make_spare()
         self._started = True
+        self.observer.event("line_ready", "supervisor", seconds=round((time.monotonic_ns() - self.start_ns) / 1e9, 1))
 
     def _look(self) -> None:
         """Tell at once which devices are missing; refuse those that are another, all in one.
@@ -181,7 +191,7 @@ class Supervisor:
             role = looked.device.role
             if looked.kind == "missing":
                 waits = _("its lane starts without spectra") if role == SPECTRA else _("the line waits for it")
-                self._tell("device", f"{role}: {looked.said}; {waits}")
+                self.observer.alarm("device", f"{role}: {looked.said}; {waits}")
             elif looked.kind != "found":
                 wrong += looked.said.splitlines()
         if wrong:
@@ -208,9 +218,11 @@ class Supervisor:
         if spare is not None and spare.takes(self._spec(role, {})):
             child.process, child.parent = spare.process, spare.parent
             self._spare_at = time.monotonic() + SPARE_AFTER_S
-            return
-        self._spare = spare
-        child.process, child.parent = self._launch(role, child.fds)
+        else:
+            self._spare = spare
+            child.process, child.parent = self._launch(role, child.fds)
+        child.begun_at = time.monotonic()
+        self.observer.event("process_started", role, pid=child.process.pid, start=child.restarts, spare=self._spare is not spare)
 
     def _spec(self, role: str, fds: dict[str, int]) -> Spec:
         own = self.children[role].fds if role in self.children else {}
@@ -253,13 +265,12 @@ class Supervisor:
             station = self.board.station(child.role)
             code = child.process.poll()
             if code is None:
-                if child.died_at is not None and station.is_ready:
-                    child.recovery_s.append(time.monotonic() - child.died_at)
-                    child.died_at = None
-                    self._tell("process_back", child.role)
+                if station.is_ready:
+                    self._ready(child)
                 silent_s = SILENT_S.get(child.role, CAMERA_SILENT_S) if station.is_ready else START_S
                 if station.silent_s > silent_s:
-                    self._tell("process_silent", child.role)
+                    self.observer.alarm("process_silent", child.role)
+                    self.observer.event("process_silent", child.role, "error", pid=child.pid, silent_s=round(station.silent_s, 1))
                     child.process.send_signal(signal.SIGUSR1)  # it writes down where it stands
                     time.sleep(LOOK_S)
                     child.process.kill()
@@ -273,16 +284,29 @@ class Supervisor:
             else:
                 if child.died_at is None:
                     child.died_at = time.monotonic()
-                    self._tell("process_died", child.role)
-                self._again(child)
+                    self.observer.alarm("process_died", child.role)
+                self._again(child, code)
+        if self._started:
+            self.observer.look()
 
     def _watch_clock(self) -> None:
         """Tell that somebody has set the machine's clock: nothing hangs on it but the times that people are told."""
         before, self._clock_ahead_s = self._clock_ahead_s, time.time() - time.monotonic()
         if abs(self._clock_ahead_s - before) > CLOCK_SET_S:
-            self._tell("clock_set", f"{self._clock_ahead_s - before:+.0f} s")
+            self.observer.alarm("clock_set", f"{self._clock_ahead_s - before:+.0f} s")
 
-    def _again(self, child: Child) -> None:
+    def _ready(self, child: Child) -> None:
+        """Note that a process works, the first time that it is seen to."""
+        now = time.monotonic()
+        if child.begun_at is not None:
+            self.observer.event("process_ready", child.role, pid=child.pid, seconds=round(now - child.begun_at, 3))
+            child.begun_at = None
+        if child.died_at is not None:
+            child.recovery_s.append(now - child.died_at)
+            child.died_at = None
+            self.observer.alarm("process_back", child.role)
+
+    def _again(self, child: Child, code: int) -> None:
         """Start it again: at once, and ever later where it dies again and again."""
         now = time.monotonic()
         if now < child.again_at:
@@ -292,26 +316,20 @@ class Supervisor:
         child.quick_deaths += 1
         child.restarts += 1
         child.again_at = now + min(0.5 * max(child.quick_deaths - 3, 0), 5.0)
+        self.observer.event("process_died", child.role, "error", **_ended_by(code), restarts=child.restarts)
         self._spawn(child.role)
 
     def _hear(self, child: Child) -> None:
         if child.parent is not None:
             for data in wire.receive(child.parent):
                 if data.startswith(ALARM):
-                    self._keep(Alarm(*json.loads(data[len(ALARM) :])))
-                    continue
-                child.said = [*child.said[-9:], data.decode(errors="replace")]
-                self._tell("device", f"{child.role}: {child.said[-1]}")
-
-    def _tell(self, kind: str, where: str) -> None:
-        belt = self.board.belt()
-        self._keep(Alarm(belt[0] if belt else 0, kind, where))
-
-    def _keep(self, alarm: Alarm) -> None:
-        self.counted.add(alarm)
-        self.alarms.append(alarm)
-        if self._told:
-            self._told(alarm)
+                    self.observer.take(Alarm(*json.loads(data[len(ALARM) :])))
+                elif data.startswith(EVENT):
+                    name, fields = json.loads(data[len(EVENT) :])
+                    self.observer.event(name, child.role, **fields)
+                else:
+                    child.said = [*child.said[-9:], data.decode(errors="replace")]
+                    self.observer.alarm("device", f"{child.role}: {child.said[-1]}")
 
     def _save_the_rest(self) -> None:
         """Write what was decided and not committed, should the recorder have ended before it could."""
@@ -319,43 +337,71 @@ class Supervisor:
         decided, committed = int(shared["decided_cup"][0]), int(shared["committed_cup"][0])
         if decided <= committed:
             return
-        ring = Decided(self.children[CORE].fds["decided"], self.config.line.lanes)
         try:
             store = Store(self.run_dir)
             for cup in range(committed + 1, decided + 1):
-                rows = ring.get(cup)
+                rows = self._decided.get(cup)
                 if rows is not None:
                     store.add(rows)
             shared["committed_cup"] = store.commit()
             store.close()
         except sqlite3.Error as error:
-            self._tell("device", f"{RECORDER}: {error}")
+            self.observer.alarm("device", f"{RECORDER}: {error}")
 
-    def stop(self) -> None:
-        """Stop the devices, let core and recorder finish, and leave no process behind."""
-        self.board.shared["stop"] = 1
+    def stop(self, hurried: Callable[[], bool] = lambda: False) -> None:
+        """Stop in steps, so that nothing sent is left undecided and nothing decided unwritten, and leave no process behind.
+
+        Once ``hurried`` says True what still runs is killed: the log then ends early, decisions are saved all the same.
+        """
+        self.observer.event("line_stops", "supervisor")
         if self._spare is not None:
             self._spare.process.kill()
             self._spare.process.wait()
             self._spare.parent.close()
-        until = time.monotonic() + STOP_S
-        while any(child.pid for child in self.children.values()) and time.monotonic() < until:
-            for child in self.children.values():
-                self._hear(child)
-            time.sleep(LOOK_S)
-        for child in self.children.values():
-            if child.pid:
-                os.kill(child.pid, signal.SIGKILL)
-            if child.process:
-                child.process.wait()
-            self._hear(child)
-            if child.parent:
-                child.parent.close()
+        for step in range(1, LAST_STEP + 1):
+            self.board.shared["stop"] = step
+            self._end(step, [child for child in self.children.values() if stops_in(child.role) == step], hurried)
         self._save_the_rest()
+        shared = self.board.shared
+        self.observer.event(
+            "line_stopped",
+            "supervisor",
+            decided_cup=int(shared["decided_cup"][0]),
+            committed_cup=int(shared["committed_cup"][0]),
+        )
+        self.observer.close()
         for end in self._held:
             end.close()
         for fd in self._memory:
             os.close(fd)
+
+    def _end(self, step: int, children: list[Child], hurried: Callable[[], bool]) -> None:
+        """Wait until processes have ended, and kill those that do not; one that has not begun has nothing to finish."""
+        until = time.monotonic() + (STOP_S[step] if all(self._has_begun(child) for child in children) else 0.0)
+        while any(child.pid for child in children) and time.monotonic() < until and not hurried():
+            for child in self.children.values():
+                self._hear(child)
+            time.sleep(LOOK_S)
+        for child in children:
+            if child.process is None:
+                continue
+            if killed := child.pid is not None:
+                child.process.kill()
+            code = child.process.wait()
+            self._hear(child)
+            if child.parent:
+                child.parent.close()
+                child.parent = None
+            self.observer.event("process_ended", child.role, "warning" if killed or code else "info", **_ended_by(code))
+
+    def _has_begun(self, child: Child) -> bool:
+        """Say whether a process has work to finish; devices are let go of whatever they do."""
+        return stops_in(child.role) == 1 or self.board.station(child.role).is_ready
+
+
+def _ended_by(code: int) -> dict[str, int | str]:
+    """Return how a process ended: its exit code, or the signal that killed it."""
+    return {"exit_code": code} if code >= 0 else {"signal": signal.Signals(-code).name}
 
 
 def _given_up(child: Child, seconds: float) -> str:

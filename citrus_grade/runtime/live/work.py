@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from citrus_grade.config import LineConfig, load
 from citrus_grade.messages import Alarm, Message
@@ -19,6 +20,14 @@ STACKS = "stacks.txt"
 """File of the run folder in which a process that stands still writes where it stands."""
 ALARM = b"\x00"
 """What a process tells begins with this where it is an alarm of the line, as a JSON list; otherwise it is words."""
+EVENT = b"\x01"
+"""And with this where it is an event for the log of events: a JSON list of its name and its fields."""
+STOPS_IN = {CORE: 2, PLC: 3, RECORDER: 4}
+"""A line stops in steps, each begun when what stopped in the one before has ended: first what senses (1), then the core, which
+decides all it was sent, then the PLC's process, which queues what the core decided, and the recorder, which writes it down."""
+LAST_STEP = max(STOPS_IN.values())
+ORPHANED_S = 3.0
+"""When the supervisor is gone, core and recorder have so long to hand over and write down what has come so far."""
 UNUSABLE = 3
 """Exit code of a process whose device cannot be used as configured: starting it again is no use."""
 
@@ -54,6 +63,11 @@ def roles_of(config: LineConfig) -> tuple[str, ...]:
     return (CORE, RECORDER, PLC, *cameras, *((SPECTRA,) if config.spectrometer else ()))
 
 
+def stops_in(role: str) -> int:
+    """Return the step of a stop in which a process ends."""
+    return STOPS_IN.get(role, 1)
+
+
 def room_to_carry(config: LineConfig) -> int:
     """Return how much a core of this line may leave to its successor, in bytes."""
     return carry_bytes(config.line.lanes, config.spectrometer.pixels if config.spectrometer else 0)
@@ -75,6 +89,7 @@ class Work:
         self.board = Board(spec.fds["board"], spec.roles, room_to_carry(self.config))
         self.station = self.board.station(spec.role)
         self.station.begin()
+        self._stops_in = stops_in(spec.role)
         self._lock = threading.Lock()
         self._parent = wire.end_of(spec.fds["parent"])
         self.n_pixels = self.config.spectrometer.pixels if self.config.spectrometer else 1
@@ -88,9 +103,10 @@ class Work:
         return FrameRing(self.spec.fds[f"ring{index}"], ring_shape(self.config, index))
 
     def going(self) -> bool:
-        """Show that this process lives; say whether it is to go on: nobody stopped the line, the supervisor is there."""
+        """Show that this process lives; say whether it is to go on: the line does not stop, or has not come so far, and the
+        supervisor is there."""
         self.station.beat()
-        return not self.board.stopping and not self.orphaned()
+        return self.board.stop_step < self._stops_in and not self.orphaned()
 
     def orphaned(self) -> bool:
         """Say whether the supervisor is gone."""
@@ -107,16 +123,30 @@ class Work:
 
     def tell(self, text: str) -> None:
         """Tell the supervisor something about this process in words."""
-        wire.send(self._parent, text.encode()[: wire.PART_BYTES])
+        self._say(text.encode()[: wire.PART_BYTES])
 
-    def gone(self, change: int) -> None:
-        """Count a device that is gone, or has come back; for any thread."""
+    def gone(self, device: int, gone: bool) -> None:
+        """Write down that a device of this process, by its number, is gone or has come back; for any thread."""
+        if self.station.is_gone(device) != gone:
+            with self._lock:
+                self.station.set_gone(device, gone)
+
+    def count(self, name: str) -> None:
+        """Count one more, for any thread, of what no other part of the process counts."""
         with self._lock:
-            self.station.count("devices_gone", change)
+            self.station.count(name)
+
+    def event(self, name: str, **fields: Any) -> None:
+        """Have the supervisor write an event of this process."""
+        self._say(EVENT + json.dumps([name, fields]).encode())
 
     def alarm(self, alarm: Alarm) -> None:
         """Tell the supervisor of an alarm of the line."""
-        wire.send(self._parent, ALARM + json.dumps([alarm.tick, alarm.kind, alarm.where, alarm.count]).encode())
+        self._say(ALARM + json.dumps([alarm.tick, alarm.kind, alarm.where, alarm.count]).encode())
+
+    def _say(self, data: bytes) -> None:
+        if not wire.send(self._parent, data):
+            self.count("shed_words")
 
     def give(self, core: socket.socket, messages: list[Message]) -> None:
         """Send messages to the core; what finds no room is counted."""
