@@ -187,3 +187,35 @@ class Plc(Protocol):
     def close(self) -> None:
         """Let go of the PLC; what is queued in it stays queued."""
         ...
+
+
+class Weight(Protocol):
+    """A reading of a scale: at the host's ``t_ns`` it was ``mass_g``, "stable", "moving" or an "overload"."""
+
+    @property
+    def t_ns(self) -> int: ...
+
+    @property
+    def mass_g(self) -> float: ...
+
+    @property
+    def state(self) -> str: ...
+
+
+class Scale(Protocol):
+    """A scale that sends what lies on it without being asked."""
+
+    identity: str
+
+    def read(self, timeout_s: float) -> Weight | None:
+        """Return the newest reading, or None after ``timeout_s`` without one.
+
+        Raises
+        ------
+        DeviceGone : if the scale does not answer. DeviceError : if what comes is no reading.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the scale; a second call does nothing."""
+        ...

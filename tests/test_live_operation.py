@@ -2,11 +2,14 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +25,10 @@ from citrus_grade.config import load
 from citrus_grade.drivers.sim import tape
 from citrus_grade.drivers.sim.fault_plan import Fault, FaultPlan
 from citrus_grade.drivers.sim.plant import SimOptions
-from citrus_grade.messages import Reason
+from citrus_grade.messages import Reading, Reason
 from citrus_grade.replay import replay
-from citrus_grade.runlog import LogError, info
+from citrus_grade.runlog import LogError, LogReader, files, info
+from citrus_grade.runlog.reader import Fed
 from citrus_grade.runtime.live import events, health, sheet, store
 from citrus_grade.runtime.live.played import played
 from citrus_grade.runtime.live.session import run_live
@@ -46,6 +50,26 @@ def loop(line_toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@contextmanager
+def _indicator() -> Iterator[str]:
+    """A box scale at a TCP port that says again and again that 12.345 kg lie on it, at rest."""
+
+    def say() -> None:
+        with suppress(OSError):
+            there, _ = listener.accept()
+            with there:
+                while True:
+                    there.sendall(b"ST,GS,+  12.345kg\r\n")
+                    time.sleep(0.1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=say, daemon=True)
+        thread.start()
+        yield f"socket://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(5.0)
+
+
 class Watched:
     """A run on which one lane's spectrometer goes away, for good, and an outlet of another lane jams, and what was seen of it."""
 
@@ -53,9 +77,11 @@ class Watched:
         self.run, self._faults = folder / "run", folder / "faults.json"
         live = line_toml.with_name("watched.toml")
         text = played(line_toml, loop, faults=self._faults, cups_per_s=CUPS_PER_S)
-        live.write_text(f"{text}\n[live]\nmetrics_port = {PORT}\n", encoding="utf-8")
         self.state: dict[str, Any] = {}
-        run_live(live, self.run, seconds=120.0, during=self._during)
+        with _indicator() as url:
+            scale = f'[scale]\ndriver = "serial"\nurl = "{url}"'
+            live.write_text(f"{text}\n{scale}\n[live]\nmetrics_port = {PORT}\n", encoding="utf-8")
+            run_live(live, self.run, seconds=120.0, during=self._during)
         self.rows: Table = np.concatenate(list(store.decisions(self.run)))
 
     def _during(self, supervisor: Supervisor) -> bool:
@@ -156,7 +182,7 @@ def test_the_log_of_events_tells_the_runs_story(watched: Watched) -> None:
     assert [event["time"] for event in told] == sorted(event["time"] for event in told)
     ended = [event["process"] for event in told if event["event"] == "process_ended"]
     assert ended.index("core") < ended.index("plc") < ended.index("recorder")
-    assert set(ended[: ended.index("core")]) == {"camera0", "spectra"}
+    assert set(ended[: ended.index("core")]) == {"camera0", "spectra", "scale"}
     assert all(event["exit_code"] == 0 for event in told if event["event"] == "process_ended")
 
 
@@ -165,18 +191,36 @@ def test_the_fruit_table_can_be_had_while_the_line_runs(watched: Watched) -> Non
     at_end = pq.read_table(watched.run / "fruit.parquet")
     now = pq.read_table(watched.run / "now.parquet")
     assert now.num_rows > 90 * 6
-    assert now.equals(at_end.slice(0, now.num_rows))
-    assert csv.read_csv(watched.run / "now.csv").column_names == now.column_names
     logged = pq.read_table(watched.run / "log.parquet")
-    assert logged.equals(at_end.slice(0, logged.num_rows))
+    for table in (now, logged):
+        for name in at_end.column_names:
+            np.testing.assert_array_equal(table[name].to_numpy(), at_end[name].to_numpy()[: table.num_rows])
+    assert csv.read_csv(watched.run / "now.csv").column_names == now.column_names
 
 
+@pytest.mark.fault
+def test_a_weight_on_the_box_scale_is_logged_once_and_shown(watched: Watched) -> None:
+    readings = [
+        message
+        for path in files(watched.run)
+        for entry in LogReader(path)
+        if isinstance(entry, Fed)
+        for message in entry.messages
+        if isinstance(message, Reading)
+    ]
+    (weight,) = readings
+    assert (weight.kind, weight.lane) == ("mass_g", -1)
+    assert weight.value == pytest.approx(12345.0)
+    assert watched.state["scale"]["mass_g"] == pytest.approx(12345.0)
+
+
+@pytest.mark.fault
 def test_a_table_is_refused_where_there_is_none_or_no_place_for_it(watched: Watched, tmp_path: Path) -> None:
     with pytest.raises(LogError, match="only a live line has"):
         sheet.export(tmp_path, tmp_path / "a.csv")
     with pytest.raises(LogError, match="exists already"):
         sheet.export(watched.run, watched.run / "now.csv")
-    with pytest.raises(LogError, match=r"end its name in \.csv or \.parquet"):
+    with pytest.raises(LogError, match=r"end its name in \.csv, \.parquet"):
         sheet.export(watched.run, tmp_path / "a.xlsx")
 
 

@@ -97,10 +97,8 @@ def _show(state: dict[str, Any]) -> None:
         _("decided up to cup {cup:,}, {waiting:,} of them not yet safe on disk").format(cup=state["decided_cup"], waiting=waiting)
     )
     _lanes(state["lanes"])
-    columns = (_("process"), _("state"), "PID", _("restarts"))
-    out.table(
-        _("Processes"), columns, (_process(role, one, state["running"]) for role, one in state["processes"].items()), left=2
-    )
+    processes = (_process(role, one, state["running"]) for role, one in state["processes"].items())
+    out.table(_("Processes"), (_("process"), _("state"), "PID", _("restarts")), processes, left=2)
     _times(state)
     if state["shed"]:
         rows = ((one["process"], label(one["what"]), f"{one['n']:,}") for one in state["shed"])
@@ -152,6 +150,9 @@ def _times(state: dict[str, Any]) -> None:
             "99 % of ejections reached the PLC {p01_ms:,.0f} ms or more before the last moment, the latest {least_ms:,.0f} ms"
         )
         out.text(text.format(**deadline))
+    if scale := state["scale"]:
+        text = _("scale: {mass_g:,.0f} g at {at}")
+        out.text(text.format(mass_g=scale["mass_g"], at=_at(scale["at_utc_s"])))
     for ring in state["rings"]:
         text = _("camera {camera}: {lag} frames wait for the core, at most {lag_most} so far; there is room for {frames}")
         out.text(text.format(**ring))

@@ -148,6 +148,7 @@ class LineConfig(Section):
     files: FilesSection
     source: dict[str, Any] = Field(default_factory=dict)
     plc: dict[str, Any] = Field(default_factory=dict)
+    scale: dict[str, Any] = Field(default_factory=dict)
     live: LiveSection = LiveSection()
     emulation: str | None = None
     references: ReferencesSection = ReferencesSection()

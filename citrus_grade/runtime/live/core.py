@@ -18,7 +18,7 @@ from citrus_grade.runlog.writer import LogStream, Topic
 from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.carry import Carrier, resumed
 from citrus_grade.runtime.live.memory import Decided, FrameRing
-from citrus_grade.runtime.live.work import ORPHANED_S, RECORDER, Work, camera_role, real_time
+from citrus_grade.runtime.live.work import ORPHANED_S, RECORDER, SCALE, SPECTRA, Work, camera_role, real_time
 from citrus_grade.runtime.schedule import Schedule
 from citrus_grade.runtime.warming import warm
 
@@ -211,7 +211,7 @@ def _t_ns(message: Message) -> int:
 
 
 def _is_source(name: str) -> bool:
-    return name.startswith("camera") or name == "spectra"
+    return name.startswith("camera") or name in (SPECTRA, SCALE)
 
 
 def _line(work: Work) -> tuple[Line, bool]:

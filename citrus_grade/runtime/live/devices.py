@@ -5,14 +5,15 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
-from citrus_grade.ports import Camera, DeviceError, DeviceGone, Plc, Spectrometer
+from citrus_grade.ports import Camera, DeviceError, DeviceGone, Plc, Scale, Spectrometer
 from citrus_grade.runtime.live.work import Work
 from citrus_grade.words import _
 
-CAMERAS, SPECTROMETERS, PLCS = "citrus_grade.cameras", "citrus_grade.spectrometers", "citrus_grade.plcs"
+CAMERAS, SPECTROMETERS = "citrus_grade.cameras", "citrus_grade.spectrometers"
+PLCS, SCALES = "citrus_grade.plcs", "citrus_grade.scales"
 PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Before a device is opened again, longer each time it fails."""
-Device = TypeVar("Device", Camera, Spectrometer, Plc)
+Device = TypeVar("Device", Camera, Spectrometer, Plc, Scale)
 
 
 def opener(group: str, options: dict[str, Any], where: str) -> Any:

@@ -42,6 +42,7 @@ def state(supervisor: Supervisor) -> dict[str, Any]:
         ],
         "rings": [_ring(supervisor, camera) for camera in range(len(supervisor.config.camera))],
         "deadline": _deadline(supervisor),
+        "scale": _scale(supervisor),
         "alarms": [_alarm(one) for one in observer.book.active.values()],
         "ended_alarms": [_alarm(one) for one in observer.book.ended],
         "events_lost": observer.events.lost,
@@ -92,6 +93,15 @@ def _deadline(supervisor: Supervisor) -> dict[str, float | int]:
         "n": int(found.sum()),
         "late": station.counted()["ejections_late"],
     }
+
+
+def _scale(supervisor: Supervisor) -> dict[str, float] | None:
+    """Return the last weight that came to rest on the box scale, if there was one."""
+    shared = supervisor.board.shared
+    if not shared["mass_t_ns"][0]:
+        return None
+    ago_s = (time.monotonic_ns() - supervisor.start_ns - int(shared["mass_t_ns"][0])) / 1e9
+    return {"mass_g": float(shared["mass_g"][0]), "at_utc_s": time.time() - ago_s}
 
 
 def _alarm(one: Raised) -> dict[str, Any]:

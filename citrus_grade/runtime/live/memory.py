@@ -147,6 +147,7 @@ COUNTERS = (
     "slow_polls",
     "reopened",
     "commits",
+    "weights",
 )
 """What only rises."""
 LEVELS = ("devices_gone", "queue_bytes", "ring_newest", "ring_looked", "ring_lag_most")
@@ -186,6 +187,8 @@ SHARED = np.dtype(
         ("carries", "<i8"),
         ("carry_bytes", "<i8", (2,)),
         ("reasons", "<i8", (len(Reason),)),
+        ("mass_g", "<f8"),
+        ("mass_t_ns", "<i8"),
         ("pad", "u1", (_LINE_BYTES,)),
     ]
 )

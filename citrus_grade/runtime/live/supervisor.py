@@ -33,6 +33,7 @@ from citrus_grade.runtime.live.work import (
     LAST_STEP,
     PLC,
     RECORDER,
+    SCALE,
     SPARE,
     SPECTRA,
     UNUSABLE,
@@ -50,7 +51,7 @@ START_S = 180.0
 """A first start compiles; this long it may take."""
 DEVICES_S = 180.0
 """So long a line that starts waits for its devices."""
-SILENT_S = {CORE: 2.0, RECORDER: 10.0, PLC: 2.0, SPECTRA: 5.0}
+SILENT_S = {CORE: 2.0, RECORDER: 10.0, PLC: 2.0, SPECTRA: 5.0, SCALE: 15.0}
 """A process that has not moved for so long is killed and started again. A recorder may wait for its disk."""
 CAMERA_SILENT_S = 5.0
 CLOCK_SET_S = 2.0
