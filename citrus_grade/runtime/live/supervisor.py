@@ -62,7 +62,7 @@ HEALTHY_S = 60.0
 """A process that lived so long is well; its next death is its first."""
 SPARE_AFTER_S = 2.0
 """After a spare was needed the next is made ready, when the line has found its pace again."""
-KEPT = 50
+KEPT = 1000
 """Recoveries that are remembered of each process."""
 
 
