@@ -351,6 +351,21 @@ def test_a_plc_whose_program_stands_still_is_noticed(monkeypatch: pytest.MonkeyP
         assert not again.poll().heartbeat_ok
 
 
+def test_the_heartbeat_rises_often_enough_and_no_oftener() -> None:
+    with emulated() as line:
+        plc, at = line.open(), m.COMMAND.at("heartbeat")
+        plc._beats_apart_ns = 10**18
+        before = line.plc.words[at]
+        plc.poll()
+        assert line.plc.words[at] == before
+        plc._beats_apart_ns = 0
+        plc.poll()
+        assert line.plc.words[at] == before + 1
+        other = open_at({"url": line.server.url}, line.config)
+        assert 0 < other._beats_apart_ns < other._watchdog_ns / 2
+        other.close()
+
+
 def test_an_encoder_that_counts_down_is_an_error_that_says_what_to_swap() -> None:
     with emulated(backwards=True) as line, pytest.raises(DeviceError, match="swap tracks A and B"):
         line.open()

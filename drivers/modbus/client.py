@@ -21,6 +21,8 @@ REVERSE_CUPS: Final = 2
 REVERSE_CUPS_PER_S: Final = 0.5
 """A belt that starts or stops may roll back a little; so far or so fast it runs the wrong way."""
 ACK_PAUSE_S: Final = 0.0005
+BEATS: Final = 8
+"""So often the heartbeat rises within the time after which the PLC would miss it."""
 DROPS_KEPT: Final = 1024
 
 
@@ -97,6 +99,7 @@ class ModbusPlc:
         self._lanes, self._ratio, self._bits = config.line.lanes, config.encoder.ratio, config.encoder.bits
         self._hold_ticks = round(options.hold_cups * self._ratio)
         self._watchdog_ns = said["watchdog_ms"] * 1_000_000
+        self._beats_apart_ns = self._watchdog_ns // BEATS
         self.simulated = said["simulated"] != 0
         marked = ", SIMULATED" if self.simulated else ""
         self.identity = f"{config.line.name}, {options.url}, map {m.MAP_VERSION}{marked}"
@@ -109,6 +112,7 @@ class ModbusPlc:
         self._beat, self._beat_ns = look.status["heartbeat"], look.t_ns
         # A beat that the PLC has seen already would not show that this side is alive.
         self._heartbeat = wire.read(m.COMMAND.at("heartbeat"), 1)[0]
+        self._shown_ns = 0
         self._show_alive()
         self._drops: deque[Drop] = deque(maxlen=DROPS_KEPT)
         if look.status["state"] == m.RUNNING and look.status["speed"] < -REVERSE_CUPS_PER_S * self._ratio:
@@ -187,7 +191,11 @@ class ModbusPlc:
         self._wire.close()
 
     def _show_alive(self) -> None:
-        self._heartbeat = self._heartbeat + 1 & 0xFFFF
+        """Let the heartbeat rise, if it is time: a request a look less, for a PLC that may have few to give."""
+        now_ns = time.monotonic_ns()
+        if now_ns - self._shown_ns < self._beats_apart_ns:
+            return
+        self._heartbeat, self._shown_ns = self._heartbeat + 1 & 0xFFFF, now_ns
         self._wire.write(m.COMMAND.at("heartbeat"), [self._heartbeat])
 
     def _look(self) -> Status:

@@ -127,7 +127,7 @@ COMMAND = Block(
     192,
     "PC",
     (
-        _value("heartbeat", "u16", "", "rises with every look of the PC"),
+        _value("heartbeat", "u16", "", "rises several times within `watchdog_ms` while the PC lives"),
         _value("run", "u16", "", "1: the belt may run, 0: it shall stop; an emergency stop overrules it"),
         _value("speed_setpoint", "u32", "tick/s", "wanted belt speed"),
     ),
