@@ -93,7 +93,10 @@ class EmulatedPlc:
         watchdog_ms: int = WATCHDOG_MS,
     ) -> None:
         self._belt, self._fell, self._drive = belt, fell, drive
-        self._ratio, self._bits = config.encoder.ratio, min(config.encoder.bits, 32)
+        ratio = config.encoder.ratio
+        # A whole number is worked with ten times as fast as a fraction.
+        self._ratio: Fraction | int = int(ratio) if ratio.denominator == 1 else ratio
+        self._bits = min(config.encoder.bits, 32)
         self._lanes, self._outlets = config.line.lanes, len(config.outlet)
         self._delay_ns = [round(1e6 * ms) for ms in delay_ms or [outlet.latency_ms for outlet in config.outlet]]
         self._way = [round(cups * self._ratio) for cups in way_cups or [0.0] * self._outlets]
@@ -183,7 +186,7 @@ class EmulatedPlc:
         """Take from the queue whose coil goes on by ``now_ns``."""
         count = self._ticks(now_ns)
         for outlet, queue in enumerate(self._memory.queue):
-            ahead = self._ahead(outlet, now_ns)
+            ahead = self._ahead(outlet, now_ns) if queue else 0
             while queue and queue[0].fire - ahead <= count:
                 yield heapq.heappop(queue)
 

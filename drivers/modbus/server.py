@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 
 from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusSerialServer, ModbusTcpServer
+from pymodbus.server.requesthandler import ServerRequestHandler
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from citrus_grade.config import load
@@ -94,7 +95,7 @@ class PlcServer:
         device = SimDevice(EVERY_UNIT, memory, action=self._answer)
         at = endpoint(self.url)
         if isinstance(at, Tcp):
-            return ModbusTcpServer(device, address=(at.host, at.port))
+            return _TcpServer(device, address=(at.host, at.port))
         return ModbusSerialServer(device, port=at.port, baudrate=at.baud, parity=at.parity, stopbits=at.stopbits)
 
     async def _answer(
@@ -114,6 +115,18 @@ class PlcServer:
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
         return None
+
+
+class _Connection(ServerRequestHandler):
+    """Answers from the loop it is in; the library's own way there is through a socket, which costs a fifth of a request."""
+
+    def handle_later(self) -> None:
+        self._answering = self.loop.create_task(self.handle_request())  # type: ignore[no-untyped-call]
+
+
+class _TcpServer(ModbusTcpServer):
+    def callback_new_connection(self) -> ServerRequestHandler:
+        return _Connection(self, self.trace_packet, self.trace_pdu, self.trace_connect)  # type: ignore[no-untyped-call]
 
 
 class DrivenBelt:
