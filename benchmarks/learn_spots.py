@@ -110,7 +110,12 @@ def simulated_samples(seed: int, seconds: float, px_per_mm: float) -> Iterator[S
 
 
 def simulated_kind(fruit: np.void, pose: NDArray[np.float64], at: NDArray[np.float32], row: np.void) -> int:
-    """Say what a spot at a place of the disc is by a fruit's truth: the mark that reaches there."""
+    """Say what a spot at a place of the disc is by a fruit's truth."""
+    return min(simulated_mark(fruit, pose, at, row), BLEMISH)
+
+
+def simulated_mark(fruit: np.void, pose: NDArray[np.float64], at: NDArray[np.float32], row: np.void) -> int:
+    """Say which mark of a fruit reaches to a place of the disc: an end, or `BLEMISH` and on for its blemishes, the nearest."""
     semi = np.array([fruit["diameter_mm"], fruit["diameter_mm"], fruit["height_mm"]]) / 2
     n = int(fruit["n_blemishes"])
     directions = [np.array([0, 0, 1.0]), np.array([0, 0, -1.0]), *fruit["blemish_direction"][:n]]
@@ -119,11 +124,11 @@ def simulated_kind(fruit: np.void, pose: NDArray[np.float64], at: NDArray[np.flo
         fruit["stylar_radius_mm"],
         *(fruit["blemish_radius_mm"][:n] * fruit["blemish_aspect"][:n] ** 0.5),
     ]
-    kinds = [STEM, STYLAR, *[BLEMISH] * n]
+    names, nearest, least = range(STEM, BLEMISH + n), SOUND, 0.0
     sight = np.array([-row["sight_x"], -row["sight_y"], 1.0])
     sight /= np.linalg.norm(sight)
     turn, slim = float(row["angle_rad"]), float(row["minor_px"] / row["major_px"])
-    for direction, reach, kind in zip(directions, reach_mm, kinds, strict=True):
+    for direction, reach, name in zip(directions, reach_mm, names, strict=True):
         point = pose @ (direction / np.linalg.norm(direction / semi))
         flat = (point - (point @ sight) * sight)[:2]
         c, s = np.cos(turn), np.sin(turn)
@@ -133,9 +138,12 @@ def simulated_kind(fruit: np.void, pose: NDArray[np.float64], at: NDArray[np.flo
         if point @ sight < 0.25 * semi[0]:  # behind the limb or all but: a part of it may show none the less
             deep = np.sqrt(max(1.0 - disc @ disc, 0.0)) * np.sign(point @ sight) - np.sqrt(max(1.0 - at @ at, 0.0))
             away = np.array([*away, deep])
-        if np.linalg.norm(away) < 0.07 + 1.1 * reach / semi[0]:
-            return kind
-    return SOUND
+        beyond = float(np.linalg.norm(away)) - 0.07 - 1.1 * reach / semi[0]
+        if beyond < least:
+            if name < BLEMISH:
+                return name
+            nearest, least = name, beyond
+    return nearest
 
 
 def line_text(px_per_mm: float) -> str:

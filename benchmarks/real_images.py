@@ -55,11 +55,12 @@ class Fruit:
         n = len(self.looked)
         spots = np.array([seen.n for seen in self.looked])
         spot = np.stack([seen.spot for seen in self.looked])
-        self.n_marks = int(fuse(spots, spot, self.turns, n, self.marks))
+        radius = float(np.nanmedian([seen.row["major_px"] for seen in self.looked])) / 4
+        self.n_marks = int(fuse(spots, spot, self.turns, n, radius, self.marks))
         if unite.start(self.marks, self.n_marks):
             for k, seen in enumerate(self.looked):
                 unite.lay(seen.row["skin"], k, self.turns[k], self.marks)
-            unite.unite(self.marks, self.n_marks, n)
+            unite.unite(self.marks, self.n_marks, n, radius)
 
     def told(self, k: int) -> tuple[list[Spot], NDArray[np.uint8]]:
         """Return what the fruit's map says of one view: spots, and which pixel belongs to which."""

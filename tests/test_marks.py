@@ -14,6 +14,7 @@ from citrus_grade.imaging.surface import rolled
 from citrus_grade.tables import GRID, N_SPOTS
 
 N_VIEWS = 8
+FINE_QUADS = 80.0
 TURNS = np.zeros((N_VIEWS, 3, 3))
 for view in range(N_VIEWS):
     rolled(view * np.pi / 4, 0.0, 0.0, TURNS[view])
@@ -30,7 +31,7 @@ def seen_as(places: list[tuple[Any, float, tuple[float, float, float]]], least_z
                 spot[v, spots[v]] = (x, y, radius, *chances)
                 spots[v] += 1
     found = marks(N_VIEWS)
-    return found, int(fuse(spots, spot, TURNS, N_VIEWS, found))
+    return found, int(fuse(spots, spot, TURNS, N_VIEWS, FINE_QUADS, found))
 
 
 def kinds(found: Marks, n: int) -> list[int]:
@@ -80,7 +81,7 @@ def united(skin: NDArray[np.uint32], of: list[tuple[int, int, int]], n: int) -> 
     assert unite.start(found, n)
     for v in range(N_VIEWS):
         unite.lay(skin[v], v, TURNS[v], found)
-    unite.unite(found, n, N_VIEWS)
+    unite.unite(found, n, N_VIEWS, FINE_QUADS)
     return found
 
 
@@ -114,7 +115,7 @@ def test_ends_are_never_part_of_a_blemish() -> None:
     assert unite.start(found, 3)
     for v in range(N_VIEWS):
         unite.lay(skin[v], v, TURNS[v], found)
-    unite.unite(found, 3, N_VIEWS)
+    unite.unite(found, 3, N_VIEWS, FINE_QUADS)
     assert kinds(found, 3) == [STEM, BLEMISH, BLEMISH]
 
 

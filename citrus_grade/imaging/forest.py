@@ -1,4 +1,4 @@
-"""The forests that say what a spot may be: one for fruit seen coarsely, one for fruit seen finely."""
+"""The forests that say what a spot may be, and what a mark: trees baked to arrays, two forests in each."""
 
 from functools import lru_cache
 from importlib.resources import files
@@ -16,7 +16,7 @@ class Forest(NamedTuple):
     """Trees, end to end, asked all at once: of each node the ``feature`` asked, its ``threshold``, and where to go if the feature
     is at most that (``low``; if not, to the node after it); a leaf leads to itself. Of each leaf, ``odds`` (n_nodes, 3): how far
     it shifts the logarithms of the odds of stem, stylar end and blemish against sound skin. ``root`` (2, n_trees) and ``start``
-    (2, 3), the odds before any tree is asked: of the forest for fruit seen coarsely, and of that for fruit seen finely. ``depth``
+    (2, 3), the odds before any tree is asked: of the first forest and of the second. ``depth``
     (1,): of the deepest tree."""
 
     root: NDArray[np.uint32]
@@ -28,17 +28,17 @@ class Forest(NamedTuple):
     depth: NDArray[np.int64]
 
 
-@lru_cache(maxsize=1)
-def forest() -> Forest:
-    """Return the forests that ship with the program (benchmarks/learn_spots.py has grown them)."""
-    with (files("citrus_grade.imaging") / "spots.npz").open("rb") as file, np.load(file, allow_pickle=False) as stored:
+@lru_cache(maxsize=2)
+def forest(of: str = "spots") -> Forest:
+    """Return the forests that ship with the program: of ``spots`` on fruit seen coarsely and finely (benchmarks/learn_spots.py
+    has grown them), or of ``marks`` and of pairs of them (benchmarks/learn_marks.py)."""
+    with (files("citrus_grade.imaging") / f"{of}.npz").open("rb") as file, np.load(file, allow_pickle=False) as stored:
         return Forest(**{name: stored[name] for name in Forest._fields})
 
 
 @njit(cache=True, nogil=True)
-def ask(trees: Forest, radius: float, feature: NDArray[np.float32], node: NDArray[np.uint32], out: NDArray[np.float32]) -> None:
-    """Fill the chances of stem, stylar end and blemish on a fruit of this radius, in quads; trees are walked side by side."""
-    which = int(radius >= COARSE_QUADS)
+def ask(trees: Forest, which: int, feature: NDArray[np.float32], node: NDArray[np.uint32], out: NDArray[np.float32]) -> None:
+    """Fill the chances of stem, stylar end and blemish by the first (0) or second (1) forest; trees are walked side by side."""
     root = trees.root[which]
     for tree in range(len(node)):
         node[tree] = root[tree]

@@ -4,23 +4,26 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from citrus_grade.imaging.forest import COARSE_QUADS
 from citrus_grade.imaging.marks import MOST, Marks
-from citrus_grade.imaging.name import name
+from citrus_grade.imaging.name import average, fill_odds, name
+from citrus_grade.imaging.weigh import VISIBLE_COS, weigh
 from citrus_grade.tables import CHANCE_STEM, N_SPOTS, SPOT_RADIUS, SPOT_X, SPOT_Y
 
 SAME_RAD = 0.12
 """Two spots of different views whose centres lie closer than this, beside their own sizes, are one mark."""
-VISIBLE_COS = 0.5
-"""A mark that lies this much towards the camera should have been seen."""
 
 
 @njit(cache=True, nogil=True)
-def fuse(spots: NDArray[np.int64], spot: NDArray[np.float32], turns: NDArray[np.float64], n_views: int, found: Marks) -> int:
+def fuse(
+    spots: NDArray[np.int64], spot: NDArray[np.float32], turns: NDArray[np.float64], n_views: int, radius: float, found: Marks
+) -> int:
     """Fuse the spots of a fruit's views; return the number of marks.
 
     Parameters
     ----------
     spots : (n_views,) how many. spot : (n_views, n_spots, 6) as `tables.VIEW`. turns : (n_views, 3, 3) rotations, fruit to view.
+    radius : of the fruit, quads.
     """
     n = 0
     found.tally[:] = 0.0
@@ -47,7 +50,13 @@ def fuse(spots: NDArray[np.int64], spot: NDArray[np.float32], turns: NDArray[np.
     for mark in range(n):
         found.area[mark] = found.tally[mark, 4] / found.tally[mark, 0]
         _expect(found, mark, turns, n_views)
-    name(found, n, turns, n_views)
+    average(found, n)
+    fill_odds(found, n)
+    coarse = radius < COARSE_QUADS
+    if coarse:
+        weigh(spots, spot, turns, n_views, found, n)
+        fill_odds(found, n)
+    name(found, n, turns, n_views, coarse)
     return n
 
 

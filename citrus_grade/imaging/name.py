@@ -18,6 +18,8 @@ LEAST_ODDS = 0.0
 """Logarithm of odds from which there is an end at all."""
 CERTAIN_BLEMISH = 0.45
 """Share of what is left of a mark's chances, once it is no end, from which it is a blemish."""
+LIKELY_BLEMISH = 0.3
+"""Chance from which a mark that was weighed is a blemish."""
 OPPOSITE_COS = -0.5
 """The stem end and the stylar end lie further apart than the angle with this cosine."""
 BESIDE_COS = 0.95
@@ -27,27 +29,34 @@ FACED_FROM, FACED_WHOLLY = 0.35, 0.65
 
 
 @njit(cache=True, nogil=True)
-def name(found: Marks, n: int, turns: NDArray[np.float64], n_views: int) -> None:
-    """Fill ``kind`` of the first ``n`` marks, and make their chances means over the views."""
-    _odds(found, n)
+def name(found: Marks, n: int, turns: NDArray[np.float64], n_views: int, weighed: bool) -> None:
+    """Fill ``kind`` of the first ``n`` marks by their chances: means over the views, or what these ``weighed`` together."""
     stem, stylar = _ends(found, n, turns, n_views)
     tally = found.tally
     for k in range(n):
         found.kind[k] = STEM if k == stem else STYLAR if k == stylar else NOTHING
         other = found.kind[k] == NOTHING and not _part_of(found, k, stem) and not _part_of(found, k, stylar)
         # Knowing that it is no end: what looks like a stylar scar and lies elsewhere is a dark spot.
-        if other and tally[k, 3] > CERTAIN_BLEMISH * (1.0 - tally[k, 1] - tally[k, 2]):
+        least = LIKELY_BLEMISH if weighed else CERTAIN_BLEMISH * (1.0 - tally[k, 1] - tally[k, 2])
+        if other and tally[k, 3] > least:
             found.kind[k] = BLEMISH
 
 
 @njit(cache=True, nogil=True)
-def _odds(found: Marks, n: int) -> None:
-    """Fill ``odds``: how much likelier a mark is stem or stylar end than anything but an end, as logarithms."""
+def average(found: Marks, n: int) -> None:
+    """Make the chances of the first ``n`` marks means over the views."""
     for k in range(n):
         tally = found.tally[k]
         total = tally[0] + ABSENCE * tally[5]
         for c in range(1, 4):
             tally[c] /= total
+
+
+@njit(cache=True, nogil=True)
+def fill_odds(found: Marks, n: int) -> None:
+    """Fill ``odds``: how much likelier a mark is stem or stylar end than anything but an end, as logarithms."""
+    for k in range(n):
+        tally = found.tally[k]
         other = np.log(max(1.0 - tally[1] - tally[2], 0.0) + FLOOR)
         for c in range(2):
             found.odds[k, c] = np.log(tally[1 + c] + FLOOR) - other

@@ -64,7 +64,7 @@ def settle_turns(views: Any, room: Room, n: int, travel: NDArray[np.float64], pe
     if n < 2 or not _worth(views, room.order, n):
         return
     _settle_steadily(views, room, n, travel, per_pitch_rad, out)
-    if _blemishes(views, room, n) >= CROWDED:
+    if _blemishes(views, room, n, out.diameter_px / 4.0) >= CROWDED:
         _settle_by_skin(views, room, n, out)
 
 
@@ -195,12 +195,12 @@ def _matches(seen: _Seen, turns: NDArray[np.float64], there: NDArray[np.float64]
 
 
 @njit(cache=True, nogil=True)
-def _blemishes(views: Any, room: Room, n: int) -> int:
+def _blemishes(views: Any, room: Room, n: int, radius: float) -> int:
     for k in range(n):
         room.spots[k] = views[room.order[k]].spots
         room.spot[k] = views[room.order[k]].spot
     count = 0
-    for mark in range(fuse(room.spots, room.spot, room.turns, n, room.marks)):
+    for mark in range(fuse(room.spots, room.spot, room.turns, n, radius, room.marks)):
         count += room.marks.kind[mark] == BLEMISH
     return count
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from citrus_grade.imaging import stand_out as near
 from citrus_grade.imaging.disc import BLUE, DARK, GREEN, INNER, SPOT
-from citrus_grade.imaging.forest import Forest, ask
+from citrus_grade.imaging.forest import COARSE_QUADS, Forest, ask
 from citrus_grade.imaging.skin import part_of
 from citrus_grade.tables import CHANCE_STEM, N_SPOTS, SPOT_RADIUS, SPOT_X, SPOT_Y
 
@@ -182,4 +182,4 @@ def _tell(
     far = np.sqrt(u * u + v * v)
     inward = min(1.0, np.sqrt(INNER) / far) if far > 0 else 1.0
     spot[SPOT_X], spot[SPOT_Y], spot[SPOT_RADIUS] = u * inward, v * inward, feature[0]
-    ask(trees, feature[RADIUS], feature, room.node, spot[CHANCE_STEM : CHANCE_STEM + 3])
+    ask(trees, int(feature[RADIUS] >= COARSE_QUADS), feature, room.node, spot[CHANCE_STEM : CHANCE_STEM + 3])

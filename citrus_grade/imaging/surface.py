@@ -172,11 +172,12 @@ def surface(views: Any, room: Room, n: int, out: Any) -> None:
     for k in range(n):
         room.spots[k] = views[room.order[k]].spots
         room.spot[k] = views[room.order[k]].spot
-    n_marks = fuse(room.spots, room.spot, room.turns, n, room.marks)
+    radius = out.diameter_px / 4.0
+    n_marks = fuse(room.spots, room.spot, room.turns, n, radius, room.marks)
     if start(room.marks, n_marks):
         for k in range(n):
             lay(views[room.order[k]].skin, k, room.turns[k], room.marks)
-        unite(room.marks, n_marks, n)
+        unite(room.marks, n_marks, n, radius)
     room.best[:], room.weight[:], room.bad[:] = LEAST_COS, 0.0, 0.0
     for k in range(n):
         for s in range(1, N_SPOTS + 1):

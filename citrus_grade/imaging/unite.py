@@ -5,7 +5,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from citrus_grade.imaging.disc import CELL_COLUMN, CELL_ROW, CELL_X, CELL_Y, N_CELLS, SPOT
+from citrus_grade.imaging.forest import COARSE_QUADS
 from citrus_grade.imaging.marks import BLEMISH, NOTHING, SIDE, Marks
+from citrus_grade.imaging.weigh import are_one
 
 OVERLAP = 0.1
 """Share of the smaller one's places that the other one has too from which two blemishes are one."""
@@ -68,22 +70,31 @@ def _square(x: float, y: float, z: float) -> int:
 
 
 @njit(cache=True, nogil=True)
-def unite(found: Marks, n: int, n_views: int) -> None:
-    """Make one mark of blemishes that overlap: the first, which takes the others' spots and what of their areas it lacks."""
+def unite(found: Marks, n: int, n_views: int, radius: float) -> None:
+    """Make one mark of blemishes that overlap, or on a fruit of a small ``radius``, quads, of those that a forest takes for one:
+    the first, which takes the others' spots and what of their areas it lacks."""
+    coarse = radius < COARSE_QUADS
     for b in range(n):
         for a in range(b):
-            shared = found.shared[a, b]
-            if shared == 0 or shared < OVERLAP * min(found.squares[a], found.squares[b]):
-                continue
+            both = found.kind[a] == BLEMISH and found.kind[b] == BLEMISH
+            found.one[a, b] = both and (are_one(found, a, b, n_views, radius) if coarse else _overlap(found, a, b))
+    for b in range(n):
+        for a in range(b):
             p, q = _whole(found, a), _whole(found, b)
-            if p != q:
-                _take(found, min(p, q), max(p, q), shared)
+            if found.one[a, b] and p != q:
+                _take(found, min(p, q), max(p, q), found.shared[a, b])
     for v in range(n_views):
         for s in range(found.of.shape[1]):
             if found.of[v, s] >= 0:
                 found.of[v, s] = _whole(found, found.of[v, s])
     for a in range(n):
         found.kind[a] = max(found.kind[a], NOTHING)
+
+
+@njit(cache=True, nogil=True)
+def _overlap(found: Marks, a: int, b: int) -> bool:
+    shared = found.shared[a, b]
+    return bool(shared > 0 and shared >= OVERLAP * min(found.squares[a], found.squares[b]))
 
 
 @njit(cache=True, nogil=True)
