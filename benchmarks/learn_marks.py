@@ -8,7 +8,6 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,7 +164,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="replace the forests that ship")
     options = parser.parse_args()
     config = line_at(PX_PER_MM)
-    samples: dict[int, Any] = {seed: learn_from(config, passed(config, seed, SECONDS)) for seed in (*SEEDS, *TRIED)}
+    samples = {seed: learn_from(config, passed(config, seed, SECONDS)) for seed in (*SEEDS, *TRIED)}
     forests = grow([samples[seed] for seed in SEEDS])
     for seed in TRIED:
         tell(forests, samples[seed])
