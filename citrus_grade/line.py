@@ -400,7 +400,10 @@ class Line:
 
     def _on_reading(self, reading: Reading) -> list[Output]:
         if reading.kind in READINGS:
-            told = self._keeper.reading(self.state.references, reading, self.state.next_cup) if self._keeper else None
+            state, lit = self.state, self.state.references.light_from < references.NEVER
+            told = self._keeper.reading(state.references, reading, state.next_cup) if self._keeper else None
+            # What a shutter does unasked is told after it was seen.
+            state.scans_seen[:, lit & (state.references.light_from == references.NEVER)] = False
             return [_bad(reading.tick, f"{reading.kind} of lane {reading.lane}: {reading.value:g}")] if told is None else told
         if reading.kind != "cup_index":
             return []

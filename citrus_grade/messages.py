@@ -15,11 +15,12 @@ CommandKind = Literal["lot", ArtefactKind, "lane_on", "lane_off", "dark_refresh"
 
 class Position(IntEnum):
     """What stands in the light of a lane's spectrometer: nothing but fruit, the shutter (or a wall of the carrier that blocks
-    the lamp), the known attenuator."""
+    the lamp), the known attenuator; ``BETWEEN``: it is on its way, or nobody knows. A shutter is never sent there."""
 
     OPEN = 0
     CLOSED = 1
     ATTENUATOR = 2
+    BETWEEN = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)

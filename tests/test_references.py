@@ -327,7 +327,7 @@ def test_scans_exposed_otherwise_than_the_references_are_told_and_no_reference_i
         Command(0, 0, "dark_refresh", "9"),
         Command(0, 0, "white_refresh", "two"),
         Reading(0, 0, 9, "shutter", 1.0),
-        Reading(0, 0, 0, "shutter", 3.0),
+        Reading(0, 0, 0, "shutter", 4.0),
         Reading(0, 0, 0, "shutter", float("nan")),
     ],
 )
@@ -345,3 +345,27 @@ def test_a_shutter_that_closes_unasked_hides_its_lane(bed: Bed) -> None:
     rows = decided(output for message in fed for output in line.feed(message))
     assert not rows["scans_received"][rows["lane"] == 2].any()
     assert rows["scans_received"][rows["lane"] == 1].any()
+
+
+@pytest.mark.parametrize("position", [Position.CLOSED, Position.ATTENUATOR, Position.BETWEEN])
+def test_what_a_lane_saw_before_it_was_told_of_a_shutter_is_not_believed(bed: Bed, position: Position) -> None:
+    fed, _ = bed.run(bed.plant(2.5, fill=1.0), {})
+    line, half = bed.line(), len(fed) // 2
+    for message in fed[:half]:
+        line.feed(message)
+    assert line.state.scans_seen[:, 2].any()
+    line.feed(Reading(line.state.next_cup * 4096, 0, 2, "shutter", float(position)))
+    rows = decided(output for message in fed[half:] for output in line.feed(message))
+    assert not rows["scans_received"][rows["lane"] == 2].any()
+    assert rows["scans_received"][rows["lane"] == 1].any()
+
+
+def test_a_shutter_that_was_asked_to_close_leaves_what_was_seen_before(bed: Bed) -> None:
+    fed, _ = bed.run(bed.plant(2.5, fill=1.0), {})
+    line = bed.line()
+    for message in fed[: len(fed) // 2]:
+        line.feed(message)
+    seen = line.state.scans_seen[:, 2].copy()
+    line.feed(Command(0, 0, "dark_refresh", "2"))
+    line.feed(Reading(line.state.next_cup * 4096, 0, 2, "shutter", float(Position.CLOSED)))
+    np.testing.assert_array_equal(line.state.scans_seen[:, 2], seen)
