@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from citrus_grade.messages import Ejection, Message, OutletReport, Shutter
+from citrus_grade.messages import Ejection, Message, OutletReport, Position, Shutter
 
 
 class Source(Protocol):
@@ -28,10 +28,21 @@ class Outlets(Protocol):
 
 @runtime_checkable
 class Shutters(Protocol):
-    """The shutters of the lanes' spectrometers, on a plant that has them."""
+    """The shutters of the lanes' spectrometers, of a plant or a PLC that has them.
+
+    ``positions`` is what it can put into the light of every lane. A plant tells by a `Reading` where one has come to stand,
+    before any scan behind it; a PLC by its `PlcState`.
+    """
+
+    positions: frozenset[Position]
 
     def move(self, shutters: list[Shutter]) -> None:
-        """Send shutters on their way; each tells by a `Reading` where it has come to stand, before any scan behind it."""
+        """Send shutters on their way, without waiting until they stand.
+
+        Raises
+        ------
+        DeviceGone : if a PLC does not answer; where its shutters are to stand it must be told anew.
+        """
         ...
 
 
@@ -149,7 +160,8 @@ class PlcState:
     """One look at the PLC: ``count`` is the raw encoder counter at the host's ``t_ns``; ``reports`` what outlets did since the
     last look, with the ticks still raw; ``index_counts`` the raw counter at each flag that passed a lane's cup-index
     sensor; ``boot`` another number after each start of the PLC, where it tells: its counter begins anew then; ``lost`` how many
-    reports were written over since the last look, before anybody had read them."""
+    reports were written over since the last look, before anybody had read them; ``shutters`` the lane of each that has moved
+    since the last look (of all at the first), where it stands, and the raw counter since when."""
 
     t_ns: int
     count: int
@@ -159,10 +171,11 @@ class PlcState:
     heartbeat_ok: bool
     boot: int = 0
     lost: int = 0
+    shutters: tuple[tuple[int, Position, int], ...] = ()
 
 
 class Plc(Protocol):
-    """The PLC that counts the belt and fires the outlets."""
+    """The PLC that counts the belt and fires the outlets; one that moves the spectrometers' shutters is `Shutters`, too."""
 
     identity: str
 

@@ -15,7 +15,8 @@ import pytest
 
 from citrus_grade.drivers.modbus import map as m
 from citrus_grade.drivers.modbus.client import open_at
-from citrus_grade.messages import Ejection
+from citrus_grade.drivers.sim.shutters import Shutters
+from citrus_grade.messages import Ejection, Position, Shutter
 from tests.modbus_line import CONFIG, TICKS, ahead, emulated
 
 MISSING = [name for name in ("mbpoll", "socat", "gcc", "pkg-config") if not shutil.which(name)]
@@ -31,24 +32,33 @@ PEER = r"""
 
 /* The register map as a PLC's programmer writes it down from docs/plc.md: nothing of ours is included. */
 enum { COUNT = 64, STATE = 70, BEAT, BOOT, ACK, TAKEN, ROOM, HEAD, COUNT_COPY = 79 };
-enum { COMMAND = 192, LATENCY = 224, QUEUE = 320, REPORT = 512, WORDS = 1536 };
+enum { POSITION = 145, COMMAND = 192, LATENCY = 224, SHUTTER = 256, QUEUE = 320, REPORT = 512, WORDS = 1536 };
 
 static uint16_t r[WORDS];
 
 static void put32(uint16_t *at, uint32_t value) { at[0] = value >> 16; at[1] = value & 0xFFFF; }
 static uint32_t get32(const uint16_t *at) { return (uint32_t)at[0] << 16 | at[1]; }
 
-static void fired(uint32_t count, int lane, int outlet, uint32_t cup) {
+static void report(int state, uint32_t count, int lane, int outlet, uint32_t cup) {
     uint16_t *row = r + REPORT + 8 * (++r[HEAD] % 128);
-    row[0] = r[HEAD]; row[1] = 1; put32(row + 2, count); row[4] = lane; row[5] = outlet; put32(row + 6, cup);
+    row[0] = r[HEAD]; row[1] = state; put32(row + 2, count); row[4] = lane; row[5] = outlet; put32(row + 6, cup);
 }
 
 /* Take a block as the handshake says, and report each of its entries as fired. */
 static void take(void) {
     int n = r[QUEUE + 1];
     if (n < 1 || n > 15 || r[QUEUE + 2 + 8 * n] != r[QUEUE] || r[QUEUE] != (uint16_t)(r[ACK] + 1)) return;
-    for (const uint16_t *e = r + QUEUE + 2; n--; e += 8) fired(get32(e + 2), e[0], e[1], get32(e + 6));
+    for (const uint16_t *e = r + QUEUE + 2; n--; e += 8) report(1, get32(e + 2), e[0], e[1], get32(e + 6));
     r[TAKEN] = r[QUEUE + 1]; r[ACK] = r[QUEUE];
+}
+
+/* Have every shutter stand at once where it is wanted, and report it. */
+static void move(uint32_t count) {
+    for (int lane = 0; lane < 6; lane++)
+        if (r[POSITION + lane] != r[SHUTTER + lane]) {
+            r[POSITION + lane] = r[SHUTTER + lane];
+            report(8, count, lane, r[POSITION + lane], -1);
+        }
 }
 
 static int serve(void) {
@@ -60,6 +70,7 @@ static int serve(void) {
     int length, listener = modbus_tcp_listen(bus, 1);
     if (listener < 0 || getsockname(listener, (struct sockaddr *)&at, &size)) return 1;
     put32(r, 0x43475043); r[2] = 1; r[3] = 32; r[4] = 6; r[5] = 6; put32(r + 6, 4096); r[8] = 1; r[9] = 2000;
+    r[27] = r[28] = 6;
     for (int i = 0; i < 3; i++) r[10 + i] = "line 1"[2 * i] << 8 | "line 1"[2 * i + 1];
     r[STATE] = 1; r[BOOT] = 1; r[ROOM] = 512;
     printf("%d\n", ntohs(at.sin_port)); fflush(stdout);
@@ -68,15 +79,19 @@ static int serve(void) {
         put32(r + COUNT, count); put32(r + COUNT_COPY, count); r[BEAT]++;
         modbus_reply(bus, query, length, &map);
         take();
+        move(count);
     }
     return 0;
 }
 
-/* Order one fruit of lane 2 out at outlet 4, three cups ahead, as this program's side of the handshake. */
+/* Order one fruit of lane 2 out at outlet 4, three cups ahead, and close the shutter of lane 5, as this program's side of the
+   handshake. */
 static int order(modbus_t *bus) {
+    uint16_t wanted[6] = { 0, 0, 0, 0, 0, 1 };
     uint16_t beat = 7, delay[6] = { 300, 300, 300, 300, 300, 300 }, status[17], block[11] = { 0, 1, 2, 4 };
     if (modbus_connect(bus) || modbus_read_registers(bus, 0, 10, r) != 10) return 1;
     if (modbus_write_registers(bus, LATENCY, 6, delay) != 6) return 1;
+    if (modbus_write_registers(bus, SHUTTER, 6, wanted) != 6) return 1;
     if (modbus_write_registers(bus, COMMAND, 1, &beat) != 1 || modbus_read_registers(bus, 64, 17, status) != 17) return 2;
     block[0] = block[10] = status[9] + 1;
     put32(block + 4, get32(status) + 3 * get32(r + 6)); put32(block + 6, 100); put32(block + 8, 77);
@@ -168,11 +183,13 @@ def test_nobody_writes_what_is_the_plcs() -> None:
         mbpoll("-r", str(m.STATUS.at("count")), "-p", port_of(line.server.url), "127.0.0.1", "1")
 
 
-def test_a_libmodbus_client_orders_a_fruit_of_our_plc(peer: Path) -> None:
-    with emulated() as line:
+def test_a_libmodbus_client_orders_a_fruit_of_our_plc_and_closes_a_shutter(peer: Path) -> None:
+    with emulated(shutters=Shutters(CONFIG.line.lanes)) as line:
         done = subprocess.run([peer, "order", port_of(line.server.url)], capture_output=True, text=True, check=True, timeout=30)
         assert done.stdout.split() == ["magic", "43475043", "lanes", "6", "count", "0", "ack", "1", "taken", "1"]
         line.go(4)
+        at = m.SHUTTER_AT.address
+        assert line.plc.words[at : at + 6] == [0, 0, 0, 0, 0, Position.CLOSED]
     [(lane, outlet, tick, cup)] = line.fell
     assert (lane, outlet, cup) == (2, 4, 77)
     assert abs(tick - 3 * TICKS) <= 1
@@ -198,6 +215,25 @@ def test_our_client_works_a_libmodbus_server(peer: Path) -> None:
     assert [(r.lane, r.cup, r.outlet, r.tick) for r in fired] == [
         (e.lane, e.cup, e.outlet, e.fire_tick) for e in orders[-m.REPORT_RING :]
     ]
+
+
+def test_our_client_moves_the_shutters_of_a_libmodbus_server(peer: Path) -> None:
+    server = subprocess.Popen([peer, "serve"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        plc = open_at({"url": f"tcp://127.0.0.1:{int(server.stdout.readline())}"}, CONFIG)
+        assert [row[1] for row in plc.poll().shutters] == [Position.OPEN] * CONFIG.line.lanes
+        plc.move([Shutter(1, Position.CLOSED), Shutter(4, Position.ATTENUATOR)])
+        told = plc.poll()
+        plc.move([Shutter(1, Position.OPEN)])
+        again = plc.poll()
+        plc.close()
+    finally:
+        server.terminate()
+        server.communicate()
+    assert [row[:2] for row in told.shutters] == [(1, Position.CLOSED), (4, Position.ATTENUATOR)]
+    assert [row[:2] for row in again.shutters] == [(1, Position.OPEN)]
+    assert 0 < told.count - told.shutters[0][2] <= 50
 
 
 @needs_socat

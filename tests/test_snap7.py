@@ -13,15 +13,16 @@ from citrus_grade.config import ConfigError
 from citrus_grade.drivers.modbus import map as m
 from citrus_grade.drivers.modbus.client import ModbusPlc
 from citrus_grade.drivers.modbus.emulated import EmulatedPlc
+from citrus_grade.drivers.sim.shutters import Shutters
 from citrus_grade.drivers.snap7 import open_at
-from citrus_grade.messages import Ejection
+from citrus_grade.messages import Ejection, Position, Shutter
 from citrus_grade.ports import DeviceError, DeviceGone
 from tests.modbus_line import CONFIG, TICKS, Clock, Row
 
 snap7_server = pytest.importorskip("snap7.server", reason="pip install python-snap7")
 snap7_type = pytest.importorskip("snap7.type", reason="pip install python-snap7")
 DB = 7
-PC_BLOCKS = (m.COMMAND, m.LATENCY, m.QUEUE)
+PC_BLOCKS = (m.COMMAND, m.LATENCY, m.SHUTTER, m.QUEUE)
 
 
 class ScannedPlc:
@@ -70,7 +71,9 @@ def s7() -> Iterator[tuple[ScannedPlc, dict[str, Any], list[Row]]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     clock, fell = Clock(), list[Row]()
-    plc = ScannedPlc(EmulatedPlc(CONFIG, clock.belt, fell=lambda *row: fell.append(row)), clock)
+    plc = ScannedPlc(
+        EmulatedPlc(CONFIG, clock.belt, fell=lambda *row: fell.append(row), shutters=Shutters(CONFIG.line.lanes)), clock
+    )
     plc.scan()
     plc.start(port)
     try:
@@ -95,6 +98,18 @@ def test_fruit_fall_where_they_were_sent() -> None:
         reports = client.poll().reports
         client.close()
     assert [r.cup for r in reports if r.state == "fired"] == [row[3] for row in fell] == list(range(40))
+
+
+def test_shutters_go_where_they_are_sent() -> None:
+    with s7() as (plc, section, _fell):
+        client = opened(section)
+        assert [row[1] for row in client.poll().shutters] == [Position.OPEN] * CONFIG.line.lanes
+        client.move([Shutter(3, Position.CLOSED)])
+        for _step in range(20):
+            plc.scan()
+            plc.clock.now_ns += 20_000_000
+        assert client.poll().shutters[-1][:2] == (3, Position.CLOSED)
+        client.close()
 
 
 def test_a_data_block_that_is_not_there_is_an_error_that_says_so() -> None:

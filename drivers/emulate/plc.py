@@ -11,6 +11,7 @@ from citrus_grade.config import LineConfig, load
 from citrus_grade.drivers.modbus.emulated import EmulatedPlc
 from citrus_grade.drivers.modbus.server import PlcServer
 from citrus_grade.drivers.sim.devices import FELL, LoopClock
+from citrus_grade.drivers.sim.shutters import Shutters
 
 
 class Fell:
@@ -34,10 +35,13 @@ def main() -> None:
     parser.add_argument("--t0-ns", type=int, default=None)
     parser.add_argument("--cups-per-s", type=float, default=None)
     parser.add_argument("--fell", type=Path, required=True)
+    parser.add_argument("--shutters", type=Path, default=None)
     given = parser.parse_args()
     config = load(given.line)
     clock = LoopClock(given.t0_ns or time.monotonic_ns(), given.cups_per_s or config.line.cups_per_s)
-    with PlcServer(EmulatedPlc(config, clock.cups_at, fell=Fell(config, given.fell), index_sensor=True), given.url) as server:
+    shutters = Shutters(config.line.lanes, given.shutters) if given.shutters else None
+    plc = EmulatedPlc(config, clock.cups_at, fell=Fell(config, given.fell), index_sensor=True, shutters=shutters)
+    with PlcServer(plc, given.url) as server:
         print(server.url, flush=True)
         sys.stdin.read()
 

@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from citrus_grade.drivers.sim.shutters import Behind
+
 
 class Spectra(Protocol):
     """A source of spectra; it goes to another process, so it can be pickled."""
@@ -42,13 +44,15 @@ class Rows:
 class TapeSpectra:
     """A lane's scans of a tape, from `taped.of_tape`, each triggered where the belt has brought its cup.
 
-    ``rows`` (cups * scans, n_pixels); ``places`` pitches past the loading point, in order; ``t0_ns`` when the belt began to move.
+    ``rows`` (cups * scans, n_pixels); ``places`` pitches past the loading point, in order; ``t0_ns`` when the belt began to move;
+    ``behind`` the lane's shutter, where it has one.
     """
 
     rows: NDArray[np.uint16]
     places: tuple[float, ...]
     t0_ns: int
     cups_per_s: float
+    behind: Behind | None = None
 
     def next_trigger(self, t_ns: int) -> tuple[int, int]:
         cups = (t_ns - self.t0_ns) * self.cups_per_s / 1e9
@@ -63,5 +67,5 @@ class TapeSpectra:
         return self.t0_ns + int((cup + self.places[scan]) * 1e9 / self.cups_per_s)
 
     def counts(self, number: int) -> NDArray[np.uint16]:
-        row: NDArray[np.uint16] = self.rows[number % len(self.rows)]
-        return row
+        light: NDArray[np.uint16] = self.rows[number % len(self.rows)]
+        return self.behind(light, number, self._at_ns(number)) if self.behind else light

@@ -79,6 +79,11 @@ def _numbers(said: dict[str, int], config: LineConfig) -> Iterator[str]:
     for key, theirs, ours in pairs:
         if theirs != ours:
             yield _("{key}: it has {theirs}, line.toml {ours}; correct one of them").format(key=key, theirs=theirs, ours=ours)
+    for name in ("shutters", "attenuators"):
+        if said[name] not in (0, config.line.lanes):
+            yield _("{name}: it has {theirs} for {lanes} lanes; let it have one in every lane, or say 0 in register {at}").format(
+                name=name, theirs=said[name], lanes=config.line.lanes, at=m.IDENTITY.at(name)
+            )
     if config.encoder.bits > 32:
         yield _("encoder.bits: the register map carries 32 bits; let the PLC give the low 32 and set bits = 32")
     if len(config.outlet) > m.MAX_OUTLETS:

@@ -13,7 +13,7 @@ from citrus_grade.drivers.modbus.options import options_of
 from citrus_grade.drivers.modbus.reports import Drop, Reports
 from citrus_grade.drivers.modbus.wire import Wire
 from citrus_grade.geometry import Unwrapper
-from citrus_grade.messages import Ejection
+from citrus_grade.messages import Ejection, Position, Shutter
 from citrus_grade.ports import DeviceGone, Found, PlcState
 from citrus_grade.words import _
 
@@ -91,7 +91,8 @@ class ModbusPlc:
 
     Ticks of ejections count as `PlcState.count` does, unwrapped: modulo the counter's range they are what it will show.
     ``lost`` counts reports that the PLC wrote over before they were read; after a loss, and at the first look, the present
-    state of every outlet is reported anew. ``simulated`` : the PLC says that it is an emulated one.
+    state of every outlet is reported anew. ``simulated`` : the PLC says that it is an emulated one. ``positions`` : of the
+    spectrometers' shutters, none where it moves none; see `ports.Shutters`.
     """
 
     def __init__(self, wire: Registers, options: PlcOptions, config: LineConfig, said: dict[str, int]) -> None:
@@ -106,10 +107,15 @@ class ModbusPlc:
         look = self._look()
         self._boot = look.status["boot"]
         self._sequence = look.status["queue_ack"]
-        self._reports = Reports(wire.read, options.url, config.line.lanes, len(config.outlet), look.status["report_head"])
+        self.positions = _positions(said)
+        self._wanted = [int(Position.OPEN)] * self._lanes
+        known = options.url, config.line.lanes, len(config.outlet), look.status["report_head"]
+        self._reports = Reports(wire.read, *known, shutters=bool(self.positions))
         self._unwrap = Unwrapper(self._bits)
         self._highest = self._unwrap(look.status["count"])
         self._beat, self._beat_ns = look.status["heartbeat"], look.t_ns
+        if self.positions:
+            self.move([])  # what another has left there must not move them once this side shows that it lives
         # A beat that the PLC has seen already would not show that this side is alive.
         self._heartbeat = wire.read(m.COMMAND.at("heartbeat"), 1)[0]
         self._shown_ns = 0
@@ -150,6 +156,7 @@ class ModbusPlc:
             heartbeat_ok=look.t_ns - self._beat_ns <= self._watchdog_ns,
             boot=self._boot,
             lost=self._reports.lost - lost,
+            shutters=news.shutters,
         )
 
     def eject(self, ejections: list[Ejection]) -> int:
@@ -170,6 +177,17 @@ class ModbusPlc:
             if took < len(block):
                 break
         return taken
+
+    def move(self, shutters: list[Shutter]) -> None:
+        """Say where shutters are to stand; the others are told anew where they are to.
+
+        Raises
+        ------
+        DeviceGone : if the PLC does not answer.
+        """
+        for shutter in shutters:
+            self._wanted[shutter.lane] = int(shutter.position)
+        self._wire.write(m.SHUTTER.address, self._wanted)
 
     def drive(self, *, run: bool, cups_per_s: float) -> None:
         """Let the belt run, or ask it to stop; ``cups_per_s`` is the speed wanted. The PLC has the last word.
@@ -257,3 +275,9 @@ class ModbusPlc:
     def _gone(self, why: str) -> DeviceGone:
         self._wire.close()
         return DeviceGone(_("the PLC at {url} is gone: {why}").format(url=self._options.url, why=why))
+
+
+def _positions(said: dict[str, int]) -> frozenset[Position]:
+    if not said["shutters"]:
+        return frozenset()
+    return frozenset((Position.OPEN, Position.CLOSED, *((Position.ATTENUATOR,) if said["attenuators"] else ())))

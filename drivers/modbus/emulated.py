@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 
 from citrus_grade.config import LineConfig
 from citrus_grade.drivers.modbus import map as m
+from citrus_grade.drivers.sim.shutters import Shutters
+from citrus_grade.messages import Position
 
 Belt = Callable[[int], Fraction | float]
 """Host time in ns -> how many pitches the belt has moved; may be asked for any time up to the present."""
@@ -73,6 +75,7 @@ class EmulatedPlc:
         top of that, until the drop sensor sees the fruit. recover_ms : how soon each outlet can fire again on a lane.
     first_count : the encoder's counter where the belt has not moved yet. backwards : the encoder counts down.
     index_sensor : lane 0 has a sensor that a cup's flag passes at every whole pitch.
+    shutters : of the lanes' spectrometers, where it moves any; those of lanes in ``stuck`` do not follow.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class EmulatedPlc:
         index_sensor: bool = False,
         queue_room: int = QUEUE_ROOM,
         watchdog_ms: int = WATCHDOG_MS,
+        shutters: Shutters | None = None,
     ) -> None:
         self._belt, self._fell, self._drive = belt, fell, drive
         ratio = config.encoder.ratio
@@ -106,6 +110,8 @@ class EmulatedPlc:
         self._drop_sensor, self._room, self._watchdog_ms = drop_sensor, queue_room, watchdog_ms
         self.words = [0] * m.MAP_WORDS
         self.emergency_stop = False
+        self._shutters = shutters
+        self.stuck: set[int] = set()
         self._boot = 0
         self._memory = self._wiped()
         self._write_identity(config)
@@ -120,6 +126,8 @@ class EmulatedPlc:
             self._memory.alive = False
             self._empty(now_ns)
         self._pass_flags(now_ns)
+        if self._shutters:
+            self._move_shutters(self._shutters, now_ns)
         self._memory.now_ns = now_ns
         self._write_status(now_ns)
 
@@ -235,6 +243,15 @@ class EmulatedPlc:
                 self._report(m.LATE, self._count(now_ns), shot.lane, shot.outlet, shot.cup)
             queue.clear()
 
+    def _move_shutters(self, shutters: Shutters, now_ns: int) -> None:
+        for lane in set(range(self._lanes)) - self.stuck:
+            wanted = self.words[m.SHUTTER.at("wanted", lane)] if self._memory.alive else Position.OPEN
+            if wanted < Position.BETWEEN and wanted != shutters.goes_to(lane):
+                shutters.move(lane, Position(wanted), now_ns)
+        for lane, position, since_ns in shutters.changed(now_ns):
+            self.words[m.SHUTTER_AT.at("position", lane)] = position
+            self._report(m.SHUTTER_STANDS, self._count(max(since_ns, self._memory.now_ns or now_ns)), lane, position)
+
     def _take_block(self, now_ns: int) -> None:
         sequence, entries = self.words[m.QUEUE.address], self.words[m.QUEUE.at("entries")]
         end = m.QUEUE_ENTRY.address + entries * m.QUEUE_ENTRY.words
@@ -273,6 +290,8 @@ class EmulatedPlc:
             "ticks_per_cup_divisor": self._ratio.denominator,
             "watchdog_ms": self._watchdog_ms,
             "simulated": 1,
+            "shutters": self._lanes if self._shutters else 0,
+            "attenuators": self._lanes if self._shutters else 0,
         }
         words = [
             m.pack_text(config.line.name, r.words) if r.kind == "text" else m.split(said[r.name], r.words)

@@ -86,6 +86,8 @@ IDENTITY = Block(
         _value("watchdog_ms", "u16", "ms", "the PLC empties its queue when the PC's heartbeat has stood still so long"),
         _value("line_name", "text", "", "ASCII, two characters a word, filled up with 0", NAME_WORDS),
         _value("simulated", "u16", "", "1: an emulated PLC, whose figures are marked as such; 0: a real one"),
+        _value("shutters", "u16", "", "as many as lanes where the PLC moves the spectrometers' shutters; 0: it moves none"),
+        _value("attenuators", "u16", "", "as many as lanes where they can put a white attenuator into the light; 0: they can't"),
     ),
 )
 
@@ -122,6 +124,14 @@ JAMMED = Block(
     MAX_LANES,
 )
 
+SHUTTER_AT = Block(
+    "shutter position",
+    JAMMED.address + MAX_LANES * JAMMED.words,
+    "PLC",
+    (_value("position", "u16", "", "of one lane's shutter: 0 open, 1 closed, 2 attenuator in the light, 3 between these"),),
+    MAX_LANES,
+)
+
 COMMAND = Block(
     "command",
     192,
@@ -139,6 +149,21 @@ LATENCY = Block(
     "PC",
     (_value("latency", "u16", "0.1 ms", "delay of one outlet from coil to drop, which the PLC subtracts at the present speed"),),
     MAX_OUTLETS,
+)
+
+SHUTTER = Block(
+    "shutter",
+    256,
+    "PC",
+    (
+        _value(
+            "wanted",
+            "u16",
+            "",
+            "where one lane's shutter is to stand: 0, 1 or 2; all stand open while the PC's heartbeat is still",
+        ),
+    ),
+    MAX_LANES,
 )
 
 ENTRY = (
@@ -171,25 +196,25 @@ REPORT = Block(
     "PLC",
     (
         _value("number", "u16", "", "of this report; report n lies in row n modulo 128"),
-        _value("state", "u16", "", "1 fired, 2 late, 3 jammed, 4 full, 5 clear, 6 cup index, 7 drop"),
+        _value("state", "u16", "", "1 fired, 2 late, 3 jammed, 4 full, 5 clear, 6 cup index, 7 drop, 8 shutter"),
         _value(
             "count",
             "u32",
             "tick",
-            "the encoder's counter when it happened: coil on, flag over the sensor, fruit through the drop",
+            "the encoder's counter when it happened: coil on, flag over the sensor, fruit through the drop, shutter at rest",
         ),
         _value("lane", "i16", "", "from 0; -1 all lanes"),
-        _value("outlet", "u16", "", "from 0; 0 for a cup index"),
+        _value("outlet", "u16", "", "from 0; 0 for a cup index; of a shutter its position"),
         _value("cup", "i32", "", "which fruit; -1 none"),
     ),
     REPORT_RING,
 )
 
-BLOCKS = (IDENTITY, STATUS, JAMMED, COMMAND, LATENCY, QUEUE, QUEUE_ENTRY, REPORT)
+BLOCKS = (IDENTITY, STATUS, JAMMED, SHUTTER_AT, COMMAND, LATENCY, SHUTTER, QUEUE, QUEUE_ENTRY, REPORT)
 MAP_WORDS = REPORT.address + REPORT.repeat * REPORT.words
 
 STOPPED, RUNNING, EMERGENCY_STOP = range(3)
-FIRED, LATE, JAM, FULL, CLEAR, CUP_INDEX, DROP = range(1, 8)
+FIRED, LATE, JAM, FULL, CLEAR, CUP_INDEX, DROP, SHUTTER_STANDS = range(1, 9)
 
 
 def split(value: int, words: int) -> list[int]:

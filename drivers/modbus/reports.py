@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from citrus_grade.drivers.modbus import map as m
-from citrus_grade.messages import OutletReport, OutletState
+from citrus_grade.messages import OutletReport, OutletState, Position
 from citrus_grade.ports import DeviceError
 from citrus_grade.words import _
 
@@ -22,10 +22,11 @@ class Drop(NamedTuple):
 
 
 class News(NamedTuple):
-    """What one look brought; counts are raw."""
+    """What one look brought; counts are raw, the rest as in `ports.PlcState`."""
 
     reports: tuple[OutletReport, ...]
     index_counts: tuple[tuple[int, int], ...]
+    shutters: tuple[tuple[int, Position, int], ...]
     drops: tuple[Drop, ...]
 
 
@@ -35,10 +36,13 @@ class Reports:
     Parameters
     ----------
     read : (address, words) -> words. head : number of the newest report at the start; what is older was another's.
+    shutters : whether the PLC moves any.
     """
 
-    def __init__(self, read: Callable[[int, int], list[int]], url: str, lanes: int, outlets: int, head: int) -> None:
-        self._read, self._url, self._lanes, self._outlets = read, url, lanes, outlets
+    def __init__(
+        self, read: Callable[[int, int], list[int]], url: str, lanes: int, outlets: int, head: int, *, shutters: bool
+    ) -> None:
+        self._read, self._url, self._lanes, self._outlets, self._shutters = read, url, lanes, outlets, shutters
         self._tail = head
         self._restate = True
         self.lost = 0
@@ -56,12 +60,14 @@ class Reports:
             for row in rows
             if row["state"] in STATES
         ]
+        shutters = [(r["lane"], Position(r["outlet"]), r["count"]) for r in rows if r["state"] == m.SHUTTER_STANDS]
         if self._restate:
             reports += self._standing(t_ns, status, jammed)
+            shutters += self._shutters_standing(status["count"])
             self._restate = False
         index = tuple((row["lane"], row["count"]) for row in rows if row["state"] == m.CUP_INDEX)
         drops = tuple(Drop(row["count"], row["lane"], row["outlet"], row["cup"]) for row in rows if row["state"] == m.DROP)
-        return News(tuple(reports), index, drops)
+        return News(tuple(reports), index, tuple(shutters), drops)
 
     def _rows(self, head: int) -> Iterator[dict[str, int]]:
         waiting = head - self._tail & 0xFFFF
@@ -82,8 +88,13 @@ class Reports:
         self._restate |= n > 0
 
     def _sound(self, row: dict[str, int]) -> dict[str, int]:
-        known = row["state"] in STATES or row["state"] in (m.CUP_INDEX, m.DROP)
-        if known and m.ALL_LANES <= row["lane"] < self._lanes and row["outlet"] < self._outlets:
+        state, lane, outlet = row["state"], row["lane"], row["outlet"]
+        if state == m.SHUTTER_STANDS:
+            sound = self._shutters and 0 <= lane < self._lanes and outlet in tuple(Position)
+        else:
+            known = state in STATES or state in (m.CUP_INDEX, m.DROP)
+            sound = known and m.ALL_LANES <= lane < self._lanes and outlet < self._outlets
+        if sound:
             return row
         raise DeviceError(
             _(
@@ -91,6 +102,11 @@ class Reports:
                 " has no such; correct the PLC's program"
             ).format(url=self._url, **row)
         )
+
+    def _shutters_standing(self, count: int) -> list[tuple[int, Position, int]]:
+        words = self._read(m.SHUTTER_AT.address, self._lanes) if self._shutters else []
+        # What is no position is none that anybody knows.
+        return [(lane, Position(min(word, Position.BETWEEN)), count) for lane, word in enumerate(words)]
 
     def _standing(self, t_ns: int, status: dict[str, int], jammed: Sequence[int]) -> Iterator[OutletReport]:
         count = status["count"]

@@ -20,6 +20,7 @@ from citrus_grade.config import load
 from citrus_grade.drivers.modbus import map as m
 from citrus_grade.drivers.modbus.emulated import EmulatedPlc
 from citrus_grade.drivers.modbus.options import Tcp, endpoint
+from citrus_grade.drivers.sim.shutters import Shutters
 
 SCAN_S: Final = 0.02
 """How often the PLC goes on by itself; between two scans it goes on whenever it is asked."""
@@ -163,7 +164,8 @@ def main() -> None:
     given = parser.parse_args()
     config = load(given.line)
     belt = DrivenBelt(config.line.cups_per_s, config.encoder.ratio, time.monotonic_ns())
-    plc = EmulatedPlc(config, belt, drive=belt.drive, fell=lambda *what: print("fell", *what, flush=True))
+    shutters = Shutters(config.line.lanes) if config.spectrometer else None
+    plc = EmulatedPlc(config, belt, drive=belt.drive, fell=lambda *what: print("fell", *what, flush=True), shutters=shutters)
     with suppress(KeyboardInterrupt), PlcServer(plc, given.url) as server:
         print("SIMULATED PLC", server.url, flush=True)
         threading.Event().wait()

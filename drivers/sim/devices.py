@@ -19,8 +19,9 @@ from citrus_grade.config import LineConfig, explain
 from citrus_grade.drivers.sim import tape
 from citrus_grade.drivers.sim.fault_plan import PlanFile
 from citrus_grade.drivers.sim.faulty import FaultyCamera, FaultyPlc, FaultySpectrometer
+from citrus_grade.drivers.sim.shutters import Shutters
 from citrus_grade.geometry import Ruler
-from citrus_grade.messages import Ejection, OutletReport
+from citrus_grade.messages import Ejection, OutletReport, Position, Shutter
 from citrus_grade.ports import Camera, DeviceError, Exposure, Plc, PlcState, Spectrometer, Spectrum
 
 READOUT_S, TRANSFER_S = 0.010, 0.003
@@ -31,7 +32,8 @@ FELL = np.dtype([("lane", "<i4"), ("outlet", "<i4"), ("cup", "<i8"), ("fire_coun
 
 class TapeOptions(BaseModel):
     """The section of a simulated device. ``t0_ns``: when the belt began to move, of `time.monotonic_ns`. ``fell``: file into
-    which the PLC writes what dropped. ``faults``: file of a `fault_plan.FaultPlan`."""
+    which the PLC writes what dropped. ``faults``: file of a `fault_plan.FaultPlan`. ``shutters``: file of `shutters.Shutters`,
+    where the PLC moves any."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     driver: str = "tape"
@@ -40,6 +42,7 @@ class TapeOptions(BaseModel):
     cups_per_s: float = Field(gt=0, le=60)
     fell: str | None = None
     faults: str | None = None
+    shutters: str | None = None
 
 
 def options_of(section: dict[str, Any], where: str) -> TapeOptions:
@@ -118,6 +121,8 @@ class TapeSpectrometer:
         self._next = int(self._clock.cups()) * scans
         self.identity = f"simulated spectrometer of lane {lane}"
         self.wavelength_nm = spectrometer.axis_nm
+        self._t0_ns = options.t0_ns
+        self._behind = tape.behind(Path(options.tape), Path(options.shutters), lane) if options.shutters else None
 
     def grab(self, timeout_s: float) -> Spectrum | None:
         scans = len(self._places)
@@ -126,10 +131,15 @@ class TapeSpectrometer:
             self._next += scans
         if not self._clock.wait(at, TRANSFER_S, timeout_s):
             return None
-        cup, scan = divmod(self._next, scans)
+        number = self._next
         self._next += 1
-        counts = self._counts[cup % len(self._counts), scan]
-        return Spectrum(cup * scans + scan, self._clock.ns(at), time.monotonic_ns(), counts)
+        device_ns = self._clock.ns(at)
+        return Spectrum(number, device_ns, time.monotonic_ns(), self._seen(number, self._t0_ns + device_ns))
+
+    def _seen(self, number: int, t_ns: int) -> NDArray[np.uint16]:
+        cup, scan = divmod(number, len(self._places))
+        light: NDArray[np.uint16] = self._counts[cup % len(self._counts), scan]
+        return self._behind(light, number, t_ns) if self._behind else light
 
     def _at(self, number: int) -> float:
         cup, scan = divmod(number, len(self._places))
@@ -156,6 +166,8 @@ class TapePlc:
         self._reports: list[OutletReport] = []
         self._fell: list[tuple[int, int, int, int]] = []
         self._flags = math.floor(self._clock.cups())
+        self._shutters = _shutters(options, config)
+        self.positions = frozenset(Position) - {Position.BETWEEN} if self._shutters else frozenset()
 
     def _count(self) -> int:
         return int(Fraction(self._clock.cups()) * self._ratio)
@@ -173,7 +185,18 @@ class TapePlc:
         if len(self._fell) >= 256:
             self._write()
         index_counts = tuple((0, int(cup * self._ratio) & self._mask) for cup in flags)
-        return PlcState(t_ns, count & self._mask, reports, index_counts, running=True, heartbeat_ok=True)
+        moved = self._moved(t_ns, count)
+        return PlcState(t_ns, count & self._mask, reports, index_counts, running=True, heartbeat_ok=True, shutters=moved)
+
+    def _moved(self, t_ns: int, count: int) -> tuple[tuple[int, Position, int], ...]:
+        changed = self._shutters.changed(t_ns) if self._shutters else []
+        return tuple((lane, position, count & self._mask) for lane, position, _since_ns in changed)
+
+    def move(self, shutters: list[Shutter]) -> None:
+        if self._shutters:
+            for shutter in shutters:
+                if shutter.position != self._shutters.goes_to(shutter.lane):
+                    self._shutters.move(shutter.lane, shutter.position, time.monotonic_ns())
 
     def eject(self, ejections: list[Ejection]) -> int:
         count = self._count()
@@ -198,6 +221,10 @@ class TapePlc:
     def close(self) -> None:
         """Write down what fell."""
         self._write()
+
+
+def _shutters(options: TapeOptions, config: LineConfig) -> Shutters | None:
+    return Shutters(config.line.lanes, Path(options.shutters)) if options.shutters else None
 
 
 def open_camera(config: LineConfig, index: int) -> Camera:

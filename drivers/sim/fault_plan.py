@@ -29,6 +29,7 @@ PLC_FAULTS = (
     "encoder_reverses",
     "outlet_jams",
     "outlet_full",
+    "shutter_sticks",
 )
 KINDS = (*CAMERA_FAULTS, *SPECTROMETER_FAULTS, *PLC_FAULTS)
 
@@ -39,7 +40,7 @@ class Fault:
 
     ``lane`` is the lane or camera it happens to (-1: all), ``value`` how much: ms for ``plc_slow``, the outlet for
     ``outlet_...``, for ``spectra_late`` how many spectra back the one lies that is handed over. A PLC that restarts counts from 0
-    ever after, whatever ``until_cup`` says.
+    ever after, whatever ``until_cup`` says; a shutter that sticks goes where it was sent meanwhile when it is free again.
     """
 
     kind: str

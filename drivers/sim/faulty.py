@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from citrus_grade.drivers.sim.fault_plan import PlanFile
-from citrus_grade.messages import Ejection, OutletReport
-from citrus_grade.ports import Camera, DeviceGone, Exposure, Plc, PlcState, Spectrometer, Spectrum
+from citrus_grade.messages import Ejection, OutletReport, Shutter
+from citrus_grade.ports import Camera, DeviceGone, Exposure, Plc, PlcState, Shutters, Spectrometer, Spectrum
 
 Where = Callable[[], float]
 """How many pitches the belt has moved by now."""
@@ -102,8 +102,8 @@ class FaultySpectrometer:
         self._spectrometer.close()
 
 
-class Restartable(Plc, Protocol):
-    """A PLC that can lose its queue."""
+class Restartable(Plc, Shutters, Protocol):
+    """A PLC that can lose its queue, and moves shutters."""
 
     def forget(self) -> None:
         """Lose what is queued."""
@@ -119,7 +119,8 @@ class FaultyPlc:
         self._full: set[tuple[int, int]] = set()
         self._zero = self._boot = 0
         self._looked = where()
-        self.identity = plc.identity
+        self._held: dict[int, Shutter] = {}
+        self.identity, self.positions = plc.identity, plc.positions
 
     def poll(self) -> PlcState:
         cup = self._where()
@@ -127,6 +128,7 @@ class FaultyPlc:
             raise DeviceGone(f"{self.identity} does not answer")
         if slow := self._plan.now.at("plc_slow", cup):
             time.sleep(slow.value / 1000)
+        self.move([])
         state = self._plc.poll()
         if any(f.kind == "plc_restarts" and self._looked < f.from_cup <= cup for f in self._plan.now.faults):
             self._zero = state.count
@@ -136,7 +138,8 @@ class FaultyPlc:
         state = replace(state, count=(state.count - self._zero) & self._mask, boot=self._boot)
         reports = tuple(self._report(report, cup) for report in state.reports) + self._filled(state, cup)
         flags = tuple((lane, self._count((count - self._zero) & self._mask, cup)) for lane, count in state.index_counts)
-        return replace(state, count=self._count(state.count, cup), reports=reports, index_counts=flags)
+        shutters = tuple((lane, at, self._count((count - self._zero) & self._mask, cup)) for lane, at, count in state.shutters)
+        return replace(state, count=self._count(state.count, cup), reports=reports, index_counts=flags, shutters=shutters)
 
     def _count(self, count: int, cup: float) -> int:
         for kind in ("encoder_stops", "encoder_jitters", "encoder_reverses"):
@@ -175,6 +178,12 @@ class FaultyPlc:
         if self._plan.now.at("plc_gone", self._where()):
             raise DeviceGone(f"{self.identity} does not answer")
         return self._plc.eject([replace(e, fire_tick=(e.fire_tick + self._zero) & self._mask) for e in ejections])
+
+    def move(self, shutters: list[Shutter]) -> None:
+        """Send shutters on their way, and those that stuck and are free again."""
+        sent, cup = self._held | {shutter.lane: shutter for shutter in shutters}, self._where()
+        self._held = {lane: shutter for lane, shutter in sent.items() if self._plan.now.at("shutter_sticks", cup, lane)}
+        self._plc.move([shutter for lane, shutter in sent.items() if lane not in self._held])
 
     def close(self) -> None:
         """Let go of the PLC."""

@@ -85,6 +85,7 @@ class SimPlant:
         if spectrometer:
             seen_nm, full_scale = spectrometer.axis_nm, spectrometer.full_scale
             self.spectrometer = SimSpectrometer(options.seed, line.lanes, seen_nm, full_scale, options.empty_light)
+        self.positions = frozenset((Position.OPEN, Position.CLOSED, Position.ATTENUATOR))
         self._position = np.zeros(line.lanes, np.int64)
         self._moving: list[tuple[int, Shutter]] = []
 

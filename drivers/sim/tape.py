@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from citrus_grade.config import LineConfig
 from citrus_grade.drivers.sim.plant import SimOptions, SimPlant
-from citrus_grade.messages import Frame, Scans
+from citrus_grade.drivers.sim.shutters import Behind
+from citrus_grade.messages import Frame, Position, Scans
 
 Progress = Callable[[float, float], None]
+BEHIND_SCANS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +69,25 @@ def record(config: LineConfig, folder: Path, options: SimOptions, cups: int, pro
             cup, scan = divmod(int(message.seq[0]), scans)
             counts[cup % cups, scan, message.lane] = message.counts
     np.save(folder / "counts.npy", counts)
+    if spectrometer:
+        np.save(folder / "behind.npy", _behind(plant))
     np.save(folder / "table.npy", first)
     for one in frames:
         one.flush()
     (folder / "tape.json").write_text(json.dumps({"cups": cups, "seed": options.seed, "simulated": True}), encoding="utf-8")
+
+
+def _behind(plant: SimPlant) -> NDArray[np.uint16]:
+    """Return scans behind closed shutter and attenuator, (2, `BEHIND_SCANS`, lanes, pixels)."""
+    lanes, age = np.arange(plant.config.line.lanes), plant.options.age(0.0)
+    places = (Position.CLOSED, Position.ATTENUATOR)
+    return np.stack([[plant.spectrometer.look(seq, lanes, at, age) for seq in range(BEHIND_SCANS)] for at in places])
+
+
+def behind(folder: Path, shutters: Path, lane: int) -> Behind:
+    """Return what a lane's shutter in the file ``shutters`` lets its spectrometer see."""
+    scans = np.load(folder / "behind.npy")
+    return Behind(shutters, scans.shape[2], lane, np.ascontiguousarray(scans[:, :, lane]))
 
 
 def _channels(bayer: str) -> tuple[int, ...]:
