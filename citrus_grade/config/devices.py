@@ -1,5 +1,6 @@
 """Checks of a live line's devices: one for everything that senses."""
 
+from citrus_grade.config.references import SHUTTER_OF
 from citrus_grade.config.sections import LineConfig
 from citrus_grade.words import _
 
@@ -25,11 +26,11 @@ def check_devices(config: LineConfig) -> list[str]:
     if config.source:
         problems.append(_("source: a line with [plc] is driven by its devices; take [source] out, or [plc]"))
     problems += [
-        _("command.{index}: {kind!r} needs shutters, and a line with [plc] moves none yet; take it out").format(
+        _("command.{index}: {kind!r} needs spectrometers, and the line has none; take it out").format(
             index=index, kind=command.kind
         )
         for index, command in enumerate(config.command)
-        if command.kind in ("dark_refresh", "white_refresh")
+        if command.kind in SHUTTER_OF and not config.spectrometer
     ]
     return problems
 

@@ -1,12 +1,16 @@
 """``[references]`` and ``[[command]]``: how a running line's spectral references are kept true, and what is asked of it when."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
 from citrus_grade.config.fields import Positive, Section, from_int
+from citrus_grade.messages import Position
 
 _NotNegative = Annotated[float, BeforeValidator(from_int), Field(ge=0, allow_inf_nan=False)]
+
+SHUTTER_OF: Final = {"dark_refresh": Position.CLOSED, "white_refresh": Position.ATTENUATOR}
+"""Where a command of this kind sends shutters."""
 
 
 class ReferencesSection(Section):

@@ -12,7 +12,7 @@ import time
 from collections import deque
 
 from citrus_grade.line import Line
-from citrus_grade.messages import Alarm, Decisions, Ejection, Frame, Message, Output, Pulse
+from citrus_grade.messages import Alarm, Decisions, Ejection, Frame, Message, Output, Position, Pulse, Reading, Shutter
 from citrus_grade.rundir import reopen
 from citrus_grade.runlog.writer import LogStream, Topic
 from citrus_grade.runtime.live import wire
@@ -106,10 +106,15 @@ class Core:
         self._begun_ns = work.now_ns()
         self._number = 0
         self._schedule = Schedule(work.config.command, 0, work.now_ns() if goes_on else 0)
+        work.board.shared["shutter"] = Position.OPEN
 
     def run(self) -> None:
         """Feed the line until it is stopped and everything that was sent has been fed."""
         self._begin_file()
+        if self._work.board.shared["moves_shutters"][0]:
+            # The core before this one may have died with shutters closed: until the PLC process tells anew, nobody knows.
+            unknown = Reading(0, self._work.now_ns(), -1, "shutter", float(Position.BETWEEN))
+            self._feed(unknown, unknown)
         while self._work.going():
             self._turn(IDLE_S)
         until = time.monotonic() + 1.0
@@ -182,6 +187,8 @@ class Core:
                 self._work.station.count("decisions", len(output.rows))
             elif isinstance(output, Ejection):
                 ejections.append(output)
+            elif isinstance(output, Shutter):
+                self._work.board.shared["shutter"][0, output.lane] = output.position
             elif isinstance(output, Alarm):
                 self._work.alarm(output)
         if ejections and not wire.send(self._plc, wire.of_ejections(_t_ns(message), ejections)):

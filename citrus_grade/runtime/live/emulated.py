@@ -20,13 +20,14 @@ from citrus_grade.drivers.emulate.spectrometer import Served, serve_spectrometer
 from citrus_grade.drivers.emulate.taped import of_tape
 from citrus_grade.drivers.sim import tape
 from citrus_grade.drivers.sim.plant import SimOptions
+from citrus_grade.drivers.sim.shutters import Shutters
 from citrus_grade.ports import DeviceError
 from citrus_grade.rundir import with_section
 from citrus_grade.runtime.live.played import Devices, with_devices
 from citrus_grade.words import _
 
 LOOP_CUPS = 96
-NAME, TAPE, FELL, MADE_OF = "emulated.toml", "tape", "fell.bin", "made_of.json"
+NAME, TAPE, FELL, SHUTTERS, MADE_OF = "emulated.toml", "tape", "fell.bin", "shutters.bin", "made_of.json"
 INTEGRATION_US = 1000
 SPARE_ADDRESSES = 4
 """How many addresses of this machine may belong to cameras of others."""
@@ -51,7 +52,7 @@ class Emulation:
         self.line_toml, self.folder, self._devices = line_toml, folder.resolve(), devices
         self.config = load(line_toml)
         self.cups_per_s = float(cups_per_s or self.config.line.cups_per_s)
-        self.fell, self.tape = self.folder / FELL, self.folder / TAPE
+        self.fell, self.tape, self.shutters = self.folder / FELL, self.folder / TAPE, self.folder / SHUTTERS
         self.served: dict[str, str] = {}
         """Where each emulated device is to be found."""
         self._processes: list[subprocess.Popen[str]] = []
@@ -60,7 +61,8 @@ class Emulation:
     def render(self, seed: int, progress: Progress | None = None, cups: int = LOOP_CUPS) -> None:
         """Render the loop, unless the folder holds the same one of the same line."""
         made_of = self.folder / MADE_OF
-        wanted = json.dumps({"seed": seed, "cups": cups, "line": self.line_toml.read_text(encoding="utf-8")})
+        line = self.line_toml.read_text(encoding="utf-8")
+        wanted = json.dumps({"seed": seed, "cups": cups, "behind": tape.BEHIND_SCANS, "line": line})
         if (self.tape / "tape.json").exists() and made_of.exists() and made_of.read_text(encoding="utf-8") == wanted:
             return
         self.tape.mkdir(parents=True, exist_ok=True)
@@ -86,12 +88,16 @@ class Emulation:
         t0_ns = time.monotonic_ns()
         played = {"driver": "tape", "tape": str(self.tape.resolve()), "t0_ns": t0_ns, "cups_per_s": self.cups_per_s}
         lanes, cameras = self.config.line.lanes, len(self.config.camera)
+        if self.config.spectrometer:
+            Shutters.make(self.shutters, lanes)
+            played["shutters"] = str(self.shutters)
         found = Devices(
             [dict(played) for _ in range(cameras)], [dict(played) for _ in range(lanes)], {**played, "fell": str(self.fell)}
         )
         clock = ["--t0-ns", str(t0_ns), "--cups-per-s", str(self.cups_per_s)]
         if "plc" in self._devices:
-            url = self._serve("plc", str(self.line_toml), "--fell", str(self.fell), *clock)
+            shutters = ["--shutters", str(self.shutters)] if self.config.spectrometer else []
+            url = self._serve("plc", str(self.line_toml), "--fell", str(self.fell), *shutters, *clock)
             found.plc = {"driver": "modbus", "url": url}
             self.served["plc"] = url
         if "cameras" in self._devices:
@@ -138,7 +144,7 @@ class Emulation:
         pairs = [
             (
                 ObpSpectrometer(serial, wavelength=(first_nm, step_nm)),
-                of_tape(self.tape, self.config, lane, t0_ns, self.cups_per_s),
+                of_tape(self.tape, self.config, lane, t0_ns, self.cups_per_s, self.shutters),
             )
             for lane, serial in enumerate(serials)
         ]

@@ -184,6 +184,8 @@ SHARED = np.dtype(
         ("count", "<i8"),
         ("origin_known", "<i8"),
         ("boot", "<i8"),
+        ("moves_shutters", "<i8"),
+        ("shutter", "u1", (32,)),
         ("carries", "<i8"),
         ("carry_bytes", "<i8", (2,)),
         ("reasons", "<i8", (len(Reason),)),

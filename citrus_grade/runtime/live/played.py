@@ -12,6 +12,7 @@ import numpy as np
 from citrus_grade.config import LineConfig, load
 from citrus_grade.drivers.sim.belt import CUP_EMPTY
 from citrus_grade.drivers.sim.devices import FELL
+from citrus_grade.drivers.sim.shutters import Shutters
 from citrus_grade.drivers.sim.tape import Tape
 from citrus_grade.tables import Table
 
@@ -23,11 +24,13 @@ def played(
     fell: Path | None = None,
     cups_per_s: float | None = None,
     faults: Path | None = None,
+    shutters: Path | None = None,
 ) -> str:
     """Return the text of a live ``line.toml``: the line of ``line_toml``, driven by a tape that begins to move now.
 
     ``fell`` is the file into which the simulated PLC writes what dropped where; ``cups_per_s`` the belt's speed, if not the
-    line's; ``faults`` the file of a `fault_plan.FaultPlan` that the devices obey.
+    line's; ``faults`` the file of a `fault_plan.FaultPlan` that the devices obey; ``shutters`` the file by which the devices
+    share where the spectrometers' shutters stand, all open at first; without one the PLC has none.
     """
     config = load(line_toml)
     options: dict[str, Any] = {
@@ -38,6 +41,9 @@ def played(
     }
     if faults:
         options["faults"] = str(faults)
+    if shutters:
+        Shutters.make(shutters, config.line.lanes)
+        options["shutters"] = str(shutters)
     plc = options | ({"fell": str(fell)} if fell else {})
     devices = Devices([options] * len(config.camera), [options] * config.line.lanes, plc)
     return with_devices(line_toml, devices, cups_per_s=cups_per_s)

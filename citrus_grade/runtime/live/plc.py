@@ -1,4 +1,4 @@
-"""The process beside the PLC: it follows the belt, passes on what outlets report, and queues ejections.
+"""The process beside the PLC: it follows the belt, passes on what outlets report, queues ejections and has shutters moved.
 
 Nothing of the core waits for it, however slow the PLC is.
 """
@@ -15,6 +15,7 @@ from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.belt import Belt
 from citrus_grade.runtime.live.clock import SECOND_NS, BeltClock, tick_at
 from citrus_grade.runtime.live.devices import PLCS, opened, opener
+from citrus_grade.runtime.live.shutters import Mover
 from citrus_grade.runtime.live.work import Work, real_time
 from citrus_grade.words import _
 
@@ -27,20 +28,21 @@ SLOW_POLLS = 5
 
 
 def watch_plc(work: Work) -> None:
-    """Follow the belt, pass on what outlets report, and queue ejections, until the line stops."""
+    """Follow the belt, pass on what outlets report, queue ejections and have shutters moved, until the line stops."""
     open_ = opener(PLCS, work.config.plc, "plc")
     core = work.end("core")
     shared = work.board.shared
     ruler = Ruler.of(work.config.encoder.ratio)
     known = bool(shared["origin_known"][0])
     belt = Belt(work.config.encoder.bits, ruler, *((int(shared["origin"][0]), int(shared["count"][0])) if known else ()))
-    clock, pitch = BeltClock(), None
+    clock, pitch, mover = BeltClock(), None, Mover(work.config, work.board)
     if work.config.live.realtime:
         real_time(work, PRIORITY)
     while (plc := opened(work, lambda: open_(work.config), work.going)) is not None:
-        work.station.ready()
         due, moved_ns = time.monotonic(), work.now_ns()
         try:
+            mover.opened(plc)
+            work.station.ready()
             while work.going():
                 state = _looked(work, plc)
                 if belt.restarted(state.count) or (known and state.boot != int(shared["boot"][0])):
@@ -58,16 +60,19 @@ def watch_plc(work: Work) -> None:
                 if t_ns - moved_ns > STANDING_S * SECOND_NS:
                     work.tell(_("plc: it says that the line runs, but the encoder stands still; check the encoder and its cable"))
                     moved_ns = t_ns
-                messages = _told(belt, state, t_ns)
+                messages = [*_told(belt, state, t_ns), *mover.told(state, belt.near, clock, t_ns)]
                 reached = ruler.passed(tick, 0)
                 if pitch is None or reached > pitch:
                     pitch = reached
                     work.station.count("pulses")
                     messages.append(Pulse(tick, tick, t_ns))
-                work.give(core, messages)
+                if work.give(core, messages):
+                    mover.heard()
+                mover.move(plc)
                 due = max(due + work.config.live.poll_ms / 1000, time.monotonic())
                 _eject_until(due, work, plc, core, belt)
             _eject_until(0.0, work, plc, core, belt)  # the core has ended: what it decided last
+            mover.let_go(plc)
         except DeviceGone as error:
             work.tell(str(error))
             work.gone(0, True)

@@ -148,11 +148,11 @@ class Work:
         if not wire.send(self._parent, data):
             self.count("shed_words")
 
-    def give(self, core: socket.socket, messages: list[Message]) -> None:
-        """Send messages to the core; what finds no room is counted."""
-        for data in wire.of_messages(messages, self.n_pixels):
-            if not wire.send(core, data):
-                self.station.count("shed_messages")
+    def give(self, core: socket.socket, messages: list[Message]) -> bool:
+        """Send messages to the core; what finds no room is counted. Return whether all did."""
+        sent = [wire.send(core, data) for data in wire.of_messages(messages, self.n_pixels)]
+        self.station.count("shed_messages", sent.count(False))
+        return all(sent)
 
 
 def real_time(work: Work, priority: int) -> None:
