@@ -17,7 +17,7 @@ from citrus_grade.ports import DeviceError, Plc, PlcState
 from citrus_grade.runtime.live import memory
 from citrus_grade.runtime.live.clock import BeltClock
 from citrus_grade.runtime.live.memory import Board
-from citrus_grade.runtime.live.shutters import Mover, refused
+from citrus_grade.runtime.live.shutters import Mover, positions, refused
 from citrus_grade.runtime.live.work import CORE, PLC
 
 OPEN, CLOSED, ATTENUATOR, BETWEEN = Position
@@ -176,7 +176,7 @@ def test_a_plc_without_shutters_moves_none_and_is_refused_where_the_line_asks(bo
     ],
 )
 def test_what_a_plc_cannot_do_is_said_of_each_command(plc: Plc, kinds: list[str]) -> None:
-    said = list(refused(live(COMMANDS), plc))
+    said = list(refused(live(COMMANDS), positions(plc)))
     assert len(said) == len(kinds)
     assert all(kind in words for kind, words in zip(kinds, said, strict=True))
 

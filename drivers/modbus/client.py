@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from citrus_grade.config import LineConfig
 from citrus_grade.drivers.modbus import map as m
 from citrus_grade.drivers.modbus.checks import check_line, check_map, reversed_encoder
-from citrus_grade.drivers.modbus.look import Registers, Status, look_at, read_status, torn
+from citrus_grade.drivers.modbus.look import Registers, Status, look_at, positions_of, read_status, torn
 from citrus_grade.drivers.modbus.options import options_of
 from citrus_grade.drivers.modbus.reports import Drop, Reports
 from citrus_grade.drivers.modbus.wire import Wire
@@ -107,7 +107,7 @@ class ModbusPlc:
         look = self._look()
         self._boot = look.status["boot"]
         self._sequence = look.status["queue_ack"]
-        self.positions = _positions(said)
+        self.positions = positions_of(said)
         self._wanted = [int(Position.OPEN)] * self._lanes
         known = options.url, config.line.lanes, len(config.outlet), look.status["report_head"]
         self._reports = Reports(wire.read, *known, shutters=bool(self.positions))
@@ -275,9 +275,3 @@ class ModbusPlc:
     def _gone(self, why: str) -> DeviceGone:
         self._wire.close()
         return DeviceGone(_("the PLC at {url} is gone: {why}").format(url=self._options.url, why=why))
-
-
-def _positions(said: dict[str, int]) -> frozenset[Position]:
-    if not said["shutters"]:
-        return frozenset()
-    return frozenset((Position.OPEN, Position.CLOSED, *((Position.ATTENUATOR,) if said["attenuators"] else ())))

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple, Protocol
 from citrus_grade.config import LineConfig
 from citrus_grade.drivers.modbus import map as m
 from citrus_grade.drivers.modbus.checks import check_line, check_map, reversed_encoder
+from citrus_grade.messages import Position
 from citrus_grade.ports import DeviceBusy, DeviceGone, Found
 from citrus_grade.words import N_, _
 
@@ -63,6 +64,13 @@ def torn() -> str:
     return _("{n} readings of its status were torn; let its program set count and count_copy together").format(n=TORN_READINGS)
 
 
+def positions_of(said: dict[str, int]) -> frozenset[Position]:
+    """Return where a PLC of this identity can have shutters stand."""
+    if not said["shutters"]:
+        return frozenset()
+    return frozenset((Position.OPEN, Position.CLOSED, *((Position.ATTENUATOR,) if said["attenuators"] else ())))
+
+
 def look_at(wire: Registers, url: str, config: LineConfig) -> Found:
     """Look at the PLC behind an open connection, and close it.
 
@@ -85,7 +93,7 @@ def look_at(wire: Registers, url: str, config: LineConfig) -> Found:
                 )
             )
         _check_direction(first, second, config, url)
-        return Found(_identity(said, second, config, url), _cautions(first, second))
+        return Found(_identity(said, second, config, url), _cautions(first, second), positions_of(said))
     finally:
         wire.close()
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 from citrus_grade.config import ConfigError, LineConfig
 from citrus_grade.ports import DeviceBusy, DeviceError, DeviceGone, Found
 from citrus_grade.runtime.live.devices import CAMERAS, PLCS, SPECTROMETERS, opener
+from citrus_grade.runtime.live.shutters import positions, refused
 from citrus_grade.runtime.live.work import PLC, SPECTRA, camera_role
 from citrus_grade.words import _
 
@@ -126,6 +127,8 @@ def _look(config: LineConfig, device: Device, opening: bool) -> Looked | None:
         if look is None and not opening:
             return None
         found = look(config, *device.numbers) if look else _opened(open_(config, *device.numbers))
+        if device.role == PLC and (lacking := list(refused(config, found.positions))):
+            return Looked(device, "another", "\n".join(lacking))
         return Looked(device, "found", found.identity, found.cautions)
     except DeviceBusy as error:
         return Looked(device, "busy", str(error))
@@ -137,4 +140,4 @@ def _look(config: LineConfig, device: Device, opening: bool) -> Looked | None:
 
 def _opened(opened: Any) -> Found:
     opened.close()
-    return Found(opened.identity)
+    return Found(opened.identity, positions=positions(opened))

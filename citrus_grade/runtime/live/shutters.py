@@ -16,9 +16,8 @@ from citrus_grade.runtime.live.work import CORE
 from citrus_grade.words import _
 
 
-def refused(config: LineConfig, plc: Plc) -> Iterator[str]:
-    """Say which commands of a line need shutters that its PLC does not move."""
-    there = positions(plc)
+def refused(config: LineConfig, there: frozenset[Position]) -> Iterator[str]:
+    """Say which commands of a line need shutters that its PLC does not move; ``there`` is what it can put into the light."""
     for index, command in enumerate(config.command):
         if SHUTTER_OF.get(command.kind, Position.OPEN) in {*there, Position.OPEN}:
             continue
@@ -51,7 +50,7 @@ class Mover:
         ------
         DeviceError : if the line asks for shutters that it does not move.
         """
-        if problems := list(refused(self._config, plc)):
+        if problems := list(refused(self._config, positions(plc))):
             raise DeviceError("\n".join(problems))
         self._sent = []
         self._board.shared["moves_shutters"] = self._config.spectrometer is not None and bool(positions(plc))
