@@ -79,8 +79,8 @@ class DeviceGone(RuntimeError):
 
 
 class Found(NamedTuple):
-    """A device that was looked at, with nothing in it changed: who it says it is, what of it should be seen to, and of a PLC where
-    it can have shutters stand.
+    """A device that was looked at, with nothing in it changed: who it says it is, what of it should be seen to, and where a PLC
+    can have shutters stand.
 
     A driver may offer ``look`` beside what opens its device, with the same arguments: it returns a `Found`, and raises as opening
     does where a run could not use the device, `DeviceBusy` where another program does.
