@@ -120,7 +120,6 @@ def test_one_lane_loses_its_spectrometer_and_five_go_on(watched: Watched) -> Non
         assert np.any(last["reason"][last["lane"] == lane] == Reason.GRADED)
 
 
-@pytest.mark.fault
 def test_status_says_what_is_wrong_why_and_what_to_do(watched: Watched, capsys: pytest.CaptureFixture[str]) -> None:
     state = watched.state
     (alarm,) = [alarm for alarm in state["alarms"] if alarm["kind"] == "spectrometer_gone"]
@@ -145,7 +144,6 @@ def test_status_says_what_is_wrong_why_and_what_to_do(watched: Watched, capsys: 
     assert "before the last moment" in text
 
 
-@pytest.mark.fault
 def test_prometheus_reads_it_all(watched: Watched) -> None:
     families = {family.name: family for family in text_string_to_metric_families(watched.metrics)}
     samples = {(s.name, *sorted(s.labels.items())): s.value for f in families.values() for s in f.samples}
@@ -171,7 +169,6 @@ def _rising(name: str, labels: dict[str, str], text: str) -> None:
     assert counts[-1] == next(s.value for s in own if s.name == f"{name}_count")
 
 
-@pytest.mark.fault
 def test_the_log_of_events_tells_the_runs_story(watched: Watched) -> None:
     told = events.read(watched.run)
     names = [event["event"] for event in told]
@@ -186,7 +183,6 @@ def test_the_log_of_events_tells_the_runs_story(watched: Watched) -> None:
     assert all(event["exit_code"] == 0 for event in told if event["event"] == "process_ended")
 
 
-@pytest.mark.fault
 def test_the_fruit_table_can_be_had_while_the_line_runs(watched: Watched) -> None:
     at_end = pq.read_table(watched.run / "fruit.parquet")
     now = pq.read_table(watched.run / "now.parquet")
@@ -198,7 +194,6 @@ def test_the_fruit_table_can_be_had_while_the_line_runs(watched: Watched) -> Non
     assert csv.read_csv(watched.run / "now.csv").column_names == now.column_names
 
 
-@pytest.mark.fault
 def test_a_weight_on_the_box_scale_is_logged_once_and_shown(watched: Watched) -> None:
     readings = [
         message
@@ -214,7 +209,6 @@ def test_a_weight_on_the_box_scale_is_logged_once_and_shown(watched: Watched) ->
     assert watched.state["scale"]["mass_g"] == pytest.approx(12345.0)
 
 
-@pytest.mark.fault
 def test_a_table_is_refused_where_there_is_none_or_no_place_for_it(watched: Watched, tmp_path: Path) -> None:
     with pytest.raises(LogError, match="only a live line has"):
         sheet.export(tmp_path, tmp_path / "a.csv")
@@ -271,7 +265,6 @@ def _every_cup_once(run: Path) -> Table:
     return rows
 
 
-@pytest.mark.fault
 def test_told_to_end_a_line_ends_whole(started: tuple[subprocess.Popen[str], Path]) -> None:
     program, run = started
     pids = _pids(run)
@@ -288,7 +281,6 @@ def test_told_to_end_a_line_ends_whole(started: tuple[subprocess.Popen[str], Pat
     assert not health.read(run)["running"]
 
 
-@pytest.mark.fault
 def test_told_twice_it_ends_at_once_and_keeps_every_decision(started: tuple[subprocess.Popen[str], Path]) -> None:
     program, run = started
     pids = _pids(run)
