@@ -7,8 +7,9 @@ from typing import Final
 import numpy as np
 
 from citrus_grade.spectra_table.arrow import rows
+from citrus_grade.spectra_table.columns import from_columns
 from citrus_grade.spectra_table.errors import SpectraTableError, refuse
-from citrus_grade.spectra_table.table import Column, Columns, Floats, SpectraTable, from_columns, monotone, rising
+from citrus_grade.spectra_table.table import Column, Columns, Floats, SpectraTable, monotone, rising
 from citrus_grade.words import _
 
 AXIS: Final = "wavelength_nm"

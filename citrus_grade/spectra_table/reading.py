@@ -9,9 +9,10 @@ from typing import Final
 import pyarrow as pa
 
 from citrus_grade.spectra_table import arrow, delimited, jcamp, npz, ocean, sideways
+from citrus_grade.spectra_table.columns import from_columns
 from citrus_grade.spectra_table.errors import SpectraTableError, refuse
 from citrus_grade.spectra_table.stack import stacked
-from citrus_grade.spectra_table.table import Columns, SpectraTable, from_columns
+from citrus_grade.spectra_table.table import Columns, SpectraTable
 from citrus_grade.spectra_table.text import lines_of
 from citrus_grade.words import _
 

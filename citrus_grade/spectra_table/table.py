@@ -1,24 +1,19 @@
 """A table of spectra: one row a sample, one column a wavelength, the other columns what is known of the sample."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from citrus_grade.spectra_table.cells import MISSING, number, sentinels
 from citrus_grade.spectra_table.errors import SpectraTableError, refuse, unknown
-from citrus_grade.spectra_table.headers import Bands, RenamedError, TwoFamiliesError, bands, channel_numbers
 from citrus_grade.words import _
 
 Floats = NDArray[np.float64]
 Column = NDArray[Any]  # numbers or text, as the file has it
-
-
-MANY: Final = 10
-"""Rows of which a wavelength that is the same in all of them measures nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,126 +125,6 @@ class SpectraTable:
 
 def _measured(values: Floats) -> Floats:
     return np.where(sentinels(values), np.nan, values)
-
-
-def from_columns(read: Columns, wanted: str | None = None) -> SpectraTable:
-    """Return the table whose wavelengths are headers, in any order.
-
-    Parameters
-    ----------
-    wanted : the word of the wavelengths' headers, where there are several sets of them.
-
-    Raises
-    ------
-    SpectraTableError : no wavelengths, one given twice, no rows, or text in their columns; the rows are named.
-    """
-    found = wavelengths(read, wanted)
-    names = list(read.columns)
-    read, words = _without_lines_of_words(read, [names[k] for k in found.nm])
-    refuse(read.path, list(_text_cells(read, [names[k] for k in found.nm])))
-    taken = {names[k] for part in found[:3] for k in part}
-    others = {name: column for name, column in read.columns.items() if name not in taken}
-    filled, empty = _filled(read, found)
-
-    def block(part: Mapping[int, float]) -> Floats:
-        return np.column_stack([_cells(read.columns[names[k]]) for k in part])
-
-    table = rising(read.path, np.array(list(filled.nm.values())), block(filled.nm), others, read.places)
-    return _with_references(replace(table, notes=(*words, *empty, *_about(found), *table.notes)), filled, block)
-
-
-def wavelengths(read: Columns, wanted: str | None = None) -> Bands:
-    """Return which columns are wavelengths, or refuse a table without."""
-    try:
-        found = bands(list(read.columns), wanted)
-    except RenamedError as error:
-        said = _("the wavelengths stand twice, as {a} and {b}; keep one set of columns").format(a=error.args[0], b=error.args[1])
-        raise SpectraTableError(f"{read.path}: {said}") from None
-    except TwoFamiliesError as error:
-        raise SpectraTableError(f"{read.path}: {_several(error.args, wanted)}") from None
-    if len(found.nm) < 2:
-        refuse(read.path, [_("no headers that are wavelengths in nm, such as 650 or 651.5; name the columns so")])
-    return found
-
-
-def _several(names: Sequence[str], wanted: str | None) -> str:
-    if wanted is None:
-        said = _("has two sets of wavelength columns, {a!r} and {b!r}; keep one of them, or name it with --matrix")
-        return said.format(a=names[0], b=names[1])
-    said = _("has no set of wavelength columns called {name!r}; there are {there}")
-    return said.format(name=wanted, there=", ".join(map(repr, names)) or "-")
-
-
-def _without_lines_of_words(read: Columns, names: Sequence[str]) -> tuple[Columns, list[str]]:
-    """Leave out rows that hold a word in every cell of a spectrum, such as units below the headers; say which."""
-    if any(read.columns[name].dtype.kind in "fiub" for name in names) or not read.places:
-        return read, []
-    first = [number(str(cell)) is None for cell in read.columns[names[0]]]
-    lines = [k for k in np.flatnonzero(first).tolist() if all(number(str(read.columns[name][k])) is None for name in names)]
-    if not lines or len(lines) == len(first):
-        return read, []
-    rest = np.setdiff1d(np.arange(len(first)), lines)
-    columns = {name: column[rest] for name, column in read.columns.items()}
-    said = _("{place}: holds words where a spectrum is expected, {value!r}; the line was left out")
-    notes = [said.format(place=read.places[k], value=str(read.columns[names[0]][k])) for k in lines]
-    return Columns(read.path, tuple(read.places[k] for k in rest.tolist()), columns), notes
-
-
-def _filled(read: Columns, found: Bands) -> tuple[Bands, list[str]]:
-    """Leave out wavelengths at which no row has a value, or all rows of many the same; say which."""
-    names = list(read.columns)
-    empty = {nm for k, nm in found.nm.items() if _dead(_cells(read.columns[names[k]]))}
-    if not empty or 2 * len(empty) > len(found.nm):
-        return found, []
-    nm, dark, white = ({k: nm for k, nm in part.items() if nm not in empty} for part in found[:3])
-    said = _("no row has a value at {n} wavelengths, from {low:g} to {high:g} nm, or all have the same; they were left out")
-    return Bands(nm, dark, white), [said.format(n=len(empty), low=min(empty), high=max(empty))]
-
-
-def _dead(values: Floats) -> bool:
-    known = values[np.isfinite(values)]
-    return len(values) > 0 and (len(known) == 0 or (len(known) >= MANY and bool((known == known[0]).all())))
-
-
-def _about(found: Bands) -> Iterator[str]:
-    """Say what of the headers may be meant otherwise."""
-    if channel_numbers(found.nm.values()):
-        yield _("the wavelengths are 1, 2, 3 and so on: are they numbers of channels? name the columns by their wavelength in nm")
-    for name in found.aside:
-        yield _("the wavelength columns called {name!r} were not used; to use them, name them with --matrix").format(name=name)
-
-
-def _with_references(table: SpectraTable, found: Bands, block: Any) -> SpectraTable:
-    order = np.argsort(list(found.nm.values()), kind="stable")
-    sides: dict[str, Floats] = {}
-    for side, part in (("dark", found.dark), ("white", found.white)):
-        if not part:
-            continue
-        if sorted(part.values()) != sorted(found.nm.values()):
-            raise SpectraTableError(
-                _(
-                    "{path}: the wavelengths of its {side} columns are not those of its spectra; give each spectrum column one"
-                ).format(path=table.path, side=_(side))
-            )
-        of_nm = {nm: k for k, nm in part.items()}
-        nms = list(found.nm.values())
-        sides[side] = block({of_nm[nms[k]]: 0.0 for k in order.tolist()})
-    return replace(table, dark=sides.get("dark"), white=sides.get("white"))
-
-
-def _cells(column: Column) -> Floats:
-    if column.dtype.kind in "fiub":
-        return np.asarray(column, np.float64)
-    return np.array([np.nan if (value := number(str(cell))) is None else value for cell in column], np.float64)
-
-
-def _text_cells(read: Columns, names: Sequence[str]) -> Iterator[str]:
-    said = _("{place}: column {name!r} holds text, {value!r}, where a spectrum's number is expected; mend that cell")
-    for name in names:
-        column = read.columns[name]
-        for k, cell in enumerate(column if column.dtype.kind not in "fiub" else ()):
-            if number(str(cell)) is None:
-                yield said.format(place=read.places[k], name=name, value=str(cell))
 
 
 def rising(
