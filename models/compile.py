@@ -20,7 +20,7 @@ from citrus_grade.models.estimators import OnScores
 from citrus_grade.models.fingerprints import remember
 from citrus_grade.models.normalisers import Normaliser, normaliser_of, steps_of
 from citrus_grade.models.search import Samples
-from citrus_grade.models.train import UNITS, rows_of
+from citrus_grade.models.train import rows_of, unit_of
 from citrus_grade.spectra import scatter
 from citrus_grade.spectra.bands import from_matrix
 from citrus_grade.spectra.model import Domain, Gaussians, Preprocessing, SpectralModel, Target, no_corrections
@@ -254,7 +254,7 @@ def _target(name: str, values: Affine | OnScores, j: int, lift: Affine, residual
     line, gaussians = (values, None) if isinstance(values, Affine) else _on_scores(values, lift)
     coefs = lift.matrix @ line.matrix[:, j]
     intercept = float(lift.offset @ line.matrix[:, j] + line.offset[j])
-    unit_ = UNITS.get(name.rpartition("_")[2], "")
+    unit_ = unit_of(name)
     return Target(name, unit_, coefs, intercept, float(np.sqrt((residual**2).mean())), np.sort(residual), gaussians)
 
 

@@ -29,7 +29,7 @@ from citrus_grade.models.compiled_story import lots_of, story_of, told_of
 from citrus_grade.models.fingerprints import remember
 from citrus_grade.models.normalisers import steps_of
 from citrus_grade.models.search import Samples
-from citrus_grade.models.train import UNITS
+from citrus_grade.models.train import unit_of
 from citrus_grade.spectra.bands import matrix_of
 from citrus_grade.spectra.graph import Graph, opened, prove
 from citrus_grade.spectra.model import Preprocessing, SpectralModel, Target, no_corrections
@@ -201,7 +201,7 @@ def _model(
 ) -> SpectralModel:
     nothing, domain = np.zeros(len(lift.matrix)), domain_of(scores, lift, limits)
     targets = tuple(
-        Target(name, UNITS.get(name.rpartition("_")[2], ""), nothing, 0.0, float(np.sqrt((own**2).mean())), np.sort(own))
+        Target(name, unit_of(name), nothing, 0.0, float(np.sqrt((own**2).mean())), np.sort(own))
         for name, own in zip(names, residuals.T, strict=True)
     )
     return SpectralModel(made, targets, domain, (), no_corrections(len(names)), story, graph=graph)

@@ -1,6 +1,7 @@
 """Labelled spectra -> a spectral model: search, choice, intervals, domain, and the story of it."""
 
 import platform
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -39,7 +40,8 @@ from citrus_grade.words import Refused, _
 
 Floats = NDArray[np.float64]
 
-UNITS: Final = {"brix": "Brix", "pct": "%", "g": "g", "mm": "mm"}
+UNITS: Final = {"brix": "Brix", "°brix": "Brix", "°bx": "Brix", "pct": "%", "g": "g", "mm": "mm"}
+IN_BRACKETS: Final = re.compile(r"[(\[（]([^()\[\]（）]+)[)\]）]$")
 LEAST: Final = 20
 """Fruit below which no model is made."""
 MORE_COMPONENTS, LEAST_COMPONENTS, MOST_COMPONENTS = 4, 8, 25
@@ -241,9 +243,16 @@ def _fit(batch: Samples, folds: Sequence[Fold], y: Floats, name: str, one: Tried
     model = None
     if one.dials is not None:
         model = score_model(one.family, narrow, narrow.scores(ready.narrow, one.components), y, one.dials)
-    unit = UNITS.get(name.rpartition("_")[2], "")
+    unit = unit_of(name)
     beside = [_part(prepare(batch, recipe, folds), y, k) for recipe, k in one.beside]
     return Fitted(name, unit, _part(ready, y, one.components), model, one.rmse, y - one.said, beside)
+
+
+def unit_of(name: str) -> str:
+    """Return the unit that a target's name ends in, behind "_" or in brackets; empty where it names none."""
+    bracketed = IN_BRACKETS.search(name)
+    word = bracketed[1].strip() if bracketed else name.rpartition("_")[2]
+    return UNITS.get(word.casefold(), word if bracketed else "")
 
 
 def _part(ready: Prepared, y: Floats, components: int) -> Part:

@@ -11,6 +11,7 @@ import pytest
 
 from citrus_grade.cli.main import main
 from citrus_grade.models.batch import labelled
+from citrus_grade.models.train import unit_of
 from citrus_grade.spectra_table import SpectraTableError, headers, read
 from citrus_grade.spectra_table.cells import number
 from citrus_grade.spectra_table.signal import guess_kind
@@ -225,3 +226,25 @@ def test_names_that_stand_twice_in_a_parquet_file_are_told_apart(tmp_path: Path)
     pa.parquet.write_table(pa.table([*columns, spectra[0]], names=[*names, "650"]), tmp_path / "t.parquet")
     with pytest.raises(SpectraTableError, match="the wavelength 650 nm stands twice"):
         read(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("Brix (%)", "%"),
+        ("SSC [°Brix]", "Brix"),
+        ("糖度（%）", "%"),
+        ("ssc_brix", "Brix"),
+        ("brix", "Brix"),
+        ("ta_pct", "%"),
+        ("DMC", ""),
+    ],
+)
+def test_a_targets_unit_may_stand_in_brackets(name: str, unit: str) -> None:
+    assert unit_of(name) == unit
+
+
+def test_a_name_without_its_unit_is_led_to_the_column(tmp_path: Path) -> None:
+    table = read(_saved(tmp_path, _text(first=("编号", "批次", "糖度（%）"))))
+    with pytest.raises(SpectraTableError, match="did you mean '糖度（%）'"):
+        table.numbers("糖度")

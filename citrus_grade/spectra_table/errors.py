@@ -29,6 +29,7 @@ def unknown(name: str, there: Sequence[str]) -> str:
     """Say that a column is not there, and which one may have been meant."""
     folded = {own.casefold(): own for own in reversed(there)}
     near = [folded[match] for match in get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.6)]
+    near = near or [own for own in there if name and own.casefold().startswith(name.casefold())]
     listed = ", ".join(there[:MOST_NAMES]) + (", ..." if len(there) > MOST_NAMES else "")
     if near:
         return _("has no column {name!r}; did you mean {near!r}? There are {there}").format(name=name, near=near[0], there=listed)
