@@ -19,6 +19,8 @@ from citrus_grade.words import _
 LEAST_ROWS: Final = 20
 MOST_FAULTY: Final = 0.2
 """Of a table with a larger share of rows without a whole spectrum none is used: something is wrong with all of it."""
+ANEW: Final = 0.9
+"""Ids begin anew in every lot where no more than so many of them differ."""
 LOT_WORDS: Final = (
     "lot",
     "batch",
@@ -94,6 +96,8 @@ def labelled(
     lots = None if group is None else lots_of(cut.column(group), group)
     named = ids_of(cut, id)
     named = replace(named, repeats=named.repeats or (again and len(set(named.ids)) < len(named.ids)))
+    if lots is not None and not again:
+        named = _within_lots(named, lots)
     keep, left_out = _kept(cut, named, reference, target, lots, group)
     faulty = faults(cut.rows(keep), guess.kind)
     if len(faulty) <= MOST_FAULTY * keep.sum():
@@ -174,6 +178,14 @@ def lots_of(column: Column, name: str) -> NDArray[np.str_]:
     """Return the lot (n,) of each cell of a column: the day where it holds dates with times, else what stands there."""
     by_day = days(column, name)
     return np.array(as_text(column), np.str_) if by_day is None else by_day
+
+
+def _within_lots(named: Ids, lots: NDArray[np.str_]) -> Ids:
+    """Return ids that begin anew in every lot with the lot before them; one that stands twice by mistake stays as it is."""
+    own = tuple(f"{lot}/{id}" for lot, id in zip(lots.tolist(), named.ids, strict=True))
+    if len(set(named.ids)) > ANEW * len(named.ids) or len(set(own)) < len(own):
+        return named
+    return Ids(own, named.column, repeats=False)
 
 
 def _lots_told(table: SpectraTable, name: str | None, lots: NDArray[np.str_] | None, keep: NDArray[np.bool_]) -> Iterator[str]:

@@ -153,6 +153,14 @@ def test_repeats_of_a_fruit_stay_together(tmp_path: Path) -> None:
     assert batch.groups[:3].tolist() == ["f0", "f0", "f1"]
 
 
+def test_ids_that_begin_anew_in_every_lot_are_other_fruit(tmp_path: Path) -> None:
+    own = columns() | {"lot": ["a"] * 16 + ["b"] * 8, "id": [f"{k % 16}" for k in range(N)]}
+    batch = labelled(table_of(tmp_path, own), "brix", "lot")
+    assert batch.ids[[0, 16]].tolist() == ["a/0", "b/0"]
+    with pytest.raises(SpectraTableError, match="fruit '0' stands already at line 2"):
+        labelled(table_of(tmp_path, own), "brix")
+
+
 def test_rows_to_predict_need_no_reference_and_keep_their_order(tmp_path: Path) -> None:
     own = columns(n=3)
     del own["brix"]

@@ -39,7 +39,10 @@ def recognised(model: SpectralModel, table: SpectraTable, asked: Kind | None) ->
         return Guess(asked, _("the caller says so"))
     own: Kind | None = model.training.get("signal")
     guess = guess_kind(table)
-    if own is None or table.kind is not None:
+    if own is None:
+        return guess
+    if table.kind is not None:
+        _no_counts(table, own, guess)
         return guess
     others: list[Kind] = [kinds[0] for kinds in FORMULAE if own not in kinds]
     for kind in (own, *others):
@@ -75,6 +78,8 @@ def _same_formula(a: Kind, b: Kind) -> bool:
 
 def _no_counts(table: SpectraTable, own: Kind, guess: Guess) -> None:
     """Refuse counts beside what a white reference went into: the lamp would be taken for fruit."""
+    if _same_formula(own, guess.kind):
+        return
     if guess.kind == "counts" and with_references(table).white is None:
         text = _(
             "{path}: holds counts ({why}) without a white reference, and the model was made from {own}; add the white and dark"
