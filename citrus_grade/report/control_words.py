@@ -11,6 +11,7 @@ from citrus_grade.words import N_, _
 
 HEADS: Final = (N_("lane"), N_("samples"), N_("reference minus NIR, mean"), N_("signals"), N_("state"))
 YEAR_2000_S: Final = 946_684_800.0
+MOST_NOTES: Final = 5
 
 
 def rows(charts: Charts) -> list[list[str]]:
@@ -41,8 +42,10 @@ def findings(charts: Charts) -> Iterator[tuple[str, str]]:
         )
     if not charts.in_time:
         yield "", _("not every sample has a time: they were taken in the order of the tables; name their column with --time")
-    for note in charts.notes:
+    for note in charts.notes[:MOST_NOTES]:
         yield "bad", note
+    if len(charts.notes) > MOST_NOTES:
+        yield "bad", _("... and {n} more like these").format(n=len(charts.notes) - MOST_NOTES)
     if charts.lost:
         yield "bad", _("{n} samples got no value of this model on the line and do not count").format(n=charts.lost)
     if charts.others:

@@ -65,7 +65,7 @@ def batches(
     kind = source.kind if guess is None else guess.kind
     notes = () if near_to is None or guess is None else tuple(told(near_to, guess))
     gone: dict[int, str] = {}
-    for target in targets[1:] and targets:
+    for target in targets if len(targets) > 1 else ():
         gone |= lacking(table, ids_of(table, source.id).ids, target, table.numbers(target))
     rows = table.rows(~np.isin(np.arange(len(table.places)), list(gone)))
     found = [
