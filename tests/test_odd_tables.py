@@ -13,7 +13,7 @@ from citrus_grade.cli.main import main
 from citrus_grade.models.batch import labelled
 from citrus_grade.models.train import unit_of
 from citrus_grade.spectra_table import SpectraTableError, headers, read
-from citrus_grade.spectra_table.cells import number
+from citrus_grade.spectra_table.cells import number, sentinels
 from citrus_grade.spectra_table.signal import guess_kind
 from citrus_grade.spectra_table.table import SpectraTable
 
@@ -158,6 +158,18 @@ def test_what_stands_for_no_value_is_none_and_named(tmp_path: Path, cell: str) -
 def test_an_unusual_number_near_the_others_is_one(tmp_path: Path) -> None:
     values = {(k, 2): f"{900 + 40 * k}" for k in range(30)} | {(3, 2): "999"}
     assert len(labelled(read(_saved(tmp_path, _text(cells=values))), "brix").ids) == 30
+
+
+@pytest.mark.parametrize(
+    ("others", "value", "none"),
+    [
+        ([10.0, 13.0] * 20, -99.0, True), ([10.0, 13.0] * 20, 999.0, True), ([0.1, 65000.0] * 20, -999.0, True),
+        ([0.1, 65000.0] * 20, 9999.0, False), ([200.0, 700.0] * 20, 999.0, False), ([-30.0, 40.0] * 20, -99.0, False),
+        ([0.3, 1.2] * 100 + [57.0], 9999.0, True), ([], 9999.0, False), ([10.0, 13.0], 1e30, True), ([10.0, 13.0], np.inf, False),
+    ],
+)  # fmt: skip
+def test_a_number_stands_for_none_where_it_lies_far_from_the_others(others: list[float], value: float, none: bool) -> None:
+    assert sentinels(np.array([*others, value]))[-1] == none
 
 
 @pytest.mark.parametrize(

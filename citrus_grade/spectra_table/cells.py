@@ -15,7 +15,9 @@ MISSING: Final = (
 )  # fmt: skip
 """What stands for no value where numbers stand, in small letters."""
 SENTINELS: Final = (-99.0, -999.0, -9999.0, -99999.0, 999.0, 9999.0, 99999.0, -32768.0)
-"""Numbers that instruments and spreadsheets write for no value; they are one where they lie far from all others."""
+"""Numbers that instruments and spreadsheets write for no value; they are one where they lie far from most others."""
+FAR: Final = 3.0
+"""Far is so many times what all others but a fiftieth span."""
 NO_NUMBER: Final = 1e20
 """So large a number is none."""
 _LIMIT: Final = re.compile(r"[<>≤≥]\s*(?:lod|loq|dl|mdl|[+-]?\d+(?:[.,]\d+)?)", re.IGNORECASE)
@@ -50,13 +52,16 @@ def _without_groups(text: str) -> str | None:
 
 
 def sentinels(values: Floats) -> NDArray[np.bool_]:
-    """Return which of ``values``, of any shape, stand for no value: numbers of `SENTINELS` that lie farther from all others than
-    these from each other, and those beyond `NO_NUMBER` that are not infinite."""
+    """Return which of ``values``, of any shape, stand for no value.
+
+    These are finite numbers beyond `NO_NUMBER`, and `SENTINELS` far from most others, or below zero where most others are not.
+    """
     huge = np.isfinite(values) & (np.abs(values) >= NO_NUMBER)
     listed = np.isin(values, SENTINELS)
     others = values[np.isfinite(values) & ~huge & ~listed]
     if not listed.any() or not len(others):
         return huge
-    low, high = others.min(), others.max()
-    reach = max(high - low, 1.0)
-    return np.asarray(huge | (listed & ((values < low - reach) | (values > high + reach))), np.bool_)
+    low, high = np.percentile(others, (1, 99))
+    reach = FAR * max(high - low, 1.0)
+    far = (values < low - reach) | (values > high + reach) | ((values < 0) & (low >= 0))
+    return np.asarray(huge | (listed & far), np.bool_)
