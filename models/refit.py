@@ -27,6 +27,7 @@ WILDEST: Final = 3.0
 SURE: Final = 2.0
 """Standard errors off which the samples' spread is believed against the old one."""
 FOLDS: Final = 10
+MOST_FITS: Final = 100
 
 
 class RefitError(Refused):
@@ -169,13 +170,18 @@ def _turned(z: Floats, recipe: Recipe, components: int, away: Projection) -> Tur
 
 
 def leave_one_out(mixed: Mixture, believed: NDArray[np.bool_]) -> Floats:
-    """Return predictions (m,) of the new fruit, each by a fit without it and without those not ``believed`` (m,)."""
-    n = len(mixed.reference) - mixed.n_new
+    """Return predictions (m,) of the new fruit, each by a fit without it and without those not ``believed`` (m,).
+
+    Of more than `MOST_FITS` fruit so many parts are left out in turn.
+    """
+    n, parts = len(mixed.reference) - mixed.n_new, min(mixed.n_new, MOST_FITS)
     said = np.empty(mixed.n_new)
-    for i in range(mixed.n_new):
+    for first in range(parts):
+        rows = np.arange(first, mixed.n_new, parts)
         kept = np.r_[np.ones(n, np.bool_), believed]
-        kept[n + i] = False
-        said[i] = mixed.fit(kept).predict(mixed, n + i)
+        kept[n + rows] = False
+        fitted = mixed.fit(kept)
+        said[rows] = [fitted.predict(mixed, n + row) for row in rows.tolist()]
     return said
 
 

@@ -266,3 +266,18 @@ def test_a_model_fitted_anew_has_the_limits_of_whole_lots_left_out():
     by_lot = replace(at_random, rows=replace(at_random.rows, groups=lot.astype(np.str_)))
     lots, drawn = (refit.refitted(one, new, [sugar], [3.0], [np.ones(9)], {}).domain for one in (by_lot, at_random))
     assert lots.t2_limit > 1.5 * drawn.t2_limit
+
+
+def test_many_fruit_are_left_out_in_parts_and_none_speaks_for_itself(model, monkeypatch):
+    spectra, brix = fruit(8, 12)
+    believed = np.ones(12, np.bool_)
+    one_by_one = refit.leave_one_out(refit.mixture(model, 0, spectra, brix, 3.0), believed)
+    monkeypatch.setattr(refit, "MOST_FITS", 5)
+    said = refit.leave_one_out(refit.mixture(model, 0, spectra, brix, 3.0), believed)
+    assert said == pytest.approx(one_by_one, abs=0.2)
+    wrong = brix.copy()
+    wrong[7] += 5.0
+    again = refit.leave_one_out(refit.mixture(model, 0, spectra, wrong, 3.0), believed)
+    assert again[7] == said[7]
+    assert again[2] == said[2]
+    assert again[0] != said[0]
