@@ -17,11 +17,8 @@ if TYPE_CHECKING:
 EXTRAS = {"genicam": "gige", "gentl": "gentl", "s7": "s7"}
 """Drivers of ours that need packages of an extra."""
 SAID = {"missing": N_("not found: {said}"), "another": N_("not as configured: {said}"), "busy": N_("in use: {said}")}
-FIXES = {
-    "missing": N_("see to its power, its cable and its address in line.toml, then ask the doctor again"),
-    "another": N_("change line.toml or the wiring as said, then ask the doctor again"),
-    "busy": N_("one program at a time drives a line: end the other, then ask the doctor again"),
-}
+MEND = N_("change line.toml or the wiring as said, then ask the doctor again")
+END = N_("one program at a time drives a line: end the other, then ask the doctor again")
 
 
 def drivers(line: "LineConfig") -> Iterator[Finding]:
@@ -69,7 +66,9 @@ def _findings(looked: "Looked") -> Iterator[Finding]:
     what = looked.device.what
     if looked.kind != "found":
         for said in looked.said.splitlines():
-            yield Finding(what, "fail", _(SAID[looked.kind]).format(said=said), _(FIXES[looked.kind]), looked.kind)
+            yield Finding(
+                what, "fail", _(SAID[looked.kind]).format(said=said), _(END if looked.kind == "busy" else MEND), looked.kind
+            )
         return
     yield Finding(what, "ok", looked.said, kind=looked.kind)
     for caution in looked.cautions:
