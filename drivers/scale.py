@@ -8,13 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from citrus_grade.config import ConfigError, explain
 from citrus_grade.drivers.scale_formats import FORMATS, State
-from citrus_grade.ports import DeviceError, DeviceGone
+from citrus_grade.ports import DeviceError, DeviceGone, Found
 from citrus_grade.words import _
 
 GARBLED_BYTES: Final = 512
 """So many bytes without a reading are no noise: format or baud are wrong."""
 LONGEST_FRAME: Final = 32
 SHOWN_BYTES: Final = 24
+LOOK_S: Final = 2.0
 
 
 class ScaleOptions(BaseModel):
@@ -51,6 +52,19 @@ def open_scale(section: dict[str, Any]) -> "SerialScale":
         return SerialScale(ScaleOptions.model_validate(section))
     except ValidationError as error:
         raise ConfigError("[scale]", explain(error, ScaleOptions)) from None
+
+
+def look(section: dict[str, Any]) -> Found:
+    """Wait for a reading of the scale that a section names; see `ports.Found`. Raises as `open_scale` and `SerialScale.read`."""
+    scale = open_scale(section)
+    try:
+        mass = scale.read(LOOK_S)
+    finally:
+        scale.close()
+    if mass is None:
+        said = _("it sends nothing: see to its power and cable, and let it send readings without being asked")
+        return Found(scale.identity, (said,))
+    return Found(f"{scale.identity}; {mass.mass_g:g} g")
 
 
 class SerialScale:

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +241,36 @@ def test_a_device_that_says_nothing_holds_nobody_up(tmp_path: Path, spectrometer
         hurried = [looked for looked in looks(load(line), opening=False, patience_s=0.4) if looked.kind == "missing"]
     assert kinds == ["found", "found", "found", "missing", "found", "found", "found"]
     assert "no answer for 0.4 s" in hurried[0].said
+
+
+@pytest.mark.parametrize(
+    ("sent", "kind", "said"),
+    [
+        (b"ST,GS,+  12.345kg\r\n", "found", "12345 g"),
+        (b"\x02+012345218\x03" * 60, "another", "is no reading in format 'st,gs'; correct format, baud"),
+        (b"", "found", "it sends nothing: see to its power"),
+    ],
+    ids=["sound", "another format", "silent"],
+)
+def test_a_scale_is_listened_to(sent: bytes, kind: str, said: str, tmp_path: Path, spectrometers: Served) -> None:
+    with plc() as server, socket.create_server(("127.0.0.1", 0)) as listener:
+        line = live_line(tmp_path, server.url, spectrometers)
+        at = f"socket://127.0.0.1:{listener.getsockname()[1]}"
+        line.write_text(f'{line.read_text(encoding="utf-8")}\n[scale]\ndriver = "serial"\nurl = "{at}"\n', encoding="utf-8")
+        asked = threading.Event()
+
+        def send() -> None:
+            with listener.accept()[0] as indicator, suppress(ConnectionError):
+                while not asked.wait(0.02):
+                    indicator.sendall(sent)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        found = next(looked for looked in looks(load(line), opening=False) if looked.device.role == "scale")
+        asked.set()
+        sender.join()
+    assert found.kind == kind
+    assert said in " ".join([found.said, *found.cautions])
 
 
 @pytest.mark.usefixtures("gige_network")

@@ -25,8 +25,8 @@ def drivers(line: "LineConfig") -> Iterator[Finding]:
     """Is every driver that the devices name installed, with what it needs?"""
     from citrus_grade.runtime.live.looks import devices
 
-    plc, cameras, spectrometers = devices(line)
-    for group, name in sorted({(device.group, str(device.options.get("driver"))) for device in (plc, *cameras, *spectrometers)}):
+    plc, cameras, others = devices(line)
+    for group, name in sorted({(device.group, str(device.options.get("driver"))) for device in (plc, *cameras, *others)}):
         yield _driver(group, name)
 
 

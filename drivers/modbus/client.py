@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from citrus_grade.config import LineConfig
 from citrus_grade.drivers.modbus import map as m
 from citrus_grade.drivers.modbus.checks import check_line, check_map, reversed_encoder
-from citrus_grade.drivers.modbus.look import Registers, Status, look_at, positions_of, read_status, torn
+from citrus_grade.drivers.modbus.look import BEATS, Registers, Status, look_at, positions_of, read_status, torn
 from citrus_grade.drivers.modbus.options import options_of
 from citrus_grade.drivers.modbus.reports import Drop, Reports
 from citrus_grade.drivers.modbus.wire import Wire
@@ -21,8 +21,6 @@ REVERSE_CUPS: Final = 2
 REVERSE_CUPS_PER_S: Final = 0.5
 """A belt that starts or stops may roll back a little; so far or so fast it runs the wrong way."""
 ACK_PAUSE_S: Final = 0.0005
-BEATS: Final = 8
-"""So often the heartbeat rises within the time after which the PLC would miss it."""
 DROPS_KEPT: Final = 1024
 
 

@@ -11,8 +11,10 @@ from citrus_grade.ports import DeviceBusy, DeviceGone, Found
 from citrus_grade.words import N_, _
 
 TORN_READINGS: Final = 5
-APART_S: Final = 0.25
-"""Between two readings: any program that drives the PLC has shown that it lives, and any PLC has gone through its program."""
+BEATS: Final = 8
+"""So often the heartbeat rises within the time after which the PLC would miss it."""
+LEAST_APART_S, MOST_APART_S = 0.25, 2.0
+"""Between two readings: any PLC has gone through its program meanwhile, and whoever drives it has shown that it lives."""
 REVERSE_CUPS: Final = 0.05
 """A belt that stands may tremble so far."""
 STATES: Final = {m.STOPPED: N_("the belt stands"), m.RUNNING: N_("the belt runs"), m.EMERGENCY_STOP: N_("emergency stop")}
@@ -84,7 +86,7 @@ def look_at(wire: Registers, url: str, config: LineConfig) -> Found:
         said = check_map(words, url)
         check_line(words, said, config, url)
         first, beat = _read(wire, url, config), _beat_of_pc(wire)
-        time.sleep(APART_S)
+        time.sleep(_apart_s(said["watchdog_ms"]))
         second = _read(wire, url, config)
         if _beat_of_pc(wire) != beat:
             raise DeviceBusy(
@@ -103,6 +105,11 @@ def _read(wire: Registers, url: str, config: LineConfig) -> dict[str, int]:
     if found is None:
         raise DeviceGone(_("the PLC at {url} is gone: {why}").format(url=url, why=torn()))
     return found.status
+
+
+def _apart_s(watchdog_ms: int) -> float:
+    """Return how long to wait until a heartbeat of the PC must have risen."""
+    return min(max(1.5 * watchdog_ms / 1000 / BEATS, LEAST_APART_S), MOST_APART_S)
 
 
 def _beat_of_pc(wire: Registers) -> int:

@@ -10,9 +10,9 @@ from typing import Any, Literal, NamedTuple
 
 from citrus_grade.config import ConfigError, LineConfig
 from citrus_grade.ports import DeviceBusy, DeviceError, DeviceGone, Found
-from citrus_grade.runtime.live.devices import CAMERAS, PLCS, SPECTROMETERS, opener
+from citrus_grade.runtime.live.devices import CAMERAS, PLCS, SCALES, SPECTROMETERS, opener
 from citrus_grade.runtime.live.shutters import positions, refused
-from citrus_grade.runtime.live.work import PLC, SPECTRA, camera_role
+from citrus_grade.runtime.live.work import PLC, SCALE, SPECTRA, camera_role
 from citrus_grade.words import _
 
 PATIENCE_S = 4.0
@@ -21,14 +21,14 @@ Kind = Literal["found", "missing", "another", "busy"]
 
 
 class Device(NamedTuple):
-    """A device that line.toml names: which process drives it, how people call it, and what opens it."""
+    """A device that line.toml names: which process drives it, how people call it, and what its driver is called with."""
 
     role: str
     what: str
     group: str
     options: dict[str, Any]
     where: str
-    numbers: tuple[int, ...]
+    given: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ Answers = queue.SimpleQueue[Looked | None | Exception]
 
 
 def devices(config: LineConfig) -> tuple[Device, list[Device], list[Device]]:
-    """Return the PLC of a live line, its cameras, and its spectrometers by lane."""
+    """Return the PLC of a live line, its cameras, and what needs no turn: its spectrometers by lane, and its scale."""
     cameras = [
         Device(
             camera_role(index),
@@ -53,7 +53,7 @@ def devices(config: LineConfig) -> tuple[Device, list[Device], list[Device]]:
             CAMERAS,
             camera.device,
             f"camera.{index} ({camera.name}).device",
-            (index,),
+            (config, index),
         )
         for index, camera in enumerate(config.camera)
     ]
@@ -64,30 +64,31 @@ def devices(config: LineConfig) -> tuple[Device, list[Device], list[Device]]:
             SPECTROMETERS,
             options,
             f"spectrometer.device.{lane}",
-            (lane,),
+            (config, lane),
         )
         for lane, options in enumerate(config.spectrometer.device if config.spectrometer else ())
     ]
-    return Device(PLC, _("PLC"), PLCS, config.plc, "plc", ()), cameras, spectrometers
+    scale = [Device(SCALE, _("scale"), SCALES, config.scale, "scale", (config.scale,))] if config.scale else []
+    return Device(PLC, _("PLC"), PLCS, config.plc, "plc", (config,)), cameras, [*spectrometers, *scale]
 
 
 def looks(config: LineConfig, *, opening: bool, patience_s: float = PATIENCE_S) -> Iterator[Looked]:
     """Look at every device of a live line, the PLC first: where another program drives it no other device is touched.
 
-    Cameras are asked one after another, for each answers calls for all; spectrometers at the same time. ``opening``: a device
+    Cameras are asked one after another, for each answers calls for all; the others at the same time. ``opening``: a device
     whose driver cannot look at it is opened and closed, otherwise it is left alone.
     """
-    plc, cameras, spectrometers = devices(config)
-    first = list(_answered(config, [[plc]], opening, patience_s))
+    plc, cameras, others = devices(config)
+    first = list(_answered([[plc]], opening, patience_s))
     yield from first
     if not any(looked.kind == "busy" for looked in first):
-        yield from _answered(config, [cameras, *([one] for one in spectrometers)], opening, patience_s)
+        yield from _answered([cameras, *([one] for one in others)], opening, patience_s)
 
 
-def _answered(config: LineConfig, groups: Sequence[Sequence[Device]], opening: bool, patience_s: float) -> Iterator[Looked]:
+def _answered(groups: Sequence[Sequence[Device]], opening: bool, patience_s: float) -> Iterator[Looked]:
     """Look at all groups at once, in each at one device after another; say of each what came, or that nothing did in time."""
     began_s = time.monotonic()
-    asked = [(group, _ask(config, group, opening)) for group in groups]
+    asked = [(group, _ask(group, opening)) for group in groups]
     for group, answers in asked:
         for turn, device in enumerate(group, 1):
             try:
@@ -105,14 +106,14 @@ def _silent(device: Device, patience_s: float) -> str:
     return said.format(where=device.where, seconds=patience_s)
 
 
-def _ask(config: LineConfig, group: Sequence[Device], opening: bool) -> Answers:
+def _ask(group: Sequence[Device], opening: bool) -> Answers:
     """Have a thread look at a group; one that hangs is left behind."""
     answers: Answers = queue.SimpleQueue()
 
     def look() -> None:
         try:
             for device in group:
-                answers.put(_look(config, device, opening))
+                answers.put(_look(device, opening))
         except Exception as error:  # for whoever waits
             answers.put(error)
 
@@ -120,14 +121,14 @@ def _ask(config: LineConfig, group: Sequence[Device], opening: bool) -> Answers:
     return answers
 
 
-def _look(config: LineConfig, device: Device, opening: bool) -> Looked | None:
+def _look(device: Device, opening: bool) -> Looked | None:
     try:
         open_ = opener(device.group, device.options, device.where)
         look = getattr(sys.modules[open_.__module__], "look", None)
         if look is None and not opening:
             return None
-        found = look(config, *device.numbers) if look else _opened(open_(config, *device.numbers))
-        if device.role == PLC and (lacking := list(refused(config, found.positions))):
+        found = look(*device.given) if look else _opened(open_(*device.given))
+        if device.role == PLC and (lacking := list(refused(device.given[0], found.positions))):
             return Looked(device, "another", "\n".join(lacking))
         return Looked(device, "found", found.identity, found.cautions)
     except DeviceBusy as error:

@@ -44,13 +44,16 @@ from citrus_grade.runtime.live.work import (
     room_to_carry,
     stops_in,
 )
-from citrus_grade.words import _
+from citrus_grade.words import N_, _
 
 LOOK_S = 0.02
 START_S = 180.0
 """A first start compiles; this long it may take."""
 DEVICES_S = 180.0
 """So long a line that starts waits for its devices."""
+WAITS = N_("the line waits for it")
+WITHOUT = {SPECTRA: N_("its lane starts without spectra"), SCALE: N_("the line starts without weights")}
+"""What becomes of a line that starts while a device is missing."""
 SILENT_S = {CORE: 2.0, RECORDER: 10.0, PLC: 2.0, SPECTRA: 5.0, SCALE: 15.0}
 """A process that has not moved for so long is killed and started again. A recorder may wait for its disk."""
 CAMERA_SILENT_S = 5.0
@@ -191,8 +194,7 @@ class Supervisor:
         for looked in looks(self.config, opening=False):
             role = looked.device.role
             if looked.kind == "missing":
-                waits = _("its lane starts without spectra") if role == SPECTRA else _("the line waits for it")
-                self.observer.alarm("device", f"{role}: {looked.said}; {waits}")
+                self.observer.alarm("device", f"{role}: {looked.said}; {_(WITHOUT.get(role, WAITS))}")
             elif looked.kind != "found":
                 wrong += looked.said.splitlines()
         if wrong:
