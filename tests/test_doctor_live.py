@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from citrus_grade.drivers.modbus.server import PlcServer
 from citrus_grade.drivers.ocean import spectrometer as ocean
 from citrus_grade.drivers.sim.devices import LoopClock
 from citrus_grade.ports import DeviceError
+from citrus_grade.runtime.live import looks as live_looks
 from citrus_grade.runtime.live.looks import looks
 from citrus_grade.runtime.live.played import Devices, with_devices
 from citrus_grade.runtime.live.session import run_live
@@ -241,6 +243,25 @@ def test_a_device_that_says_nothing_holds_nobody_up(tmp_path: Path, spectrometer
         hurried = [looked for looked in looks(load(line), opening=False, patience_s=0.4) if looked.kind == "missing"]
     assert kinds == ["found", "found", "found", "missing", "found", "found", "found"]
     assert "no answer for 0.4 s" in hurried[0].said
+
+
+def test_a_late_answer_is_not_taken_for_the_next_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two cameras the first answers only after it was given up."""
+    given_up, closed = threading.Event(), threading.Event()
+
+    def open_(_config: object, index: int) -> SimpleNamespace:
+        assert index or given_up.wait(30.0)
+        return SimpleNamespace(identity=f"camera {index}", close=closed.set)
+
+    monkeypatch.setattr(live_looks, "opener", lambda *_which: open_)
+    two = TEMPLATE.model_copy(update={"camera": TEMPLATE.camera * 2})
+    answers = live_looks._answered([live_looks.devices(two)[1]], opening=True, patience_s=2.0)
+    first = next(answers)
+    given_up.set()
+    second = next(answers)
+    assert (first.kind, first.device.role) == ("missing", "camera0")
+    assert (second.kind, second.said) == ("found", "camera 1")
+    assert closed.is_set()
 
 
 @pytest.mark.parametrize(

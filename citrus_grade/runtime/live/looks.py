@@ -17,7 +17,7 @@ from citrus_grade.words import _
 
 PATIENCE_S = 4.0
 """A device that has not answered by then is missing."""
-Kind = Literal["found", "missing", "another", "busy"]
+Kind = Literal["found", "missing", "another", "busy", "left alone"]
 
 
 class Device(NamedTuple):
@@ -41,7 +41,7 @@ class Looked:
     cautions: tuple[str, ...] = ()
 
 
-Answers = queue.SimpleQueue[Looked | None | Exception]
+Answers = queue.SimpleQueue[Looked | Exception]
 
 
 def devices(config: LineConfig) -> tuple[Device, list[Device], list[Device]]:
@@ -88,17 +88,27 @@ def looks(config: LineConfig, *, opening: bool, patience_s: float = PATIENCE_S) 
 def _answered(groups: Sequence[Sequence[Device]], opening: bool, patience_s: float) -> Iterator[Looked]:
     """Look at all groups at once, in each at one device after another; say of each what came, or that nothing did in time."""
     began_s = time.monotonic()
-    asked = [(group, _ask(group, opening)) for group in groups]
+    asked = [(group, _ask(group, opening)) for group in groups if group]
     for group, answers in asked:
         for turn, device in enumerate(group, 1):
-            try:
-                came = answers.get(timeout=max(0.0, began_s + turn * patience_s - time.monotonic()))
-            except queue.Empty:
-                came = Looked(device, "missing", _silent(device, patience_s))
-            if isinstance(came, Exception):
-                raise came
-            if came is not None:
+            came = _answer_of(device, answers, began_s + turn * patience_s)
+            if came is None:
+                yield Looked(device, "missing", _silent(device, patience_s))
+            elif came.kind != "left alone":
                 yield came
+
+
+def _answer_of(device: Device, answers: Answers, until_s: float) -> Looked | None:
+    """Return what came of a device in time; what comes late of those before it is passed over."""
+    while True:
+        try:
+            answer = answers.get(timeout=max(0.0, until_s - time.monotonic()))
+        except queue.Empty:
+            return None
+        if isinstance(answer, Exception):
+            raise answer
+        if answer.device == device:
+            return answer
 
 
 def _silent(device: Device, patience_s: float) -> str:
@@ -117,16 +127,16 @@ def _ask(group: Sequence[Device], opening: bool) -> Answers:
         except Exception as error:  # for whoever waits
             answers.put(error)
 
-    threading.Thread(target=look, daemon=True, name=f"look at {group[0].where}" if group else "look at nothing").start()
+    threading.Thread(target=look, daemon=True, name=f"look at {group[0].where}").start()
     return answers
 
 
-def _look(device: Device, opening: bool) -> Looked | None:
+def _look(device: Device, opening: bool) -> Looked:
     try:
         open_ = opener(device.group, device.options, device.where)
         look = getattr(sys.modules[open_.__module__], "look", None)
         if look is None and not opening:
-            return None
+            return Looked(device, "left alone", "")
         found = look(*device.given) if look else _opened(open_(*device.given))
         if device.role == PLC and (lacking := list(refused(device.given[0], found.positions))):
             return Looked(device, "another", "\n".join(lacking))
