@@ -93,8 +93,8 @@ def _decided(cups: int) -> Callable[[Supervisor], bool]:
 @pytest.mark.fault
 def test_a_line_gives_up_in_words(line_toml: Path, loop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     live, url = with_plc(line_toml, loop, "never")
-    monkeypatch.setattr(supervisor, "DEVICES_S", 3.0)
-    with pytest.raises(DeviceError, match=rf"plc: not ready after 3 s: the PLC at {url} .*power and cable"):
+    monkeypatch.setattr(supervisor, "DEVICES_S", 20.0)
+    with pytest.raises(DeviceError, match=rf"plc: not ready after 20 s: the PLC at {url} .*power and cable"):
         run_live(live, tmp_path / "run", seconds=5.0)
 
 
