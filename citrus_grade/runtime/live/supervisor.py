@@ -194,7 +194,8 @@ class Supervisor:
         for looked in looks(self.config, opening=False):
             role = looked.device.role
             if looked.kind == "missing":
-                self.observer.alarm("device", f"{role}: {looked.said}; {_(WITHOUT.get(role, WAITS))}")
+                then = _(WITHOUT.get(role, WAITS))
+                self.observer.alarm("device", f"{role}: {looked.said}; {then}")
             elif looked.kind != "found":
                 wrong += looked.said.splitlines()
         if wrong:
