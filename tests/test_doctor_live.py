@@ -134,6 +134,7 @@ def test_what_is_another_is_found_by_the_doctor_and_refused_by_a_run(
         code, found = doctor(capsys, "doctor", str(line))
         with pytest.raises(DeviceError, match=re.escape(said)):
             run_live(line, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
     assert code == 1
     finding = of(found, what)
     assert (finding["state"], finding["kind"]) == ("fail", "another")

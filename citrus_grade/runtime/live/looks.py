@@ -85,6 +85,19 @@ def looks(config: LineConfig, *, opening: bool, patience_s: float = PATIENCE_S) 
         yield from _answered([cameras, *([one] for one in others)], opening, patience_s)
 
 
+def missing(config: LineConfig) -> list[Looked]:
+    """Return the devices that a line which starts has to wait for.
+
+    Raises
+    ------
+    DeviceError : if a device is not the one of line.toml, or another program drives it; naming all of them.
+    """
+    seen = list(looks(config, opening=False))
+    if wrong := [looked.said for looked in seen if looked.kind not in ("found", "missing")]:
+        raise DeviceError("\n".join(wrong))
+    return [looked for looked in seen if looked.kind == "missing"]
+
+
 def _answered(groups: Sequence[Sequence[Device]], opening: bool, patience_s: float) -> Iterator[Looked]:
     """Look at all groups at once, in each at one device after another; say of each what came, or that nothing did in time."""
     began_s = time.monotonic()

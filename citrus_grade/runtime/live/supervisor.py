@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from citrus_grade.config import LineConfig, load
 from citrus_grade.messages import Alarm
 from citrus_grade.ports import DeviceError
 from citrus_grade.runtime.live import memory, wire
-from citrus_grade.runtime.live.looks import looks
+from citrus_grade.runtime.live.looks import Looked
 from citrus_grade.runtime.live.memory import Board, Decided
 from citrus_grade.runtime.live.observer import Observer, Told
 from citrus_grade.runtime.live.store import Store
@@ -160,8 +160,8 @@ class Supervisor:
                 self.children[CORE].fds[role] = core_end.fileno()
                 self.children[role].fds["core"] = own_end.fileno()
 
-    def start(self, stopped: Callable[[], bool] = lambda: False) -> None:
-        """Start everything; the recorder and the core first, devices when those are ready.
+    def start(self, stopped: Callable[[], bool] = lambda: False, missing: Sequence[Looked] = ()) -> None:
+        """Start everything; the recorder and the core first, devices when those are ready. Say first which are ``missing``.
 
         Raises
         ------
@@ -171,7 +171,9 @@ class Supervisor:
         self.observer.event(
             "line_starts", "supervisor", software=__version__, pid=os.getpid(), roles=self.roles, profile=self._profile
         )
-        self._look()
+        for looked in missing:
+            then = _(WITHOUT.get(looked.device.role, WAITS))
+            self.observer.alarm("device", f"{looked.device.role}: {looked.said}; {then}")
         self._spawn(RECORDER)
         self._spawn(CORE)
         self._await_ready((RECORDER, CORE), START_S)
@@ -182,24 +184,6 @@ class Supervisor:
         self._make_spare()
         self._started = True
         self.observer.event("line_ready", "supervisor", seconds=round((time.monotonic_ns() - self.start_ns) / 1e9, 1))
-
-    def _look(self) -> None:
-        """Tell at once which devices are missing; refuse those that are another, all in one.
-
-        Raises
-        ------
-        DeviceError : if a device is not the one of line.toml, or another program drives it.
-        """
-        wrong = []
-        for looked in looks(self.config, opening=False):
-            role = looked.device.role
-            if looked.kind == "missing":
-                then = _(WITHOUT.get(role, WAITS))
-                self.observer.alarm("device", f"{role}: {looked.said}; {then}")
-            elif looked.kind != "found":
-                wrong += looked.said.splitlines()
-        if wrong:
-            raise DeviceError("\n".join(wrong))
 
     def _await_ready(self, roles: tuple[str, ...], seconds: float) -> None:
         until = time.monotonic() + seconds
