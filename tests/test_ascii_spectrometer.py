@@ -8,7 +8,7 @@ import pytest
 
 from citrus_grade import templates
 from citrus_grade.config import LineConfig, load
-from citrus_grade.drivers.ascii_spectrometer import AsciiSpectrometer, body_of, line_of, open_spectrometer
+from citrus_grade.drivers.ascii_spectrometer import AsciiSpectrometer, body_of, line_of, look, open_spectrometer
 from citrus_grade.drivers.emulate import ascii as emulated
 from citrus_grade.drivers.emulate.spectra import Rows
 from citrus_grade.drivers.emulate.spectrometer import Served, serve_spectrometer
@@ -65,6 +65,15 @@ def test_counts_come_as_they_were_served(served: Served, trigger: str) -> None:
     device.lamp(True)
     _is_a_row(device)
     device.close()
+
+
+def test_a_look_says_who_is_there(served: Served) -> None:
+    found = look(_config(url=served.url), 0)
+    assert found.identity == f"EMULATED T-7, {served.url}"
+    assert 'write serial = "T-7"' in found.cautions[0]
+    assert look(_config(url=served.url, serial="T-7"), 0).cautions == ()
+    with pytest.raises(DeviceError, match=r"is T-7, line\.toml wants T-8; correct serial"):
+        look(_config(url=served.url, serial="T-8"), 0)
 
 
 def test_it_speaks_over_a_serial_line() -> None:

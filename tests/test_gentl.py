@@ -16,7 +16,7 @@ pytest.importorskip("harvesters", reason="harvesters of the extra 'gentl' is not
 
 import genicam
 
-from citrus_grade.drivers.gentl import open_camera
+from citrus_grade.drivers.gentl import look, open_camera
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "line.toml"
 CTI = Path(genicam.__file__).with_name("viky.cti")
@@ -55,6 +55,19 @@ def test_a_camera_is_found_again_after_it_was_closed() -> None:
         assert "serial 2" in camera.identity
         assert camera.grab(1.0) is not None
         camera.close()
+
+
+def test_a_look_checks_all_that_a_run_sets_and_sets_nothing() -> None:
+    assert "serial 2" in look(line(serial="2"), 0).identity
+    with pytest.raises(DeviceError, match=r"refuses PixelFormat = 'Mono99'.*offers RGBa8, Mono8"):
+        look(line(parameters={"PixelFormat": "Mono99"}), 0)
+    with pytest.raises(DeviceError, match="width_px = 320, but the camera sends 400"):
+        look(line(parameters={}), 0)
+    with pytest.raises(DeviceGone, match="no answer from 9"):
+        look(line(serial="9"), 0)
+    camera = open_camera(line(serial="2"), 0)
+    assert camera.grab(1.0) is not None
+    camera.close()
 
 
 def test_a_slow_camera_is_asked_and_stays() -> None:

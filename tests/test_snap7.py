@@ -14,7 +14,7 @@ from citrus_grade.drivers.modbus import map as m
 from citrus_grade.drivers.modbus.client import ModbusPlc
 from citrus_grade.drivers.modbus.emulated import EmulatedPlc
 from citrus_grade.drivers.sim.shutters import Shutters
-from citrus_grade.drivers.snap7 import open_at
+from citrus_grade.drivers.snap7 import look, open_at
 from citrus_grade.messages import Ejection, Position, Shutter
 from citrus_grade.ports import DeviceError, DeviceGone
 from tests.modbus_line import CONFIG, TICKS, Clock, Row
@@ -110,6 +110,14 @@ def test_shutters_go_where_they_are_sent() -> None:
             plc.clock.now_ns += 20_000_000
         assert client.poll().shutters[-1][:2] == (3, Position.CLOSED)
         client.close()
+
+
+def test_a_look_says_who_is_there_and_writes_nothing() -> None:
+    with s7() as (plc, section, _fell):
+        found = look(CONFIG.model_copy(update={"plc": section}))
+        written = bytes(plc.block[2 * m.COMMAND.address : 2 * m.REPORT.address])
+    assert found.identity.startswith(f"line 1, s7://127.0.0.1:{section['port']}/DB{DB}, map 1, SIMULATED")
+    assert not any(written)
 
 
 def test_a_data_block_that_is_not_there_is_an_error_that_says_so() -> None:
