@@ -6,6 +6,7 @@ It is anonymous (`memfd_create(2)`): it has a descriptor and no name, and is gon
 import mmap
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -256,6 +257,12 @@ class Board:
         """Return what a core has kept last, None if there was none; one killed while it wrote leaves what it wrote before."""
         number = int(self.shared["carries"][0])
         return self._carried[number % 2, : int(self.shared["carry_bytes"][0, number % 2])].tobytes() if number else None
+
+    def set_kept(self, cup: int, reasons: Mapping[int, int]) -> None:
+        """Write down to which cup decisions are safe on disk, and how many of each reason."""
+        self.shared["committed_cup"] = cup
+        for reason, n in reasons.items():
+            self.shared["reasons"][0, reason] = n
 
     @property
     def stop_step(self) -> int:

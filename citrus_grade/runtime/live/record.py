@@ -140,11 +140,9 @@ class LiveRecorder:
         for at_utc_s, alarm in self._alarms:
             self._store.event(at_utc_s, alarm)
         self._decisions()
-        shared = self._work.board.shared
-        shared["committed_cup"] = self._store.commit()
+        cup = self._store.commit()
         self._alarms.clear()
-        for reason, n in self._store.reasons().items():
-            shared["reasons"][0, reason] = n
+        self._work.board.set_kept(cup, self._store.reasons())
         self._work.station.count("commits")
 
     @property

@@ -331,7 +331,7 @@ class Supervisor:
                 rows = self._decided.get(cup)
                 if rows is not None:
                     store.add(rows)
-            shared["committed_cup"] = store.commit()
+            self.board.set_kept(store.commit(), store.reasons())
             store.close()
         except sqlite3.Error as error:
             self.observer.alarm("device", f"{RECORDER}: {error}")
