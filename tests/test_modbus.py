@@ -156,8 +156,8 @@ def test_reports_that_were_written_over_are_counted_and_the_outlets_stated_anew(
         line.plc.set_full(0, True)
         for _flag in range(m.REPORT_RING):
             line.plc.pass_flag(0, line.clock())
-        state = plc.poll()
-    assert plc.lost == 1
+        state, after = plc.poll(), plc.poll()
+    assert (plc.lost, state.lost, after.lost) == (1, 1, 0)
     assert len(state.index_counts) == m.REPORT_RING
     assert said(state.reports) == [STANDING[0], ("full", -1, 0, -1), *STANDING[1:]]
 
