@@ -6,10 +6,12 @@
  * (CLOCK_MONOTONIC) the camera's Line1 rises. Says "ready" once it answers; ends when its standard input ends,
  * so that it cannot outlive whoever started it.
  */
+#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <arv.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,9 +25,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* How often Aravis looks for a trigger. It spins through the last millisecond before each look: more often costs more. */
+/* How often Aravis looks for a trigger. */
 #define LOOKS_PER_S 100.0
 #define SECOND_NS 1000000000LL
+#define NAP_NS 200000L
 #define GVCP_PORT 3956
 
 static const unsigned char *frames;
@@ -67,6 +70,14 @@ static void sleep_until(long long when_ns)
 
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, NULL))
 		;
+}
+
+/* Takes the place of GLib's in Aravis. Aravis waits by whole milliseconds, and would spin through the last one before each look. */
+gint g_poll(GPollFD *fds, guint n, gint timeout_ms)
+{
+	struct timespec wait = {timeout_ms / 1000, timeout_ms ? timeout_ms % 1000 * 1000000L : NAP_NS};
+
+	return ppoll((struct pollfd *)fds, n, timeout_ms < 0 ? NULL : &wait, NULL);
 }
 
 /* Whether somebody waits for triggered frames. */
