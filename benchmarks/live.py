@@ -12,11 +12,12 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.machine import machine
 from citrus_grade.config import load
@@ -35,6 +36,8 @@ LOOP_CUPS = 48
 SETTLE_S = 3.0
 SPEEDS = (12.0, 14.0, 16.0, 18.0, 20.0, 22.0, 24.0)
 HOG = "while True: sum(i * i for i in range(100000))"
+STAGES = {"wait": "core", "decide": "core", "queue": "plc", "eject": "plc", "poll": "plc"}
+"""Stages that are told of, and whose each is: the first four lie on the way from the pulse to the PLC's acknowledgement."""
 PARTS = ("line", "hog", "most", "wire")
 
 
@@ -48,52 +51,61 @@ def wire(folder: Path, seconds: float, *, realtime: bool = False) -> dict[str, A
     """Run the line on emulated devices, over their real protocols; return what `watched` does, and what the emulators cost."""
     with Emulation(folder / "line" / "line.toml", folder, devices=KINDS) as emulation:
         text = emulation.start().read_text(encoding="utf-8")
-        before = sum(map(_cpu_s, emulation.pids))
-        started = time.monotonic()
-        found = watched(folder / "emulated-live.toml", text, seconds, 12.0, realtime)
-        emulators = sum(map(_cpu_s, emulation.pids)) - before
-        return found | {"emulators_cpu_pct": round(100 * emulators / (time.monotonic() - started), 1)}
+        emulators = {f"emulated {name}": pid for name, pid in emulation.pids.items()}
+        found = watched(folder / "emulated-live.toml", text, seconds, 12.0, realtime, emulators)
+        return found | {"emulators_cpu_pct": round(sum(found["cpu_pct"][name] for name in emulators), 1)}
 
 
-def watched(live: Path, text: str, seconds: float, cups_per_s: float, realtime: bool) -> dict[str, Any]:
-    """Run a line for so long; return quantiles in ms, missed deadlines, and who used how much of a core."""
+class Look(NamedTuple):
+    """A look at a running line: seconds of the belt, histograms by stage, seconds of processor time by process."""
+
+    up_s: float
+    times: dict[str, NDArray[np.int64]]
+    cpu_s: dict[str, float]
+
+
+def watched(
+    live: Path, text: str, seconds: float, cups_per_s: float, realtime: bool, others: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """Run a line for so long; return quantiles in ms, missed deadlines, and each share of a core, of ``others`` (pids) too."""
     live.write_text(text + f"\n[live]\nrealtime = {str(realtime).lower()}\n", encoding="utf-8")
-    before: dict[str, Any] = {}
-    cpu: dict[str, float] = {}
+    looks: list[Look] = []
 
     def during(supervisor: Supervisor) -> None:
         up_s = (int(supervisor.board.shared["decided_cup"][0]) + 1) / cups_per_s
-        if not before and up_s > SETTLE_S:
-            station = supervisor.board.station("plc")
-            before.update(times=station.times("eject"), cpu={r: _cpu_s(c.pid) for r, c in supervisor.children.items()}, at=up_s)
-        if before:
-            cpu.update({role: _cpu_s(child.pid) for role, child in supervisor.children.items()})
-            before["now"] = up_s
-            before["after"] = supervisor.board.station("plc").times("eject")
+        if up_s > SETTLE_S:
+            pids = {role: child.pid for role, child in supervisor.children.items()} | dict(others or {})
+            times = {stage: supervisor.board.station(role).times(stage) for stage, role in STAGES.items()}
+            looks[1:] = [Look(up_s, times, {name: _cpu_s(pid) for name, pid in pids.items()})]
 
     with tempfile.TemporaryDirectory() as parent:
         run = Path(parent) / "run"
         ended = run_live(live, run, seconds=seconds + SETTLE_S + 1, during=during)
         rows = np.concatenate(list(store.decisions(run)))
-    found = before["after"] - before["times"]
-    span = max(before["now"] - before["at"], 1e-9)
+    first, last = looks[0], looks[-1]
+    span_s = max(last.up_s - first.up_s, 1e-9)
+    times = {stage: last.times[stage] - first.times[stage] for stage in STAGES}
     assert ended.live is not None
     counted = ended.live["processes"]
     settled = rows[rows["cup"] > SETTLE_S * cups_per_s]
     reasons = np.bincount(settled["reason"], minlength=len(Reason))
     return {
-        "p50": quantile_us(found, 0.5) / 1000,
-        "p99": quantile_us(found, 0.99) / 1000,
-        "p999": quantile_us(found, 0.999) / 1000,
-        "n": int(found.sum()),
+        **_quantiles_ms(times["eject"]),
+        "n": int(times["eject"].sum()),
+        "stages_ms": {stage: _quantiles_ms(found) for stage, found in times.items()},
         "missed": int(reasons[Reason.LATE] + reasons[Reason.MISSING_VIEW] + reasons[Reason.MISSING_SPECTRUM])
         + sum(process["counted"].get("ejections_refused", 0) for process in counted.values()),
         "late": int(reasons[Reason.LATE]),
         "missing": int(reasons[Reason.MISSING_VIEW] + reasons[Reason.MISSING_SPECTRUM]),
-        "cpu_pct": {role: round(100 * (cpu[role] - before["cpu"][role]) / span, 1) for role in cpu},
+        "cpu_pct": {name: round(100 * (used_s - first.cpu_s[name]) / span_s, 1) for name, used_s in last.cpu_s.items()},
         "decided": len(settled),
         "delivery": ended.accuracy["delivery"] if ended.accuracy else None,
     }
+
+
+def _quantiles_ms(histogram: NDArray[np.int64]) -> dict[str, float]:
+    shares = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
+    return {name: round(quantile_us(histogram, share) / 1000, 3) for name, share in shares.items()}
 
 
 def _cpu_s(pid: int | None) -> float:
@@ -155,6 +167,7 @@ def main() -> None:
                 found = wire(folder, min(args.seconds, 120.0), realtime=realtime)
                 result |= {f"wire_ms_p99{suffix}": found["p99"], f"wire_lost{suffix}": found["missed"]}
                 result |= {f"wire_delivery{suffix}": found["delivery"], f"wire{suffix}": found}
+                result |= {f"wire_emulators_cpu_pct{suffix}": found["emulators_cpu_pct"]}
             if "most" in parts:
                 result[f"max_cups_per_s{suffix}"] = most_cups_per_s(folder, min(args.seconds, 60.0), realtime)
     result["machine"] = machine()

@@ -29,6 +29,8 @@ from citrus_grade.words import _
 LOOP_CUPS = 96
 NAME, TAPE, FELL, SHUTTERS, MADE_OF = "emulated.toml", "tape", "fell.bin", "shutters.bin", "made_of.json"
 INTEGRATION_US = 1000
+PACKET_BYTES = 8976
+"""Of a camera's: jumbo frames, as `docs/cameras.md` recommends them."""
 SPARE_ADDRESSES = 4
 """How many addresses of this machine may belong to cameras of others."""
 KINDS = ("plc", "cameras", "spectrometers")
@@ -55,8 +57,8 @@ class Emulation:
         self.fell, self.tape, self.shutters = self.folder / FELL, self.folder / TAPE, self.folder / SHUTTERS
         self.served: dict[str, str] = {}
         """Where each emulated device is to be found."""
-        self._processes: list[subprocess.Popen[str]] = []
-        self._servers: list[Server | Served] = []
+        self._processes: dict[str, subprocess.Popen[str]] = {}
+        self._servers: dict[str, Server | Served] = {}
 
     def render(self, seed: int, progress: Progress | None = None, cups: int = LOOP_CUPS) -> None:
         """Render the loop, unless the folder holds the same one of the same line."""
@@ -131,9 +133,9 @@ class Emulation:
         server = serve_camera(
             self.tape, index, bayer=bayer, t0_ns=t0_ns, cups_per_s=self.cups_per_s, address=address, serial=serial
         )
-        self._servers.append(server)
+        self._servers[f"camera {index}"] = server
         self.served[f"camera {index}"] = f"{address} ({serial})"
-        return {"driver": "genicam", "address": address, "serial": serial}
+        return {"driver": "genicam", "address": address, "serial": serial, "packet_size": PACKET_BYTES}
 
     def _spectrometers(self, t0_ns: int) -> list[dict[str, Any]]:
         spectrometer = self.config.spectrometer
@@ -149,7 +151,7 @@ class Emulation:
             for lane, serial in enumerate(serials)
         ]
         server = serve_spectrometers(pairs)
-        self._servers.append(server)
+        self._servers["spectrometers"] = server
         self.served |= {f"spectrometer {lane}": url for lane, url in enumerate(server.urls)}
         own = {"driver": "oceanbinary", "integration_us": INTEGRATION_US, "spectrum": "buffered"}
         return [own | {"url": url, "serial": serial} for url, serial in zip(server.urls, serials, strict=True)]
@@ -157,7 +159,7 @@ class Emulation:
     def _serve(self, name: str, *arguments: str) -> str:
         command = [sys.executable, "-m", f"citrus_grade.drivers.emulate.{name}", *arguments]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
-        self._processes.append(process)
+        self._processes[name] = process
         assert process.stdout
         said = process.stdout.readline().strip()
         if not said:
@@ -165,13 +167,13 @@ class Emulation:
         return said
 
     @property
-    def pids(self) -> list[int]:
-        """Numbers of the devices' processes."""
-        return [process.pid for process in self._processes] + [server.pid for server in self._servers]
+    def pids(self) -> dict[str, int]:
+        """Numbers of the devices' processes, by name; all spectrometers share one."""
+        return {name: serving.pid for name, serving in (self._processes | self._servers).items()}
 
     def close(self) -> None:
         """Stop every device; each ends when its standard input does."""
-        for process in self._processes:
+        for process in self._processes.values():
             assert process.stdin
             assert process.stdout
             process.stdin.close()
@@ -182,7 +184,7 @@ class Emulation:
                 process.wait()
             process.stdout.close()
         self._processes.clear()
-        for server in self._servers:
+        for server in self._servers.values():
             server.close()
         self._servers.clear()
 
