@@ -33,6 +33,7 @@ _WORDS = {
     "note": N_("note"),
     "decide": N_("decide"),
     "eject": N_("decide and queue in the PLC"),
+    "queue": N_("queue in the PLC"),
     "wait": N_("wait for the core"),
     "poll": N_("look at the PLC"),
     "commit": N_("write to disk"),

@@ -153,7 +153,7 @@ COUNTERS = (
 """What only rises."""
 LEVELS = ("devices_gone", "queue_bytes", "ring_newest", "ring_looked", "ring_lag_most")
 """What rises and falls."""
-STAGES = ("decide", "eject", "margin", "wait", "poll", "commit")
+STAGES = ("decide", "queue", "eject", "margin", "wait", "poll", "commit")
 STATION = np.dtype(
     [
         ("pid", "<i8"),

@@ -113,6 +113,7 @@ def _eject_until(due_s: float, work: Work, plc: Plc, core: socket.socket, belt: 
         for data in wire.receive(core):
             t_ns, ejections = wire.ejections_of(data)
             raw = [type(e)(e.lane, e.cup, e.outlet, belt.count(e.fire_tick)) for e in ejections]
+            began_ns = work.now_ns()
             try:
                 taken = plc.eject(raw)
             except DeviceGone:
@@ -120,7 +121,9 @@ def _eject_until(due_s: float, work: Work, plc: Plc, core: socket.socket, belt: 
                 raise
             work.station.count("ejections", taken)
             work.station.count("ejections_refused", len(raw) - taken)
-            work.station.took("eject", work.now_ns() - t_ns)
+            now_ns = work.now_ns()
+            work.station.took("queue", now_ns - began_ns)
+            work.station.took("eject", now_ns - t_ns)
             _margins(work, ejections[:taken])
         if left_s <= 0:
             return
