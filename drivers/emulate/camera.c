@@ -3,8 +3,8 @@
  * camera ADDRESS SERIAL XML FRAMES OFFSET CUPS WIDTH HEIGHT PIXEL_FORMAT T0_NS CUPS_PER_S LOST_RATIO
  *
  * FRAMES is a file of CUPS frames from OFFSET on. At each whole pitch of a belt that began to move at T0_NS
- * (CLOCK_MONOTONIC) the camera's Line1 rises. Says "ready" once it answers; ends when its standard input ends,
- * so that it cannot outlive whoever started it.
+ * (CLOCK_MONOTONIC) the camera's Line1 rises; the frame is sent once it would have been read out. Says "ready" once it
+ * answers; ends when its standard input ends, so that it cannot outlive whoever started it.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -29,6 +29,8 @@
 #define LOOKS_PER_S 100.0
 #define SECOND_NS 1000000000LL
 #define NAP_NS 200000L
+/* From the pulse to the first packet: a frame is exposed, then read out. */
+#define READOUT_NS 10000000LL
 #define GVCP_PORT 3956
 
 static const unsigned char *frames;
@@ -86,14 +88,14 @@ static gboolean is_armed(void)
 	return arv_fake_camera_get_acquisition_status(camera) && arv_fake_camera_is_in_software_trigger_mode(camera);
 }
 
-/* The belt: raises the line at each pitch. On a busy machine a frame may be sent late, but none is left out. */
+/* The belt: has the frame of each pitch sent when it has been read out; later on a busy machine, but none is left out. */
 static void *run_belt(void *unused)
 {
 	long long pitch = now_ns() < t0_ns ? 0 : (long long)((now_ns() - t0_ns) / ns_a_cup) + 1;
 
 	(void)unused;
 	for (;; pitch++) {
-		sleep_until(pitch_ns(pitch));
+		sleep_until(pitch_ns(pitch) + READOUT_NS);
 		atomic_store(&pitch_now, pitch);
 		if (!is_armed())
 			continue;
