@@ -1,8 +1,10 @@
 """``python -m citrus_grade.drivers.emulate.plc LINE.toml``: a PLC over Modbus whose belt is that of a `drivers.sim.tape`."""
 
 import argparse
+import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,9 @@ from citrus_grade.drivers.modbus.emulated import EmulatedPlc
 from citrus_grade.drivers.modbus.server import PlcServer
 from citrus_grade.drivers.sim.devices import FELL, LoopClock
 from citrus_grade.drivers.sim.shutters import Shutters
+
+PRIORITY = 52
+"""Above the line's own, where the machine permits it: a real PLC has its own processor, and answers however busy this one is."""
 
 
 class Fell:
@@ -41,6 +46,8 @@ def main() -> None:
     clock = LoopClock(given.t0_ns or time.monotonic_ns(), given.cups_per_s or config.line.cups_per_s)
     shutters = Shutters(config.line.lanes, given.shutters) if given.shutters else None
     plc = EmulatedPlc(config, clock.cups_at, fell=Fell(config, given.fell), index_sensor=True, shutters=shutters)
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     with PlcServer(plc, given.url) as server:
         print(server.url, flush=True)
         sys.stdin.read()
