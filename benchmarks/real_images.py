@@ -57,7 +57,7 @@ class Fruit:
         spot = np.stack([seen.spot for seen in self.looked])
         radius = float(np.nanmedian([seen.row["major_px"] for seen in self.looked])) / 4
         self.n_marks = int(fuse(spots, spot, self.turns, n, radius, self.marks))
-        if unite.start(self.marks, self.n_marks):
+        if unite.start(self.marks, self.n_marks, n, radius):
             for k, seen in enumerate(self.looked):
                 unite.lay(seen.row["skin"], k, self.turns[k], self.marks)
             unite.unite(self.marks, self.n_marks, n, radius)

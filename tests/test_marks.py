@@ -78,7 +78,7 @@ def united(skin: NDArray[np.uint32], of: list[tuple[int, int, int]], n: int) -> 
     found.where[:n] = (0, 0, 1)
     for v, s, mark in of:
         found.of[v, s + 1] = mark
-    assert unite.start(found, n)
+    assert unite.start(found, n, N_VIEWS, FINE_QUADS)
     for v in range(N_VIEWS):
         unite.lay(skin[v], v, TURNS[v], found)
     unite.unite(found, n, N_VIEWS, FINE_QUADS)
@@ -112,7 +112,7 @@ def test_ends_are_never_part_of_a_blemish() -> None:
     found.kind[:3] = STEM, BLEMISH, BLEMISH
     for v in range(3):
         found.of[v, 1] = v
-    assert unite.start(found, 3)
+    assert unite.start(found, 3, N_VIEWS, FINE_QUADS)
     for v in range(N_VIEWS):
         unite.lay(skin[v], v, TURNS[v], found)
     unite.unite(found, 3, N_VIEWS, FINE_QUADS)
@@ -122,7 +122,7 @@ def test_ends_are_never_part_of_a_blemish() -> None:
 def test_one_blemish_needs_no_uniting() -> None:
     found = marks(N_VIEWS)
     found.kind[:2] = STEM, BLEMISH
-    assert not unite.start(found, 2)
+    assert not unite.start(found, 2, N_VIEWS, FINE_QUADS)
 
 
 def test_united_marks_do_not_depend_on_what_was_there_before() -> None:

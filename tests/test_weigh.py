@@ -109,8 +109,16 @@ def test_blemishes_that_are_one_are_united_and_keep_their_spots() -> None:
     found, n = seen_as([((0, 0, 1), 0.3, SURE_BLEMISH), ((0, 0.5, 1), 0.08, LIKELY), ((-1, 0.2, -0.6), 0.1, SURE_BLEMISH)])
     assert kinds(found, n) == [BLEMISH] * 3
     first, before = found.where[:n].copy(), found.of.copy()
-    assert unite.start(found, n)
+    assert unite.start(found, n, N_VIEWS, COARSE_QUADS)
     unite.unite(found, n, N_VIEWS, COARSE_QUADS)
     assert sorted(kinds(found, n)) == [NOTHING, BLEMISH, BLEMISH]
     whole, part = sorted(k for k in range(n) if first[k, 2] > 0)
     assert (found.of[before == part] == whole).all()
+
+
+def test_which_blemishes_are_one_does_not_depend_on_the_fruit_before() -> None:
+    found, n = seen_as([((0, 0, 1), 0.3, SURE_BLEMISH), ((0, 0.5, 1), 0.08, LIKELY)])
+    assert unite.start(found, n, N_VIEWS, COARSE_QUADS)
+    again, m = seen_as([((0, 0.3, 1), 0.1, SURE_STEM), ((0, -0.3, -1), 0.04, SURE_STYLAR)], found=found)
+    assert not unite.start(again, m, N_VIEWS, COARSE_QUADS)
+    assert not again.one[:m, :m].any()

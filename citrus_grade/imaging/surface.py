@@ -174,7 +174,7 @@ def surface(views: Any, room: Room, n: int, out: Any) -> None:
         room.spot[k] = views[room.order[k]].spot
     radius = out.diameter_px / 4.0
     n_marks = fuse(room.spots, room.spot, room.turns, n, radius, room.marks)
-    if start(room.marks, n_marks):
+    if start(room.marks, n_marks, n, radius):
         for k in range(n):
             lay(views[room.order[k]].skin, k, room.turns[k], room.marks)
         unite(room.marks, n_marks, n, radius)

@@ -15,12 +15,21 @@ _FACE = np.int64(SIDE * SIDE)
 
 
 @njit(cache=True, nogil=True)
-def start(found: Marks, n: int) -> bool:
-    """Make room to lay the blemishes among ``n`` marks; say whether there are two at least that could overlap."""
-    blemishes = 0
-    for a in range(n):
-        blemishes += found.kind[a] == BLEMISH
-    if blemishes < 2:
+def start(found: Marks, n: int, n_views: int, radius: float) -> bool:
+    """Make room to lay the blemishes among ``n`` marks; say whether two at least are one, or may be if they overlap.
+
+    ``radius`` of the fruit, quads: where it is small, a forest decides now which are one.
+    """
+    blemishes, ones, coarse = 0, 0, radius < COARSE_QUADS
+    found.one[:n, :n] = False
+    for b in range(n):
+        if found.kind[b] != BLEMISH:
+            continue
+        blemishes += 1
+        for a in range(b if coarse else 0):
+            found.one[a, b] = found.kind[a] == BLEMISH and are_one(found, a, b, n_views, radius)
+            ones += found.one[a, b]
+    if blemishes < 2 or (coarse and ones == 0):
         return False
     found.square[:] = 0
     found.squares[:n] = 0
@@ -76,12 +85,10 @@ def unite(found: Marks, n: int, n_views: int, radius: float) -> None:
     coarse = radius < COARSE_QUADS
     for b in range(n):
         for a in range(b):
-            both = found.kind[a] == BLEMISH and found.kind[b] == BLEMISH
-            found.one[a, b] = both and (are_one(found, a, b, n_views, radius) if coarse else _overlap(found, a, b))
-    for b in range(n):
-        for a in range(b):
+            if not (found.one[a, b] if coarse else _overlap(found, a, b)):
+                continue
             p, q = _whole(found, a), _whole(found, b)
-            if found.one[a, b] and p != q:
+            if p != q:
                 _take(found, min(p, q), max(p, q), found.shared[a, b])
     for v in range(n_views):
         for s in range(found.of.shape[1]):
