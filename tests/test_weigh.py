@@ -86,6 +86,12 @@ def test_a_mark_that_all_views_tell_of_is_likelier_a_blemish_than_one_that_most_
     assert often.tally[0, 3] > once.tally[0, 3]
 
 
+def test_what_no_view_takes_for_anything_is_nothing_and_keeps_the_mean_of_its_chances() -> None:
+    found, n = seen_as([((0, 0.2, 1), 0.06, (0.01, 0.02, 0.03))])
+    assert kinds(found, n) == [NOTHING]
+    assert found.tally[0, 1:4] == pytest.approx([0.01, 0.02, 0.03])
+
+
 def test_a_small_part_beside_a_large_blemish_belongs_to_it_and_a_far_one_does_not() -> None:
     found, n = seen_as([((0, 0, 1), 0.3, SURE_BLEMISH), ((0, 0.5, 1), 0.08, LIKELY), ((-1, 0.2, -0.6), 0.1, SURE_BLEMISH)])
     assert n == 3

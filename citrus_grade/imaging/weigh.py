@@ -16,6 +16,8 @@ from citrus_grade.tables import CHANCE_STEM, SPOT_RADIUS, SPOT_X, SPOT_Y
 
 VISIBLE_COS = 0.5
 """A mark that lies this much towards the camera should have been seen."""
+WORTH = 0.05
+"""Chance that a spot must have of being something for its mark to be weighed: half of all marks have none, and are nothing."""
 MARK, PAIR = 0, 1
 """The two forests: what a mark is, and whether two are one."""
 NEAR_COS = 0.35
@@ -50,6 +52,8 @@ def weigh(
         _beside(found, k, n)
     _add_spots(spots, spot, turns, n_views, found, n)
     for k in range(n):
+        if max(feature[k, MOST], feature[k, MOST + 1], feature[k, MOST + 2]) < WORTH:
+            continue
         ask(found.trees, MARK, feature[k], found.node, found.chance)
         for c in range(3):
             found.tally[k, 1 + c] = found.chance[c]
