@@ -65,10 +65,9 @@ def devices(line: "LineConfig") -> Iterator[Finding]:
 def _findings(looked: "Looked") -> Iterator[Finding]:
     what = looked.device.what
     if looked.kind != "found":
+        fix = END if looked.kind == "busy" else MEND
         for said in looked.said.splitlines():
-            yield Finding(
-                what, "fail", _(SAID[looked.kind]).format(said=said), _(END if looked.kind == "busy" else MEND), looked.kind
-            )
+            yield Finding(what, "fail", _(SAID[looked.kind]).format(said=said), _(fix), looked.kind)
         return
     yield Finding(what, "ok", looked.said, kind=looked.kind)
     for caution in looked.cautions:

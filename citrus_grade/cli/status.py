@@ -148,7 +148,7 @@ def _times(state: dict[str, Any]) -> None:
     deadline = state["deadline"]
     if deadline["n"]:
         text = _(
-            "99 % of ejections reached the PLC {p01_ms:,.0f} ms or more before the last moment, the latest {least_ms:,.0f} ms"
+            "99 of 100 ejections reached the PLC {p01_ms:,.0f} ms or more before the last moment, the latest {least_ms:,.0f} ms"
         )
         out.text(text.format(**deadline))
     if scale := state["scale"]:
@@ -162,7 +162,8 @@ def _times(state: dict[str, Any]) -> None:
 def _alarms(state: dict[str, Any]) -> None:
     for alarm in sorted(state["alarms"], key=lambda alarm: (list(STYLES).index(alarm["severity"]), -alarm["began_s"])):
         since = _("since {at}, {count} times").format(at=_at(alarm["began_s"]), count=f"{alarm['count']:,}")
-        out.text(f"[{_(_WORDS[alarm['severity']])}] {alarm['label']}, {since}", STYLES[alarm["severity"]])
+        how_bad = _(_WORDS[alarm["severity"]])
+        out.text(f"[{how_bad}] {alarm['label']}, {since}", STYLES[alarm["severity"]])
         for line in _advice(alarm):
             out.text("  " + line)
     if ended := state["ended_alarms"][-ENDED:]:
