@@ -1,7 +1,6 @@
 """Shutters of a line: simulated ones that processes share, and what the PLC process does about any."""
 
 import os
-import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +51,7 @@ def test_a_file_of_shutters_is_one_for_everybody(tmp_path: Path) -> None:
     Shutters.make(path, LANES)
     ours, theirs = Shutters(LANES, path), Shutters(LANES, path)
     scans = np.arange(2 * 3 * 4, dtype=np.uint16).reshape(2, 3, 4)
-    seen: Behind = pickle.loads(pickle.dumps(Behind(path, LANES, 5, scans)))
+    seen = Behind(path, LANES, 5, scans)
     light = np.full(4, 1000, np.uint16)
     ours.move(5, ATTENUATOR, START_NS)
     assert theirs.at(5, START_NS + MOVE_NS) == ATTENUATOR
