@@ -4,6 +4,7 @@ import base64
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,15 @@ def test_the_report_counts_as_the_run_did(normal_run: Run) -> None:
     assert (len(run.fruit["lane"]), run.cups) == (normal_run.summary.fruit, normal_run.summary.cups)
     assert run.alarms == normal_run.summary.alarms
     assert run.accuracy == normal_run.summary.accuracy
+
+
+def test_a_run_of_which_nothing_was_measured_has_its_pictures(normal_run: Run) -> None:
+    run = read(normal_run.folder)
+    nothing = run.fruit | {"fruit_views": np.zeros_like(run.fruit["fruit_views"])}
+    nothing |= {name: np.full(len(run.fruit["lane"]), np.nan) for name in ("diameter_mm", *run.targets)}
+    run = replace(run, fruit=nothing)
+    for draw in (charts.packout_chart, charts.diameter_chart, charts.lane_chart, charts.truth_chart, charts.confusion_chart):
+        assert draw(run).axes
 
 
 def test_colours_share_the_whole_skin(normal_run: Run) -> None:

@@ -51,13 +51,13 @@ def diameter_chart(run: Run) -> Figure:
     values = _known(run, "diameter_mm")
     drawn = style.figure(style.FULL_INCH, 2.35)
     axes = drawn.subplots()
-    edges = np.arange(np.floor(min(values.min(), 46)), np.ceil(max(values.max(), 84)) + 1.0)
+    edges = np.arange(np.floor(np.min(values, initial=46.0)), np.ceil(np.max(values, initial=84.0)) + 1.0)
     tone = np.linspace(0.35, 1.0, len(SIZES))
     counts, _ = np.histogram(values, edges)
     which = np.digitize(edges[:-1] + 0.5, SIZE_LIMITS_MM)
     axes.bar(edges[:-1] + 0.5, counts, width=0.94, color=[(0.91, 0.44, 0.04, tone[k]) for k in which])
-    top = counts.max() * 1.28
-    share = 100 * np.bincount(np.digitize(values, SIZE_LIMITS_MM), minlength=len(SIZES)) / len(values)
+    top = max(counts.max(), 1) * 1.28
+    share = 100 * np.bincount(np.digitize(values, SIZE_LIMITS_MM), minlength=len(SIZES)) / max(len(values), 1)
     bounds = [edges[0], *SIZE_LIMITS_MM, edges[-1]]
     for k, (low, high) in enumerate(itertools.pairwise(bounds)):
         axes.text((low + high) / 2, top * 0.99, SIZES[k], ha="center", va="top", weight="bold", fontsize=8.5)
@@ -109,13 +109,16 @@ def lane_chart(run: Run) -> Figure:
     drawn = style.figure(style.FULL_INCH, 2.0)
     axes = np.atleast_1d(drawn.subplots(1, len(names)))
     for at, name in zip(axes, names, strict=True):
+        at.set(xlabel=style.say(N_("lane")), title=style.name(name))
         rows = lane_medians(run, name)
+        if not rows:
+            continue
         lanes, medians, half = (np.array([row[key] for row in rows]) for key in ("lane", "median", "half_95"))
         everyone = float(np.median(_known(run, name)))
         at.axhline(everyone, color=style.LINE, linewidth=1.2)
         at.errorbar(lanes, medians, half, fmt="o", color=style.SECOND, markersize=4.5, capsize=2.5, linewidth=1.1)
         reach = 1.25 * max(float(np.max(np.abs(medians - everyone) + half)), 1e-6)
-        at.set(ylim=(everyone - reach, everyone + reach), xlabel=style.say(N_("lane")), title=style.name(name))
+        at.set_ylim(everyone - reach, everyone + reach)
         at.set_xticks(lanes)
     return drawn
 
@@ -165,18 +168,26 @@ def truth_chart(run: Run) -> Figure:
     axes = np.atleast_1d(drawn.subplots(1, len(names)))
     for at, name in zip(axes, names, strict=True):
         true, measured = true_values(run, name)
-        few = slice(None, None, 1 + len(true) // MOST_POINTS)
-        low, high = float(min(true.min(), measured.min())), float(max(true.max(), measured.max()))
-        at.plot([low, high], [low, high], color=style.INK, linewidth=0.8)
-        at.scatter(true[few], measured[few], s=5, color=style.SECOND, alpha=0.6, linewidths=0, rasterized=True)
-        rmse = float(np.sqrt(np.mean((measured - true) ** 2)))
-        bias = style.say(N_("bias"))
-        at.set_title(f"RMSE {rmse:.2f}, {bias} {np.mean(measured - true):+.2f}, n = {len(true):,}", fontsize=7.5)
+        if len(true):
+            _scatter(at, true, measured)
+        else:
+            at.set_title("n = 0", fontsize=7.5)
         at.set(xlabel=style.say(N_("true: ")) + style.name(name), ylabel=style.say(N_("measured")))
         at.set_aspect("equal", "datalim")
     if run.simulated:
         drawn.suptitle(style.SIMULATED, color=style.WARNING, weight="bold", fontsize=8.5)
     return drawn
+
+
+def _scatter(at: Axes, true: NDArray[np.floating], measured: NDArray[np.floating]) -> None:
+    """Draw measured over true values, the line where they agree, and what they come to."""
+    few = slice(None, None, 1 + len(true) // MOST_POINTS)
+    low, high = float(min(true.min(), measured.min())), float(max(true.max(), measured.max()))
+    at.plot([low, high], [low, high], color=style.INK, linewidth=0.8)
+    at.scatter(true[few], measured[few], s=5, color=style.SECOND, alpha=0.6, linewidths=0, rasterized=True)
+    rmse = float(np.sqrt(np.mean((measured - true) ** 2)))
+    bias = style.say(N_("bias"))
+    at.set_title(f"RMSE {rmse:.2f}, {bias} {np.mean(measured - true):+.2f}, n = {len(true):,}", fontsize=7.5)
 
 
 def size_confusion(run: Run) -> NDArray[np.int64]:
