@@ -103,7 +103,7 @@ def gige_camera(pieces: list[bytes]) -> None:
     config = _line(driver="genicam", serial="A", **({"count_chunk": "FrameID"} if chunk else {}))
     seen = Seen("127.0.0.1", "A", "Maker Model", SimpleNamespace())  # type: ignore[arg-type]  # nobody looks into it
     with (
-        patch("viva_genicam.connect_gige", lambda _info: camera),
+        patch("viva_genicam.connect_gige", lambda _info, **_options: camera),
         patch("citrus_grade.drivers.genicam_find.find", lambda *_asked: seen),
     ):
         _use(genicam.open_camera(config, 0))

@@ -38,7 +38,7 @@ from citrus_grade.messages import (
     Views,
 )
 from citrus_grade.rings import join_lanes, place_scans, place_views
-from citrus_grade.spectra import crossed, references
+from citrus_grade.spectra import references, step
 from citrus_grade.spectra import watch as spectra_watch
 from citrus_grade.spectra.keeper import READINGS, Keeper
 from citrus_grade.spectra.model import SpectralModel
@@ -288,8 +288,7 @@ class Line:
             if keeper:
                 scans = state.counts[slot], state.scans_seen[slot]
                 outputs += keeper.watch(known, watched, rows, *scans, pulse.tick)
-                outputs += crossed.watch(state.lanes_watched, rows, *scans, pulse.tick)
-                outputs += keeper.compare(known, state.spectra_step, rows, *scans, pulse.tick)
+                outputs += step.watch(state.spectra_step, rows, *scans, known.dark, pulse.tick)
             state.views_seen[slot] = state.joined[slot] = state.scans_seen[slot] = False
             state.next_cup = cup + 1
             if ejected:
@@ -391,7 +390,8 @@ class Line:
             out,
         )
         # A neighbour's spectrum is as good as none.
-        out[state.spectra_step.out] = self._no_traits[state.spectra_step.out]
+        unbelieved = state.spectra_step.out
+        out[unbelieved] = self._no_traits[unbelieved]
         return out
 
     def _on_report(self, report: OutletReport) -> list[Output]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from citrus_grade.config import LineConfig
 from citrus_grade.imaging import health
-from citrus_grade.spectra import crossed, references, step, watch
+from citrus_grade.spectra import references, step, watch
 from citrus_grade.tables import FRUIT, VIEW, empty
 
 _LOTS = 16
@@ -49,7 +49,6 @@ class State:
     watch_told: NDArray[np.bool_]
     references: references.Memory
     spectra_watched: watch.Watched
-    lanes_watched: crossed.Votes
     spectra_step: step.Step
     ahead_cup: int
     ahead_pulses: int
@@ -58,7 +57,6 @@ class State:
 _TABLES: Final[dict[str, Any]] = {
     "references": references.Memory,
     "spectra_watched": watch.Watched,
-    "lanes_watched": crossed.Votes,
     "spectra_step": step.Step,
 }
 """What is a tuple of arrays, each stored by itself."""
@@ -98,7 +96,6 @@ def initial(config: LineConfig, plan: str, model: str, calibration: str, classif
         watch_told=watch_told,
         references=references.nothing_yet(lanes, pixels, config.references.scans),
         spectra_watched=watch.nothing_yet(lanes),
-        lanes_watched=crossed.nothing_yet(lanes),
         spectra_step=step.nothing_yet(lanes),
         ahead_cup=-1,
         ahead_pulses=0,

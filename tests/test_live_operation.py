@@ -39,7 +39,14 @@ from citrus_grade.tables import Table
 pytestmark = pytest.mark.xdist_group("live")
 
 CUPS_PER_S = 5.0
-PORT = 9465
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+PORT = _free_port()
 GONE_LANE = 2
 
 
@@ -233,6 +240,8 @@ def _started(line_toml: Path, loop: Path, tmp_path: Path) -> Iterator[tuple[subp
     finally:
         program.kill()
         program.wait()
+        assert program.stdout
+        program.stdout.close()
 
 
 @pytest.fixture

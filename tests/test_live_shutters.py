@@ -239,7 +239,7 @@ def test_the_doctor_says_whether_the_plc_has_the_shutters_that_a_line_asks_for(
     shutters = tmp_path / "shutters" if there else None
     live.write_text(played(line_toml, loop, cups_per_s=CUPS_PER_S, shutters=shutters) + DARK_AND_WHITE, encoding="utf-8")
     main(["doctor", str(live), "--json"])
-    found = [row for row in json.loads(capsys.readouterr().out)["findings"] if row["what"] == "shutters"]
+    found = [row for row in json.loads(capsys.readouterr().out)["findings"] if row["what"] == "PLC"]
     assert [row["state"] for row in found] == (["ok"] if there else ["fail", "fail"])
 
 

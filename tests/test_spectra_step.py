@@ -19,7 +19,6 @@ class Lane:
 
     def __init__(self) -> None:
         self.step = step.nothing_yet(1)
-        self._new = np.empty(1, np.bool_)
 
     def show(self, size_mm: float, seen_mm: float, state: int = FRUIT_SEEN, received: bool = True) -> bool:
         """Show a cup whose fruit is ``size_mm`` and whose light passed one of ``seen_mm``; say whether an alarm begins."""
@@ -27,7 +26,7 @@ class Lane:
         row["state"], row["diameter_mm"] = (EMPTY, np.nan) if size_mm == 0 else (state, size_mm)
         light = FULL if seen_mm == 0 else 600 + 4000 * np.exp(-seen_mm / 15.0)
         counts = np.full((1, BINS, PIXELS), light).astype(np.uint16)
-        return step.take(self.step, row, counts, np.full((1, BINS), received), DARK, self._new) == 1
+        return len(step.watch(self.step, row, counts, np.full((1, BINS), received), DARK, 0)) == 1
 
     def run(self, sizes_mm: np.ndarray, late: int = 0) -> list[int]:
         """Show cups whose spectra come ``late`` cups late; return at which of them an alarm began."""
@@ -89,10 +88,30 @@ def test_what_was_not_seen_or_is_two_takes_no_part() -> None:
         lane.show(70.0, 0.0, state=DOUBLE)
         lane.show(70.0, 0.0, state=UNSEEN)
         lane.show(70.0, 70.0, received=False)
-    np.testing.assert_array_equal(lane.step.memory[:, step.OWN], before[:, step.OWN])
+    np.testing.assert_array_equal(lane.step.memory[0, 0], before[0, 0])
+
+
+@pytest.mark.parametrize("wiring", [(0, 2, 1, 3), (1, 2, 0, 3)])
+def test_lanes_whose_spectrometers_are_exchanged_are_told_with_the_lane_each_sees(wiring: tuple[int, ...]) -> None:
+    memory, told = step.nothing_yet(4), []
+    lanes = np.stack([fruit(400, seed) for seed in range(4)], axis=1)
+    for tick, sizes_mm in enumerate(lanes):
+        rows = empty(DECISION, 4)
+        rows["state"], rows["diameter_mm"] = np.where(sizes_mm == 0, EMPTY, FRUIT_SEEN), sizes_mm
+        seen = sizes_mm[list(wiring)]
+        light = np.where(seen == 0, FULL, 600 + 4000 * np.exp(-seen / 15.0)).astype(np.uint16)
+        counts = np.broadcast_to(light[:, None, None], (4, BINS, PIXELS)).copy()
+        counts[:, 0] = FULL  # the first scan comes past the fruit
+        told += step.watch(memory, rows, counts, np.ones((4, BINS), np.bool_), np.repeat(DARK, 4, 0), tick)
+    wrong = {(lane, other) for lane, other in enumerate(wiring) if lane != other}
+    assert {alarm.kind for alarm in told} == {"lanes_crossed"}
+    assert sorted(alarm.where for alarm in told) == [f"lane {lane} other {other}" for lane, other in sorted(wrong)]
+    assert {alarm.tick for alarm in told} <= set(range(step.AVERAGED - 1, 120))
+    np.testing.assert_array_equal(memory.fits, wiring)
 
 
 def test_the_alarm_has_words_and_stops() -> None:
+    assert "fruit of lane 4" in remedy("lanes_crossed", "lane 1 other 4")
     assert label("spectra_out_of_step") != "spectra_out_of_step"
     assert "lane 3" in remedy("spectra_out_of_step", "lane 3")
     assert severity("spectra_out_of_step") == "stop"

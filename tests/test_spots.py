@@ -147,7 +147,7 @@ def test_trees_walked_side_by_side_say_what_each_says_alone(radius: float) -> No
                 at = int(trees.low[at]) + int(feature[trees.feature[at]] > trees.threshold[at])
             odds += trees.odds[at]
         chances = np.empty(3, np.float32)
-        ask(trees, radius, feature, np.zeros(len(roots), np.uint32), chances)
+        ask(trees, which, feature, np.zeros(len(roots), np.uint32), chances)
         assert chances == pytest.approx(np.exp(odds) / (1 + np.exp(odds).sum()), abs=1e-4)
         assert chances.min() >= 0
         assert chances.sum() <= 1 + 1e-6
@@ -171,6 +171,6 @@ def test_chances_are_those_of_its_features() -> None:
     planes[DARK][disc(28, 36, 3)] -= 60
     spots = found(words(planes), room)
     chances = np.empty(3, np.float32)
-    ask(forest(), RADIUS, room.feature[0], room.node, chances)
+    ask(forest(), int(RADIUS >= COARSE_QUADS), room.feature[0], room.node, chances)
     assert np.array_equal(spots[0, CHANCE_STEM : CHANCE_STEM + 3], chances)
     assert room.level.shape == (COARSE, COARSE)

@@ -65,7 +65,7 @@ _LABELS = {
     "lamp_colour": N_("colour of a spectrometer's lamp has changed"),
     "fruit_unlike": N_("fruit have become unlike those of the model"),
     "spectra_unlike": N_("spectra hold what the model has not seen"),
-    "lanes_crossed": N_("spectrometers of two lanes crossed"),
+    "lanes_crossed": N_("spectra are those of another lane"),
     "spectra_out_of_step": N_("spectra are those of neighbouring fruit"),
     "unknown_artefact": N_("unknown artefact asked for"),
     "unfit_artefact": N_("artefact asked for does not fit the others in use"),
@@ -194,8 +194,8 @@ _REMEDIES = {
         " a white; if it comes back, change the lamp"
     ),
     "lanes_crossed": N_(
-        "lanes {lane} and {other}: each spectrometer sees an empty cup's light when the camera sees the other lane's cup empty"
-        " ({cups} cups); swap their cables or their entries in spectrometer.device, or correct lane_y_px of the cameras"
+        "lane {lane}: its light fits the fruit of lane {other}, so no spectrum of this lane is used; swap cables or the entries"
+        " in spectrometer.device, or correct lane_y_px of the cameras"
     ),
     "fruit_unlike": N_(
         "lane {lane}: T2 has risen by {change} % beyond that of the model's own fruit; ask for dark and white; if it stays, take"

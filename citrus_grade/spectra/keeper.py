@@ -10,10 +10,9 @@ from citrus_grade.calibration_set import CalibrationSet
 from citrus_grade.config import LineConfig
 from citrus_grade.config.references import ReferencesSection
 from citrus_grade.messages import Alarm, Command, Output, Position, Reading, References
-from citrus_grade.spectra import references, step, watch
+from citrus_grade.spectra import references, watch
 from citrus_grade.spectra.model import SpectralModel
 from citrus_grade.spectra.references import ASKED_BY, Memory
-from citrus_grade.spectra.step import Step
 from citrus_grade.spectra.watch import KINDS, Watched
 
 READINGS = ("shutter", "integration_us")
@@ -76,10 +75,3 @@ class Keeper:
             Alarm(tick, KINDS[kind], f"lane {lane} change {watch.change_pct(watched, lane, kind):+.1f}")
             for lane, kind in np.argwhere(self.new).tolist()
         ]
-
-    def compare(self, memory: Memory, known: Step, rows: NDArray[Any], counts: Any, received: Any, tick: int) -> list[Output]:
-        """Take a pitch into what tells whether spectra and fruit are in step, see `step.take`; return the alarms that begin."""
-        new = self.new[:, 0]
-        if not step.take(known, rows, counts, received, memory.dark, new):
-            return []
-        return [Alarm(tick, "spectra_out_of_step", f"lane {lane}") for lane in np.flatnonzero(new).tolist()]

@@ -1,9 +1,10 @@
 """Do the spectra belong to the fruit they are joined to? A cup that lets more light through must hold a smaller fruit, or none.
 
-A wrong distance in the configuration, a spectrometer that hands over the spectrum before last, a trigger counted twice: each
-joins every fruit to its neighbour's spectrum, and no spectrum looks wrong. Lane by lane the darkness of a cup's darkest scan is
-correlated with what the cameras saw in that cup, in the cup before and in the cup behind. Where a neighbour explains the light
-better than the cup itself does, the lane's spectra are believed no more until the cup does again.
+A wrong distance in the configuration, a spectrometer that hands over the spectrum before last, a trigger counted twice, two
+cables exchanged: each joins every fruit to another's spectrum, and no spectrum looks wrong. Lane by lane the darkness of a cup's
+darkest scan is correlated with what the cameras saw in that cup, in the cup before, in the cup behind, and in the other lanes'
+cups. Where another explains the light better than the cup itself does, the lane's spectra are believed no more until the cup
+does again.
 """
 
 from typing import Any, Final, NamedTuple
@@ -12,61 +13,92 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from citrus_grade.messages import Alarm
 from citrus_grade.tables import EMPTY, FRUIT_SEEN
 
 Floats = NDArray[np.float64]
 
-OWN, BEFORE, BEHIND = range(3)
-"""The cup itself, the one that passed before it, the one behind."""
+BEFORE, BEHIND = -2, -1
+"""The cup that passed before a lane's own, the one behind; where they stand behind the cups of all lanes."""
 PAIRS, MEAN_SIZE, MEAN_DARK, VAR_SIZE, VAR_DARK, BOTH = range(6)
 AVERAGED: Final = 48
-"""Cups over which a correlation forgets; before half as many it says nothing."""
+"""Cups over which a correlation forgets; before as many it says nothing."""
 CLEAR: Final = 0.6
-"""By chance no neighbour correlates so well: it is six standard errors of cups that have nothing to do with each other."""
+"""By chance no other cup correlates so well: it is six standard errors of cups that have nothing to do with each other."""
 BETTER: Final = 0.25
-"""So much better than its own cup a neighbour must explain the light."""
+"""So much better than its own cup another must explain the light."""
 EVERY_PX: Final = 8
 """Every so many pixels are enough to tell bright from dark."""
 
 
 class Step(NamedTuple):
-    """``memory`` (n_lanes, 3, 6): running moments of size and darkness for `OWN`, `BEFORE`, `BEHIND`; ``last`` (n_lanes, 2): both
-    of the cup before; ``out`` (n_lanes,): whose spectra are not believed."""
+    """``memory`` (n_lanes, n_lanes + 2, 6): running moments of each lane's darkness with the sizes in the cups of all lanes, its
+    own among them, then with `BEFORE` and `BEHIND`; ``last`` (n_lanes, 2): size and darkness of the cup before; ``fits``
+    (n_lanes,): which of those sizes the light fits, a lane's own number where all is well."""
 
     memory: Floats
     last: Floats
-    out: NDArray[np.bool_]
+    fits: NDArray[np.int64]
+
+    @property
+    def out(self) -> NDArray[np.bool_]:
+        """Lanes whose spectra are not believed, (n_lanes,)."""
+        return np.not_equal(self.fits, np.arange(len(self.fits)))
 
 
 def nothing_yet(n_lanes: int) -> Step:
     """Return the memory of a line that has seen nothing."""
-    return Step(np.zeros((n_lanes, 3, 6)), np.full((n_lanes, 2), np.nan), np.zeros(n_lanes, np.bool_))
+    return Step(np.zeros((n_lanes, n_lanes + 2, 6)), np.full((n_lanes, 2), np.nan), np.arange(n_lanes))
 
 
-@njit(cache=True, nogil=True)
-def take(step: Step, rows: Any, counts: Any, received: Any, dark: Floats, new: NDArray[np.bool_]) -> int:
-    """Take a pitch into the memory; fill ``new`` (n_lanes,) with the lanes that begin to be out of step, return how many.
+def watch(step: Step, rows: NDArray[Any], counts: Any, received: Any, dark: Floats, tick: int) -> list[Alarm]:
+    """Take in a pitch; return the alarms that begin.
 
     Parameters
     ----------
     rows : (n_lanes,) of `tables.DECISION`. counts, received : (n_lanes, n_bins, n_pixels) and (n_lanes, n_bins), their scans.
     dark : (n_lanes, n_pixels).
     """
-    n_new = 0
-    for lane in range(len(rows)):
+    n, was_out = len(step.fits), step.out
+    if not take(step, rows, counts, received, dark):
+        return []
+    new = np.flatnonzero(step.out & ~was_out).tolist()
+    crossed = [Alarm(tick, "lanes_crossed", f"lane {lane} other {step.fits[lane]}") for lane in new if step.fits[lane] < n]
+    return crossed + [Alarm(tick, "spectra_out_of_step", f"lane {lane}") for lane in new if step.fits[lane] >= n]
+
+
+@njit(cache=True, nogil=True)
+def take(step: Step, rows: Any, counts: Any, received: Any, dark: Floats) -> bool:
+    """Take a pitch into the memory; say whether the light of a lane fits another cup than before."""
+    n = len(rows)
+    size, darkness = np.empty(n), np.empty(n)
+    for lane in range(n):
+        size[lane], darkness[lane] = _size(rows[lane]), _darkness(counts[lane], received[lane], dark[lane])
+    changed = False
+    for lane in range(n):
         memory, last = step.memory[lane], step.last[lane]
-        size, darkness = _size(rows[lane]), _darkness(counts[lane], received[lane], dark[lane])
-        _remember(memory[OWN], size, darkness)
-        _remember(memory[BEFORE], last[0], darkness)
-        _remember(memory[BEHIND], size, last[1])
-        last[0], last[1] = size, darkness
-        own, other = _correlation(memory[OWN]), max(_correlation(memory[BEFORE]), _correlation(memory[BEHIND]))
-        was = step.out[lane]
-        # Where larger fruit are brighter, as where light is reflected, this knows nothing.
-        step.out[lane] = other > own if was else other > CLEAR and other - BETTER > own > -CLEAR
-        new[lane] = step.out[lane] and not was
-        n_new += new[lane]
-    return n_new
+        for other in range(n):
+            _remember(memory[other], size[other], darkness[lane])
+        _remember(memory[BEFORE], last[0], darkness[lane])
+        _remember(memory[BEHIND], size[lane], last[1])
+        last[0], last[1] = size[lane], darkness[lane]
+        fits = _fits(memory, lane, step.fits[lane] != lane)
+        changed |= fits != step.fits[lane]
+        step.fits[lane] = fits
+    return changed
+
+
+@njit(cache=True, nogil=True)
+def _fits(memory: Floats, lane: int, was_out: bool) -> int:
+    """Return whose cup a lane's light fits: its own until another explains it clearly better, then that until its own is best."""
+    own, best, which = _correlation(memory[lane]), -np.inf, lane
+    for place in range(len(memory)):
+        found = _correlation(memory[place])
+        if place != lane and found > best:
+            best, which = found, place
+    # Where larger fruit are brighter, as where light is reflected, this knows nothing.
+    out = best > own if was_out else best > CLEAR and best - BETTER > own > -CLEAR
+    return which if out else lane
 
 
 @njit(cache=True, nogil=True)
@@ -109,4 +141,4 @@ def _remember(own: Floats, size: float, darkness: float) -> None:
 def _correlation(own: Floats) -> float:
     """Return Pearson's coefficient; 0 before enough pairs, or where one of both does not vary."""
     spread = own[VAR_SIZE] * own[VAR_DARK]
-    return own[BOTH] / np.sqrt(spread) if 2 * own[PAIRS] >= AVERAGED and spread > 0.0 else 0.0
+    return own[BOTH] / np.sqrt(spread) if own[PAIRS] >= AVERAGED and spread > 0.0 else 0.0
