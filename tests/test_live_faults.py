@@ -129,6 +129,7 @@ def test_the_plc_fails(line_toml: Path, loop: Path, tmp_path: Path) -> None:
     faults = _one_after_another(kinds)
     faults += [
         Fault("plc_slow", BEGIN + 4 * EACH, BEGIN + 4 * EACH + 4, value=60.0),
+        Fault("plc_stands", BEGIN + 5 * EACH, BEGIN + 5 * EACH + 3),
         Fault("outlet_jams", BEGIN, BEGIN + 60, 1, 0.0),
         Fault("outlet_full", BEGIN, BEGIN + 60, 3, 1.0),
         Fault("plc_restarts", BEGIN + 6 * EACH, BEGIN + 6 * EACH),
@@ -136,6 +137,7 @@ def test_the_plc_fails(line_toml: Path, loop: Path, tmp_path: Path) -> None:
     failed = Failed(line_toml, loop, tmp_path, faults)
     assert any("started again and counts anew" in words for words in failed.told)
     assert any("does not answer" in words for words in failed.told)
+    assert any("its program stands still" in words for words in failed.told)
     graded = failed.rows[failed.rows["cup"] > failed.rows["cup"].max() - 30]
     assert np.any(graded["reason"] == Reason.GRADED)
 

@@ -23,6 +23,7 @@ SPECTROMETER_FAULTS = ("spectrometer_gone", "spectra_frozen", "spectra_noise", "
 PLC_FAULTS = (
     "plc_gone",
     "plc_slow",
+    "plc_stands",
     "plc_restarts",
     "encoder_stops",
     "encoder_jitters",
@@ -39,8 +40,9 @@ class Fault:
     """One thing that goes wrong while the belt moves from cup ``from_cup`` to ``until_cup``.
 
     ``lane`` is the lane or camera it happens to (-1: all), ``value`` how much: ms for ``plc_slow``, the outlet for
-    ``outlet_...``, for ``spectra_late`` how many spectra back the one lies that is handed over. A PLC that restarts counts from 0
-    ever after, whatever ``until_cup`` says; a shutter that sticks goes where it was sent meanwhile when it is free again.
+    ``outlet_...``, for ``spectra_late`` how many spectra back the one lies that is handed over. ``plc_stands``: it answers, its
+    program does not run. A PLC that restarts counts from 0 ever after, whatever ``until_cup`` says; a shutter that sticks goes
+    where it was sent meanwhile when it is free again.
     """
 
     kind: str

@@ -135,7 +135,8 @@ class FaultyPlc:
             self._plc.forget()
             self._boot += 1
         self._looked = cup
-        state = replace(state, count=(state.count - self._zero) & self._mask, boot=self._boot)
+        beats = state.heartbeat_ok and self._plan.now.at("plc_stands", cup) is None
+        state = replace(state, count=(state.count - self._zero) & self._mask, boot=self._boot, heartbeat_ok=beats)
         reports = tuple(self._report(report, cup) for report in state.reports) + self._filled(state, cup)
         flags = tuple((lane, self._count((count - self._zero) & self._mask, cup)) for lane, count in state.index_counts)
         shutters = tuple((lane, at, self._count((count - self._zero) & self._mask, cup)) for lane, at, count in state.shutters)

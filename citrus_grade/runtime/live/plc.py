@@ -82,11 +82,16 @@ def watch_plc(work: Work) -> None:
 
 
 def _looked(work: Work, plc: Plc) -> PlcState:
-    """Look once, and count how long it took and which reports were never seen."""
+    """Look once, and count how long it took and which reports were never seen.
+
+    A PLC whose program stands still is as good as gone, though it answers: what is queued in it may never fire.
+    """
     began_ns = work.now_ns()
     state = plc.poll()
     took_ns = work.now_ns() - began_ns
-    work.gone(0, False)
+    if not state.heartbeat_ok and not work.station.is_gone(0):
+        work.tell(_("plc: it answers, but its program stands still; look for its fault and set it to run"))
+    work.gone(0, not state.heartbeat_ok)
     work.station.took("poll", took_ns)
     work.station.count("slow_polls", took_ns > SLOW_POLLS * work.config.live.poll_ms * 1e6)
     work.station.count("reports_lost", state.lost)
