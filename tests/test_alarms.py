@@ -17,7 +17,7 @@ from citrus_grade.spectra import watch
 from citrus_grade.state import TROUBLES
 
 SOURCES = Path(__file__).parents[1] / "citrus_grade"
-WHERE = "camera 0 lane 2 window 1 outlet 3 measured 5 limit 6 change +7.0 position 1"
+WHERE = "camera 0 lane 2 window 1 outlet 3 measured 5 limit 6 change +7.0 position 1 other 4"
 
 
 def _written() -> Iterator[tuple[str, str]]:

@@ -59,15 +59,16 @@ def loop(line_toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def _indicator() -> Iterator[str]:
-    """A box scale at a TCP port that says again and again that 12.345 kg lie on it, at rest."""
+    """A box scale at a TCP port that says again and again that 12.345 kg lie on it, at rest, to one after another who calls."""
 
     def say() -> None:
         with suppress(OSError):
-            there, _ = listener.accept()
-            with there:
-                while True:
-                    there.sendall(b"ST,GS,+  12.345kg\r\n")
-                    time.sleep(0.1)
+            while True:
+                there, _ = listener.accept()
+                with there, suppress(ConnectionError):
+                    while True:
+                        there.sendall(b"ST,GS,+  12.345kg\r\n")
+                        time.sleep(0.1)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=say, daemon=True)

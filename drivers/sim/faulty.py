@@ -87,8 +87,9 @@ class FaultySpectrometer:
         if late is not None and late.value < len(self._past):
             return replace(spectrum, counts=self._past[-1 - int(late.value)])
         if self._now("spectra_frozen"):
-            self._first = spectrum.counts.copy() if self._first is None else self._first
-            return replace(spectrum, counts=self._first)
+            if self._first is None and np.ptp(spectrum.counts):  # past an empty cup all of it is at full scale, as ever
+                self._first = spectrum.counts.copy()
+            return spectrum if self._first is None else replace(spectrum, counts=self._first)
         self._first = None
         if self._now("spectra_noise"):
             rng = np.random.default_rng([self._plan.now.seed, spectrum.count & 0x7FFFFFFF])
