@@ -87,7 +87,8 @@ def watched(
     times = {stage: last.times[stage] - first.times[stage] for stage in STAGES}
     assert ended.live is not None
     counted = ended.live["processes"]
-    settled = rows[rows["cup"] > SETTLE_S * cups_per_s]
+    # What is decided after the last look lacks what the devices, which are stopped first, no longer sent.
+    settled = rows[(rows["cup"] > SETTLE_S * cups_per_s) & (rows["cup"] < round(last.up_s * cups_per_s))]
     reasons = np.bincount(settled["reason"], minlength=len(Reason))
     return {
         **_quantiles_ms(times["eject"]),

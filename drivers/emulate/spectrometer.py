@@ -82,44 +82,18 @@ def serve_spectrometer(made: Made, spectra: Spectra, over: Over = "tcp", port: i
 
 
 def serve_spectrometers(pairs: Sequence[Pair], over: Over = "tcp", port: int = 0) -> Served:
-    """Serve emulated spectrometers from one process, at ports from ``port`` on, or at any that are free.
+    """Serve emulated spectrometers, at ports from ``port`` on, or at any that are free.
 
     Raises
     ------
     OSError : if nothing can be served there.
     """
-    return _served(*_begun(pairs, over, port))
-
-
-def serve_each(pairs: Sequence[Pair]) -> list[Served]:
-    """Serve emulated spectrometers over TCP, each from a process of its own.
-
-    Raises
-    ------
-    OSError : if one can't be served; then none is.
-    """
-    begun = [_begun([pair], "tcp", 0) for pair in pairs]
-    served: list[Served] = []
-    try:
-        served.extend(_served(process, ours) for process, ours in begun)
-    except OSError:
-        for _process, ours in begun:
-            ours.close()
-        raise
-    return served
-
-
-def _begun(pairs: Sequence[Pair], over: Over, port: int) -> tuple[multiprocessing.process.BaseProcess, Connection]:
     # A fresh interpreter: threads and descriptors of the parent stay out of it, and it sees at once when the parent is gone.
     context: Any = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(pairs, over, port, theirs), daemon=True)
     process.start()
     theirs.close()
-    return process, ours
-
-
-def _served(process: multiprocessing.process.BaseProcess, ours: Connection) -> Served:
     said = ours.recv() if ours.poll(START_S) else OSError("the emulated spectrometers did not start")
     if isinstance(said, OSError):
         ours.close()

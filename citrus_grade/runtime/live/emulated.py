@@ -16,7 +16,7 @@ from typing import Any
 from citrus_grade.config import load
 from citrus_grade.drivers.emulate.camera import Server, loopback, serve_camera, taken
 from citrus_grade.drivers.emulate.obp import ObpSpectrometer
-from citrus_grade.drivers.emulate.spectrometer import Served, serve_each
+from citrus_grade.drivers.emulate.spectrometer import Served, serve_spectrometers
 from citrus_grade.drivers.emulate.taped import of_tape
 from citrus_grade.drivers.sim import tape
 from citrus_grade.drivers.sim.plant import SimOptions
@@ -150,11 +150,11 @@ class Emulation:
             )
             for lane, serial in enumerate(serials)
         ]
-        servers = {f"spectrometer {lane}": server for lane, server in enumerate(serve_each(pairs))}
-        self._servers |= servers
-        self.served |= {name: server.url for name, server in servers.items()}
+        server = serve_spectrometers(pairs)
+        self._servers["spectrometers"] = server
+        self.served |= {f"spectrometer {lane}": url for lane, url in enumerate(server.urls)}
         own = {"driver": "oceanbinary", "integration_us": INTEGRATION_US, "spectrum": "buffered"}
-        return [own | {"url": server.url, "serial": serial} for server, serial in zip(servers.values(), serials, strict=True)]
+        return [own | {"url": url, "serial": serial} for url, serial in zip(server.urls, serials, strict=True)]
 
     def _serve(self, name: str, *arguments: str) -> str:
         command = [sys.executable, "-m", f"citrus_grade.drivers.emulate.{name}", *arguments]
@@ -168,7 +168,7 @@ class Emulation:
 
     @property
     def pids(self) -> dict[str, int]:
-        """Numbers of the devices' processes, by name."""
+        """Numbers of the devices' processes, by name; all spectrometers share one."""
         return {name: serving.pid for name, serving in (self._processes | self._servers).items()}
 
     def close(self) -> None:
