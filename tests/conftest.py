@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from citrus_grade.config import LineConfig
+from citrus_grade.config import LineConfig, load
+from citrus_grade.drivers.sim import tape
+from citrus_grade.drivers.sim.plant import SimOptions
 from citrus_grade.rundir import Loaded, load_line
 from citrus_grade.runtime.demo import set_up
 from citrus_grade.runtime.session import RunSummary, run_line
@@ -63,6 +65,14 @@ def loaded(line_toml: Path) -> Loaded:
 @pytest.fixture(scope="session")
 def config(loaded: Loaded) -> LineConfig:
     return loaded.config
+
+
+@pytest.fixture(scope="session")
+def loop(line_toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A loop of 24 cups of that line, which simulated devices play: its folder, only to be read."""
+    folder = tmp_path_factory.mktemp("tape")
+    tape.record(load(line_toml), folder, SimOptions(seed=3, season=4), 24)
+    return folder
 
 
 def _run(line_toml: Path, factory: pytest.TempPathFactory, profile: str) -> Run:

@@ -5,10 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from citrus_grade.config import load
-from citrus_grade.drivers.sim import tape
 from citrus_grade.drivers.sim.fault_plan import Fault
-from citrus_grade.drivers.sim.plant import SimOptions
 from citrus_grade.messages import Reason
 from tests.test_live_faults import CUPS_PER_S, Failed
 
@@ -17,13 +14,6 @@ pytestmark = pytest.mark.xdist_group("live")
 
 BEGINS, STANDS_S = 20.0, 4.0
 """Cups from when everything works: by then the first have come to where they are decided."""
-
-
-@pytest.fixture(scope="module")
-def loop(line_toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tape")
-    tape.record(load(line_toml), folder, SimOptions(seed=3, season=4), 24)
-    return folder
 
 
 @pytest.mark.fault

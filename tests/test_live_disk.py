@@ -16,8 +16,6 @@ import numpy as np
 import pytest
 
 from citrus_grade.config import load
-from citrus_grade.drivers.sim import tape
-from citrus_grade.drivers.sim.plant import SimOptions
 from citrus_grade.replay import replay
 from citrus_grade.runtime.live import store
 from citrus_grade.runtime.live.played import played
@@ -31,13 +29,6 @@ pytestmark = pytest.mark.xdist_group("live")
 
 CUPS_PER_S = 5.0
 SHIM = Path(__file__).with_name("failing_disk.c")
-
-
-@pytest.fixture(scope="module")
-def loop(line_toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tape")
-    tape.record(load(line_toml), folder, SimOptions(seed=3, season=4), 24)
-    return folder
 
 
 def _run(

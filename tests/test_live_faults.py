@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from citrus_grade.config import load
-from citrus_grade.drivers.sim import tape
 from citrus_grade.drivers.sim.devices import FELL
 from citrus_grade.drivers.sim.fault_plan import CAMERA_FAULTS, Fault, FaultPlan, draw
-from citrus_grade.drivers.sim.plant import SimOptions
 from citrus_grade.messages import Reason
 from citrus_grade.replay import replay
 from citrus_grade.runtime.live import store
@@ -28,13 +26,6 @@ pytestmark = pytest.mark.xdist_group("live")
 CUPS_PER_S = 6.0
 BEGIN, EACH = 6, 9
 """The first fault comes so many cups after everything works, the next ones so many cups later each."""
-
-
-@pytest.fixture(scope="module")
-def loop(line_toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tape")
-    tape.record(load(line_toml), folder, SimOptions(seed=3, season=4), 24)
-    return folder
 
 
 class Failed:

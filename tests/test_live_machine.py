@@ -16,8 +16,6 @@ from mcap.records import Message as Record
 from mcap.stream_reader import StreamReader
 
 from citrus_grade.config import load
-from citrus_grade.drivers.sim import tape
-from citrus_grade.drivers.sim.plant import SimOptions
 from citrus_grade.messages import Reason
 from citrus_grade.replay import replay
 from citrus_grade.runlog import files
@@ -32,13 +30,6 @@ pytestmark = pytest.mark.xdist_group("live")
 SHIM = Path(__file__).with_name("wall_clock.c")
 HOUR_S = 3600
 CUPS_PER_S = 6.0
-
-
-@pytest.fixture(scope="module")
-def loop(line_toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tape")
-    tape.record(load(line_toml), folder, SimOptions(seed=3, season=4), 24)
-    return folder
 
 
 class WallClock:

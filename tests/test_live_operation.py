@@ -22,9 +22,7 @@ from pyarrow import csv
 from citrus_grade.cli import status
 from citrus_grade.cli.main import main
 from citrus_grade.config import load
-from citrus_grade.drivers.sim import tape
 from citrus_grade.drivers.sim.fault_plan import Fault, FaultPlan
-from citrus_grade.drivers.sim.plant import SimOptions
 from citrus_grade.messages import Reading, Reason
 from citrus_grade.replay import replay
 from citrus_grade.runlog import LogError, LogReader, files, info
@@ -48,13 +46,6 @@ def _free_port() -> int:
 
 PORT = _free_port()
 GONE_LANE = 2
-
-
-@pytest.fixture(scope="module")
-def loop(line_toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tape")
-    tape.record(load(line_toml), folder, SimOptions(seed=3, season=4), 24)
-    return folder
 
 
 @contextmanager

@@ -12,8 +12,6 @@ import pytest
 from citrus_grade.config import LineConfig, load
 from citrus_grade.drivers.modbus.emulated import EmulatedPlc
 from citrus_grade.drivers.modbus.server import PlcServer
-from citrus_grade.drivers.sim import tape
-from citrus_grade.drivers.sim.plant import SimOptions
 from citrus_grade.messages import Alarm
 from citrus_grade.ports import DeviceError
 from citrus_grade.replay import replay
@@ -27,14 +25,6 @@ from citrus_grade.runtime.live.supervisor import Supervisor
 pytestmark = pytest.mark.xdist_group("live")
 
 CUPS_PER_S = 5.0
-
-
-@pytest.fixture(scope="module")
-def loop(line_toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A rendered loop of the session's line."""
-    folder = tmp_path_factory.mktemp("tape")
-    tape.record(load(line_toml), folder, SimOptions(seed=3, season=4), 24)
-    return folder
 
 
 class Belt:

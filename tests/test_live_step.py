@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from citrus_grade.config import load
-from citrus_grade.drivers.sim import tape
 from citrus_grade.drivers.sim.fault_plan import Fault
-from citrus_grade.drivers.sim.plant import SimOptions
 from citrus_grade.messages import Reason
 from tests.test_live_faults import Failed
 
@@ -17,13 +15,6 @@ pytestmark = pytest.mark.xdist_group("live")
 
 BEGINS, ENDS, NOTICED = 6.0, 96.0, 70
 """Cups from when everything works: the fault, and by when it must have been noticed."""
-
-
-@pytest.fixture(scope="module")
-def loop(line_toml: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tape")
-    tape.record(load(line_toml), folder, SimOptions(seed=3, season=4), 24)
-    return folder
 
 
 @pytest.mark.fault
