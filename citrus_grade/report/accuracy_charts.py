@@ -34,9 +34,7 @@ def accuracy_picture(found: Evaluated) -> Figure:
         _shape(last, found)
     else:
         _warmth(last, found)
-    if found.simulated:
-        drawn.suptitle(style.SIMULATED, color=style.WARNING, weight="bold", fontsize=8.5)
-    return drawn
+    return style.stamped(drawn, found.simulated)
 
 
 def _dots(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:

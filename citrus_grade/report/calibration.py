@@ -50,13 +50,7 @@ def _geometry(done: Geometry) -> Figure:
         draw(at)
     for at in axes[len(panels) :]:
         at.set_axis_off()
-    _mark(drawn, done.simulated)
-    return drawn
-
-
-def _mark(drawn: Figure, simulated: bool) -> None:
-    if simulated:
-        drawn.suptitle(style.SIMULATED, color=style.WARNING, weight="bold", fontsize=8.5)
+    return style.stamped(drawn, done.simulated)
 
 
 def _corners(camera: CameraSection, fit: LensFit, axes: Axes) -> None:
@@ -145,8 +139,7 @@ def _check(done: Checked) -> Figure:
     text = style.say(N_("Gauge balls against the calibration in use, intervals of 95 %, band: within {mm:g} mm, n = {n:,}"))
     axes.set_title(text.format(mm=done.within_mm, n=len(done.known_mm)))
     style.grid(axes)
-    _mark(drawn, done.simulated)
-    return drawn
+    return style.stamped(drawn, done.simulated)
 
 
 def _density(fit: DensityFit, variety: str, simulated: bool) -> Figure:
@@ -159,5 +152,4 @@ def _density(fit: DensityFit, variety: str, simulated: bool) -> Figure:
     axes.set(xlabel=style.say(N_("mass over measured volume, g/ml")), ylabel=style.say(N_("fruit")))
     text = style.say(N_("{variety} {mean:.3f} ± {sigma:.3f} g/ml, n = {n}"))
     axes.set_title(text.format(variety=variety, mean=fit.mean, sigma=fit.sigma, n=int(fit.kept.sum())).strip())
-    _mark(drawn, simulated)
-    return drawn
+    return style.stamped(drawn, simulated)

@@ -174,8 +174,6 @@ def truth_chart(run: Run) -> Figure:
             at.set_title("n = 0", fontsize=7.5)
         at.set(xlabel=style.say(N_("true: ")) + style.name(name), ylabel=style.say(N_("measured")))
         at.set_aspect("equal", "datalim")
-    if run.simulated:
-        drawn.suptitle(style.SIMULATED, color=style.WARNING, weight="bold", fontsize=8.5)
     return drawn
 
 
@@ -212,8 +210,7 @@ def confusion_chart(run: Run) -> Figure:
     axes.set_xticks(range(len(SIZES)), SIZES)
     axes.set_yticks(range(len(SIZES)), SIZES)
     axes.set(xlabel=style.say(N_("measured class")), ylabel=style.say(N_("true class")))
-    kind, colour = (f"{style.SIMULATED}, ", style.WARNING) if run.simulated else ("", style.INK)
-    axes.set_title(f"{kind}n = {table.sum():,}", color=colour)
+    axes.set_title(f"n = {table.sum():,}")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return drawn

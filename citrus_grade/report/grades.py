@@ -24,9 +24,7 @@ def _picture(report: GradeReport) -> Figure:
     confusion, reliability = drawn.subplots(1, 2)
     _confusion(confusion, report)
     _reliability(reliability, report)
-    if report.simulated:
-        drawn.suptitle(style.SIMULATED, color=style.WARNING, weight="bold", fontsize=8.5)
-    return drawn
+    return style.stamped(drawn, report.simulated)
 
 
 def _confusion(axes: Axes, report: GradeReport) -> None:

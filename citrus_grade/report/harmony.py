@@ -59,9 +59,7 @@ def _picture(agreement: Agreement) -> Figure:
         _offsets(axes, one)
     dots = [Line2D([], [], linestyle="", marker="o", color=colour, label=style.say(VERDICTS[v])) for v, colour in COLOURS.items()]
     drawn.legend(handles=dots, loc="outside lower center", ncols=len(dots))
-    if agreement.simulated:
-        drawn.suptitle(style.SIMULATED, color=style.WARNING, weight="bold", fontsize=8.5)
-    return drawn
+    return style.stamped(drawn, agreement.simulated)
 
 
 def _offsets(axes: Axes, one: Harmonised) -> None:

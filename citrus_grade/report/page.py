@@ -69,12 +69,12 @@ class _Album:
     made: list[Path] = dataclasses.field(default_factory=list)
 
     def chart(self, name: str, draw: Callable[[], Figure], caption: str) -> str:
-        svg = style.save_as_svg_too(draw, self._path(name))
+        svg = style.save_as_svg_too(lambda: style.stamped(draw(), self.run.simulated), self._path(name))
         return _figure("data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode(), caption)
 
     def photo(self, name: str, draw: Callable[[], Figure], caption: str) -> str:
         path = self._path(name)
-        style.save(draw, path)
+        style.save(lambda: style.stamped(draw(), self.run.simulated), path)
         picture = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
         assert picture is not None
         _done, jpeg = cv2.imencode(".jpg", picture, _JPEG)

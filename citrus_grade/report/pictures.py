@@ -41,7 +41,7 @@ def show(run_dir: Path, lane: int, cup: int, out: Path) -> Path:
 def packout_picture(run_dir: Path, out: Path) -> Path:
     """Write the packout of a run as a picture; return ``out``."""
     run = read(run_dir)
-    style.save(lambda: charts.packout_chart(run), out)
+    style.save(lambda: style.stamped(charts.packout_chart(run), run.simulated), out)
     return out
 
 
@@ -50,8 +50,7 @@ def contact_sheet(seen: Seen, loaded: Loaded) -> Figure:
     rows = -(-len(seen.views) // 4)
     whole = [view for view in seen.views if view.root is not None]
     drawn = style.figure(style.FULL_INCH, 2.9 + 1.6 * rows + (2.4 if whole else 0))
-    if loaded.config.source.get("driver", "sim") == "sim":
-        drawn.suptitle(style.SIMULATED, color=style.WARNING, weight="bold", fontsize=8.5)
+    style.stamped(drawn, loaded.config.source.get("driver", "sim") == "sim")
     heights = [*([1.6 * rows] if rows else []), *([2.4] if whole else []), 2.7]
     parts = drawn.subfigures(len(heights), 1, height_ratios=heights, hspace=0.02, squeeze=False)[:, 0]
     if rows:

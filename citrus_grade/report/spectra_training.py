@@ -30,9 +30,7 @@ def _picture(trained: Trained, batches: Sequence[Batch]) -> Figure:
         _tried(axes[j, 1], trained.tried[j], trained.chosen[j], batch.target)
     _spectra(axes[n, 0], batches[0], trained)
     _weights(axes[n, 1], trained)
-    if trained.model.training.get("SIMULATED"):
-        drawn.suptitle(style.SIMULATED, color=style.WARNING, weight="bold", fontsize=8.5)
-    return drawn
+    return style.stamped(drawn, bool(trained.model.training.get("SIMULATED")))
 
 
 def _scatter(axes: Axes, trained: Trained, j: int, batch: Batch) -> None:

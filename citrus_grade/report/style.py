@@ -108,6 +108,13 @@ def figure(width_inch: float, height_inch: float) -> Figure:
     return made
 
 
+def stamped(drawn: Figure, simulated: bool) -> Figure:
+    """Return a figure marked as one of simulated values, if it is; a picture goes further than the page it stands on."""
+    if simulated:
+        drawn.suptitle(SIMULATED, color=WARNING, weight="bold", fontsize=8.5)
+    return drawn
+
+
 def save(draw: Callable[[], Figure], png: Path) -> None:
     """Draw a picture and write it as PNG."""
     with drawing():

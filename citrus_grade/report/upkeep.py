@@ -33,9 +33,7 @@ def _picture(model: SpectralModel, done: Sequence[Kept], batches: Sequence[Batch
         )
         row[0].set_ylabel(kept.target + ", " + style.say(N_("predicted")))
         _candidates(row[2], kept)
-    if model.training.get("SIMULATED"):
-        drawn.suptitle(style.SIMULATED, color=style.WARNING, weight="bold", fontsize=8.5)
-    return drawn
+    return style.stamped(drawn, bool(model.training.get("SIMULATED")))
 
 
 def _scatter(axes: Axes, reference: Floats, said: Floats, limits: tuple[float, float], title: str) -> None:
