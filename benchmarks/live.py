@@ -100,6 +100,7 @@ def watched(
         "missing": int(reasons[Reason.MISSING_VIEW] + reasons[Reason.MISSING_SPECTRUM]),
         "cpu_pct": {name: round(100 * (used_s - first.cpu_s[name]) / span_s, 1) for name, used_s in last.cpu_s.items()},
         "decided": len(settled),
+        "restarts": sum(process["restarts"] for process in counted.values()),
         "delivery": ended.accuracy["delivery"] if ended.accuracy else None,
     }
 

@@ -203,7 +203,8 @@ def run(work: Work) -> None:
     due = last_came = time.monotonic()
     try:
         while not recorder.ended:
-            if wire.wait(core, 0.1) or work.going():
+            going = work.going()
+            if wire.wait(core, 0.1) or going:
                 last_came = time.monotonic()
             elif time.monotonic() - last_came > (ORPHANED_S if work.orphaned() else END_S):
                 break
