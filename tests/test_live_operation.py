@@ -1,6 +1,7 @@
 """A live line as those who keep it meet it: what status, Prometheus and the log of events say, and how it stops."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from citrus_grade.runtime.live import events, health, sheet, store
 from citrus_grade.runtime.live.played import played
 from citrus_grade.runtime.live.session import run_live
 from citrus_grade.runtime.live.supervisor import Supervisor
+from citrus_grade.runtime.live.work import METRICS
 from citrus_grade.tables import Table
 
 # Real time: one such line at a time, or each is late for the other.
@@ -178,7 +180,7 @@ def test_the_log_of_events_tells_the_runs_story(watched: Watched) -> None:
     assert [event["time"] for event in told] == sorted(event["time"] for event in told)
     ended = [event["process"] for event in told if event["event"] == "process_ended"]
     assert ended.index("core") < ended.index("plc") < ended.index("recorder")
-    assert set(ended[: ended.index("core")]) == {"camera0", "spectra", "scale"}
+    assert set(ended[: ended.index("core")]) == {"camera0", "spectra", "scale", "metrics"}
     assert all(event["exit_code"] == 0 for event in told if event["event"] == "process_ended")
 
 
@@ -306,3 +308,51 @@ def test_a_killed_supervisor_leaves_a_whole_log(started: tuple[subprocess.Popen[
     report = replay(run)
     assert (report.diff_fields, report.compared, report.truncated) == (0, len(rows), False)
     assert not info(run)["truncated"]
+
+
+class Besieged:
+    """A run whose metrics are asked for by fifty who never finish asking, and then killed; it ends some cups later."""
+
+    def __init__(self, port: int) -> None:
+        self._port, self._held = port, list[socket.socket]()
+        self.killed_cup = self.back_cup = -1
+        self.text = ""
+
+    def __call__(self, supervisor: Supervisor) -> bool:
+        decided = int(supervisor.board.shared["decided_cup"][0])
+        server = supervisor.children[METRICS]
+        if decided >= 20 and not self._held:
+            self._held = [socket.create_connection(("127.0.0.1", self._port), 5.0) for _ in range(50)]
+            for end in self._held:
+                end.sendall(b"GET /metrics HTTP/1.1\r\n")
+        if decided >= 50 and self.killed_cup < 0:
+            self.killed_cup = decided
+            assert server.pid
+            os.kill(server.pid, signal.SIGKILL)
+        if server.recovery_s and self.back_cup < 0:
+            self.back_cup = decided
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=10) as answer:
+                self.text = answer.read().decode()
+        return 0 <= self.back_cup <= decided - 40
+
+    def close(self) -> None:
+        for end in self._held:
+            end.close()
+
+
+@pytest.mark.fault
+def test_metrics_besieged_and_killed_cost_no_fruit(line_toml: Path, loop: Path, tmp_path: Path) -> None:
+    port, run = _free_port(), tmp_path / "run"
+    live = line_toml.with_name("besieged.toml")
+    live.write_text(played(line_toml, loop, cups_per_s=CUPS_PER_S) + f"\n[live]\nmetrics_port = {port}\n", encoding="utf-8")
+    with closing(Besieged(port)) as besieged:
+        run_live(live, run, seconds=180.0, during=besieged)
+    assert 'citrus_grade_restarts_total{process="metrics"} 1.0' in besieged.text
+    rows = _every_cup_once(run)
+    # The last fruit lack what the devices, which stop first, no longer sent.
+    fruit = rows[(rows["reason"] != Reason.EMPTY) & (rows["cup"] > 20) & (rows["cup"] <= besieged.back_cup + 30)]
+    assert not np.isin(fruit["reason"], [Reason.MISSING_VIEW, Reason.MISSING_SPECTRUM, Reason.LATE]).any()
+    assert np.any(fruit["reason"][fruit["cup"] > besieged.killed_cup] == Reason.GRADED)
+    state = health.read(run)
+    assert state["deadline"]["late"] == 0
+    assert state["processes"]["core"]["restarts"] == 0

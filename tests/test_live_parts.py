@@ -7,7 +7,9 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,14 +18,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from citrus_grade.config import parse
+from citrus_grade.config import load, parse
 from citrus_grade.geometry import Ruler
 from citrus_grade.messages import Alarm, Command, Ejection, OutletReport, Pulse, Scans
-from citrus_grade.rundir import Loaded
+from citrus_grade.rundir import Loaded, create, load_line
 from citrus_grade.runtime.live import store, wire
 from citrus_grade.runtime.live.belt import Belt
 from citrus_grade.runtime.live.carry import Carrier, resumed
 from citrus_grade.runtime.live.clock import BeltClock, DeviceClock, nearest_trigger, tick_at
+from citrus_grade.runtime.live.core import CLOSE, END
 from citrus_grade.runtime.live.memory import (
     BIN_0_US,
     DECIDED_CUPS,
@@ -36,6 +39,7 @@ from citrus_grade.runtime.live.memory import (
     quantile_us,
     reserve,
 )
+from citrus_grade.runtime.live.work import RECORDER, Spec, ring_shape, roles_of, room_to_carry
 from citrus_grade.state import initial
 from citrus_grade.tables import DECISION, empty
 from citrus_grade.templates import LINE
@@ -423,3 +427,46 @@ def test_ends_never_block(ends: Ends) -> None:
     with wire.end_of(os.dup(ours.fileno())) as handed:
         assert wire.send(handed, b"x")
     assert wire.wait(theirs, 0.0)
+
+
+def test_a_recorder_that_is_sent_something_all_the_time_shows_that_it_lives(line_toml: Path, tmp_path: Path, ends: Ends) -> None:
+    run, config = tmp_path / "run", load(line_toml)
+    loaded = load_line(line_toml)
+    create(run, loaded, seed=None, profile="normal", config_text=line_toml.read_text(encoding="utf-8"))
+    roles, room = roles_of(config), room_to_carry(config)
+    fds = {"board": reserve("board", Board.n_bytes(len(roles), room))}
+    fds["decided"] = reserve("decided", Decided.n_bytes(config.line.lanes))
+    fds |= {f"ring{k}": reserve(f"ring {k}", ring_shape(config, k).n_bytes) for k in range(len(config.camera))}
+    board = Board(fds["board"], roles, room)
+    board.shared["committed_cup"] = board.shared["decided_cup"] = -1
+    parent, theirs = wire.pair()
+    core, own = ends
+    fds |= {"parent": theirs.fileno(), "core": own.fileno()}
+    spec = Spec(RECORDER, str(run), roles, time.monotonic_ns(), "normal", fds)
+    station, beats = board.station(RECORDER), set()
+    with parent, theirs, _worker(spec) as recorder:
+        while not station.is_ready:
+            assert recorder.poll() is None
+            time.sleep(0.01)
+        for number in range(100):
+            for part in wire.parts(CLOSE, 0, number, b""):
+                wire.send(core, part)
+            time.sleep(0.005)
+            beats.add(int(board.stations[roles.index(RECORDER)]["beat_ns"]))
+        for part in wire.parts(END, 0, 100, b""):
+            wire.send(core, part)
+        assert recorder.wait(30.0) == 0
+    for fd in (value for name, value in fds.items() if name not in ("parent", "core")):
+        os.close(fd)
+    assert len(beats) > 10
+
+
+@contextmanager
+def _worker(spec: Spec) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of a live line, alone."""
+    command = [sys.executable, "-m", "citrus_grade.runtime.live.worker", spec.to_json()]
+    with subprocess.Popen(command, pass_fds=sorted(spec.fds.values())) as process:
+        try:
+            yield process
+        finally:
+            process.kill()

@@ -45,6 +45,7 @@ def state(supervisor: Supervisor) -> dict[str, Any]:
         "scale": _scale(supervisor),
         "alarms": [_alarm(one) for one in observer.book.active.values()],
         "ended_alarms": [_alarm(one) for one in observer.book.ended],
+        "alarms_told": dict(observer.counted.times),
         "events_lost": observer.events.lost,
     }
 

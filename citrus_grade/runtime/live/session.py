@@ -15,7 +15,7 @@ from citrus_grade.drivers.sim import tape
 from citrus_grade.lots import FruitTable, Packout
 from citrus_grade.rundir import Loaded, create, load_line
 from citrus_grade.runtime.accuracy import against_truth
-from citrus_grade.runtime.live import health, metrics, store
+from citrus_grade.runtime.live import health, store
 from citrus_grade.runtime.live.emulated import FELL, TAPE
 from citrus_grade.runtime.live.looks import missing
 from citrus_grade.runtime.live.played import truth
@@ -56,15 +56,14 @@ def run_live(
         try:
             supervisor.start(lambda: bool(came), absent)
             started = time.monotonic()
-            with metrics.served(supervisor):
-                while not came and (seconds is None or time.monotonic() - started < seconds):
-                    supervisor.watch()
-                    health.keep(supervisor)
-                    if during and during(supervisor):
-                        break
-                    if progress:
-                        progress(time.monotonic() - started, seconds or 0.0)
-                    time.sleep(LOOK_S)
+            while not came and (seconds is None or time.monotonic() - started < seconds):
+                supervisor.watch()
+                health.keep(supervisor)
+                if during and during(supervisor):
+                    break
+                if progress:
+                    progress(time.monotonic() - started, seconds or 0.0)
+                time.sleep(LOOK_S)
         finally:
             line_s = time.monotonic() - started
             supervisor.stop(lambda: len(came) > 1)

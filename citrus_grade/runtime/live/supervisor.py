@@ -31,6 +31,7 @@ from citrus_grade.runtime.live.work import (
     CORE,
     EVENT,
     LAST_STEP,
+    METRICS,
     PLC,
     RECORDER,
     SCALE,
@@ -154,7 +155,7 @@ class Supervisor:
         for index in range(len(self.config.camera)):
             self.children[camera_role(index)].fds[f"ring{index}"] = rings[f"ring{index}"]
         for role in self.roles:
-            if role != CORE:
+            if role not in (CORE, METRICS):
                 core_end, own_end = wire.pair()
                 self._held += [core_end, own_end]
                 self.children[CORE].fds[role] = core_end.fileno()
@@ -197,13 +198,13 @@ class Supervisor:
             time.sleep(LOOK_S)
 
     def _spawn(self, role: str) -> None:
-        """Start a process, or have the spare become it."""
+        """Start a process, or have the spare become it: one that fruit wait for."""
         child = self.children[role]
         if child.parent is not None:
             child.parent.close()
         self.board.station(role).count_start()
         spare, self._spare = self._spare, None
-        if spare is not None and spare.takes(self._spec(role, {})):
+        if spare is not None and role != METRICS and spare.takes(self._spec(role, {})):
             child.process, child.parent = spare.process, spare.parent
             self._spare_at = time.monotonic() + SPARE_AFTER_S
         else:

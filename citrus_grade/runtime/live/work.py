@@ -15,7 +15,7 @@ from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.memory import Board, FrameRing, Shape, carry_bytes
 from citrus_grade.words import _
 
-CORE, RECORDER, PLC, SPECTRA, SCALE, SPARE = "core", "recorder", "plc", "spectra", "scale", "spare"
+CORE, RECORDER, PLC, SPECTRA, SCALE, METRICS, SPARE = "core", "recorder", "plc", "spectra", "scale", "metrics", "spare"
 STACKS = "stacks.txt"
 """File of the run folder in which a process that stands still writes where it stands."""
 ALARM = b"\x00"
@@ -60,7 +60,8 @@ def camera_role(index: int) -> str:
 def roles_of(config: LineConfig) -> tuple[str, ...]:
     """Return every process a line needs, the core first."""
     cameras = tuple(camera_role(index) for index in range(len(config.camera)))
-    return (CORE, RECORDER, PLC, *cameras, *((SPECTRA,) if config.spectrometer else ()), *((SCALE,) if config.scale else ()))
+    wanted = {SPECTRA: config.spectrometer, SCALE: config.scale, METRICS: config.live.metrics_port}
+    return (CORE, RECORDER, PLC, *cameras, *(role for role, asked in wanted.items() if asked))
 
 
 def stops_in(role: str) -> int:

@@ -13,7 +13,7 @@ from citrus_grade.config import ConfigError
 from citrus_grade.ports import DeviceError
 from citrus_grade.rundir import reopen
 from citrus_grade.runtime.live import wire
-from citrus_grade.runtime.live.work import CORE, PLC, RECORDER, SCALE, SPARE, SPECTRA, STACKS, UNUSABLE, Spec, Work
+from citrus_grade.runtime.live.work import CORE, METRICS, PLC, RECORDER, SCALE, SPARE, SPECTRA, STACKS, UNUSABLE, Spec, Work
 from citrus_grade.runtime.warming import warm
 
 
@@ -84,6 +84,10 @@ def _run(work: Work) -> None:
         from citrus_grade.runtime.live import plc
 
         plc.watch_plc(work)
+    elif role == METRICS:
+        from citrus_grade.runtime.live import metrics
+
+        metrics.serve(work)
     elif role == SCALE:
         from citrus_grade.runtime.live import weigh
 
