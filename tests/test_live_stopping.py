@@ -105,6 +105,21 @@ def test_a_recorder_that_nobody_tells_of_the_end_ends_by_itself(run_dir: Path, m
     assert store.last_cup(run_dir) == 0
 
 
+def test_a_recorder_whose_core_and_supervisor_are_both_gone_finishes_what_came_and_ends(run_dir: Path) -> None:
+    desk = Desk(run_dir)
+    desk.send(OPEN)
+    desk.decide(0)
+    desk.supervisor.close()
+    desk.core.close()
+    recorder = threading.Thread(target=record.run, args=(desk.work,), daemon=True)
+    recorder.start()
+    recorder.join(30.0)
+    assert not recorder.is_alive()
+    desk.close()
+    assert store.last_cup(run_dir) == 0
+    assert [path.name for path in (run_dir / "log").iterdir()] == ["000000.mcap"]
+
+
 def test_alarms_that_the_database_did_not_take_are_kept_for_later(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk(run_dir)
     recorder = record.LiveRecorder(desk.work)

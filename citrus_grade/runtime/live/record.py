@@ -203,13 +203,14 @@ def run(work: Work) -> None:
     due = last_came = time.monotonic()
     try:
         while not recorder.ended:
-            going = work.going()
-            if wire.wait(core, 0.1) or going:
-                last_came = time.monotonic()
-            elif time.monotonic() - last_came > (ORPHANED_S if work.orphaned() else END_S):
-                break
+            going, ready, came = work.going(), wire.wait(core, 0.1), False
             for datagram in wire.receive(core, 512):
                 recorder.take(datagram)
+                came = True
+            if came or going:
+                last_came = time.monotonic()
+            elif ready or time.monotonic() - last_came > (ORPHANED_S if work.orphaned() else END_S):
+                break  # ready without anything there: nobody holds the other end any more
             if time.monotonic() >= due:
                 recorder.sync()
                 due = time.monotonic() + SYNC_S
