@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from citrus_grade import __version__
 from citrus_grade.config import LineConfig, load
@@ -53,6 +54,7 @@ START_S = 180.0
 DEVICES_S = 180.0
 """So long a line that starts waits for its devices."""
 WAITS = N_("the line waits for it")
+NOT_STARTED = N_("{role}: can't be started: {error}; end what else takes processes, memory or open files of this machine")
 WITHOUT = {SPECTRA: N_("its lane starts without spectra"), SCALE: N_("the line starts without weights")}
 """What becomes of a line that starts while a device is missing."""
 SILENT_S = {CORE: 2.0, RECORDER: 10.0, PLC: 2.0, SPECTRA: 5.0, SCALE: 15.0}
@@ -79,7 +81,6 @@ class Child:
     process: subprocess.Popen[bytes] | None = None
     parent: socket.socket | None = None
     restarts: int = 0
-    ended: bool = False
     begun_at: float | None = None
     died_at: float | None = None
     recovery_s: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
@@ -133,10 +134,10 @@ class Supervisor:
         self._connect()
         self._decided = Decided(decided, self.config.line.lanes)
         self.observer = Observer(run_dir, self.config, self.board, self._decided, told)
-        self.kept_at = 0.0
         self._stopped: Callable[[], bool] = lambda: False
         self._spare: Spare | None = None
-        self._spare_at = float("inf")
+        self._spare_at = self._spare_begun_at = float("inf")
+        self._spares_lost = 0
         self._started = False
         self._clock_ahead_s = time.time() - time.monotonic()
 
@@ -175,16 +176,19 @@ class Supervisor:
         for looked in missing:
             then = _(WITHOUT.get(looked.device.role, WAITS))
             self.observer.alarm("device", f"{looked.device.role}: {looked.said}; {then}")
-        self._spawn(RECORDER)
-        self._spawn(CORE)
-        self._await_ready((RECORDER, CORE), START_S)
-        for role in self.roles:
-            if role not in (CORE, RECORDER):
-                self._spawn(role)
-        self._await_ready(tuple(role for role in self.roles if role not in (CORE, RECORDER)), DEVICES_S)
+        self._begin((RECORDER, CORE), START_S)
+        self._begin(tuple(role for role in self.roles if role not in (CORE, RECORDER)), DEVICES_S)
         self._make_spare()
         self._started = True
         self.observer.event("line_ready", "supervisor", seconds=round((time.monotonic_ns() - self.start_ns) / 1e9, 1))
+
+    def _begin(self, roles: tuple[str, ...], seconds: float) -> None:
+        for role in roles:
+            try:
+                self._spawn(role)
+            except OSError as error:
+                raise DeviceError(_(NOT_STARTED).format(role=role, error=error.strerror)) from error
+        self._await_ready(roles, seconds)
 
     def _await_ready(self, roles: tuple[str, ...], seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -198,10 +202,13 @@ class Supervisor:
             time.sleep(LOOK_S)
 
     def _spawn(self, role: str) -> None:
-        """Start a process, or have the spare become it: one that fruit wait for."""
+        """Start a process, or have the spare become it: one that fruit wait for.
+
+        Raises
+        ------
+        OSError : if the machine gives none.
+        """
         child = self.children[role]
-        if child.parent is not None:
-            child.parent.close()
         self.board.station(role).count_start()
         spare, self._spare = self._spare, None
         if spare is not None and role != METRICS and spare.takes(self._spec(role, {})):
@@ -223,9 +230,12 @@ class Supervisor:
         command = [sys.executable, "-m", "citrus_grade.runtime.live.worker", spec.to_json()]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
         handed = sorted({*fds.values(), theirs.fileno()})
-        process = subprocess.Popen(command, pass_fds=handed, env=environment, start_new_session=True)
-        theirs.close()
-        return process, own
+        with theirs:
+            try:
+                return subprocess.Popen(command, pass_fds=handed, env=environment, start_new_session=True), own
+            except OSError:
+                own.close()
+                raise
 
     @property
     def spare_ready(self) -> bool:
@@ -235,48 +245,67 @@ class Supervisor:
     def _make_spare(self) -> None:
         """Have a process ready that may become any other: loading takes longer than a line may go without one."""
         everything = {f"{role} {name}": fd for role, child in self.children.items() for name, fd in child.fds.items()}
-        self._spare = Spare(*self._launch(SPARE, everything))
+        self._spare_at = float("inf")
+        self._spare_begun_at = time.monotonic()
+        try:
+            self._spare = Spare(*self._launch(SPARE, everything))
+        except OSError as error:
+            self._spare_lost(error=error.strerror)
+
+    def _watch_spare(self) -> None:
+        if self._spare is None:
+            if time.monotonic() > self._spare_at:
+                self._make_spare()
+            return
+        self._spare.ready |= any(wire.receive(self._spare.parent))
+        code = self._spare.process.poll()
+        if code is not None:
+            self._spare.parent.close()
+            self._spare = None
+            self._spare_lost(**_ended_by(code))
+
+    def _spare_lost(self, **why: Any) -> None:
+        """Tell that there is no spare; make the next ever later where one dies, or can't be made, again and again."""
+        now = time.monotonic()
+        self._spares_lost = 1 if now > self._spare_begun_at + HEALTHY_S else self._spares_lost + 1
+        self._spare_at = now + min(SPARE_AFTER_S * 2 ** (self._spares_lost - 1), HEALTHY_S)
+        self.observer.alarm("process_died", SPARE)
+        self.observer.event("process_died", SPARE, "warning", **why, restarts=self._spares_lost)
 
     def watch(self) -> None:
-        """Look once at every process: hear what it tells, start again what died or stands still."""
+        """Look once at every process: hear what it tells, start again what died or stands still.
+
+        Raises
+        ------
+        DeviceError : if a device can't be used as configured, while the line starts.
+        """
         self._watch_clock()
-        if self._spare is not None and self._spare.process.poll() is not None:
-            self._spare.parent.close()
-            self._spare, self._spare_at = None, time.monotonic() + SPARE_AFTER_S
-        if self._spare is not None:
-            self._spare.ready |= any(wire.receive(self._spare.parent))
-        elif time.monotonic() > self._spare_at:
-            self._make_spare()
+        self._watch_spare()
         for child in self.children.values():
             self._hear(child)
-            if child.process is None or child.ended:
-                continue
-            station = self.board.station(child.role)
-            code = child.process.poll()
-            if code is None:
-                if station.is_ready:
-                    self._ready(child)
-                silent_s = SILENT_S.get(child.role, CAMERA_SILENT_S) if station.is_ready else START_S
-                if station.silent_s > silent_s:
-                    self.observer.alarm("process_silent", child.role)
-                    self.observer.event("process_silent", child.role, "error", pid=child.pid, silent_s=round(station.silent_s, 1))
-                    child.process.send_signal(signal.SIGUSR1)  # it writes down where it stands
-                    time.sleep(LOOK_S)
-                    child.process.kill()
-                    station.count_start()
-                continue
-            if self.board.stopping:
-                child.ended = True
-            elif code == UNUSABLE and not self._started:
-                child.ended = True
-                raise DeviceError("\n".join(child.said[-3:]) or child.role)
-            else:
-                if child.died_at is None:
-                    child.died_at = time.monotonic()
-                    self.observer.alarm("process_died", child.role)
-                self._again(child, code)
+            code = child.process.poll() if child.process else None
+            if code is not None:
+                self._died(child, code)
+            elif child.process is not None:
+                self._watch_living(child, child.process)
+            elif child.died_at is not None:
+                self._again(child)
         if self._started:
             self.observer.look()
+
+    def _watch_living(self, child: Child, process: subprocess.Popen[bytes]) -> None:
+        """Note that a process works, or kill one that stands still."""
+        station = self.board.station(child.role)
+        if station.is_ready:
+            self._ready(child)
+        silent_s = SILENT_S.get(child.role, CAMERA_SILENT_S) if station.is_ready else START_S
+        if station.silent_s > silent_s:
+            self.observer.alarm("process_silent", child.role)
+            self.observer.event("process_silent", child.role, "error", pid=child.pid, silent_s=round(station.silent_s, 1))
+            process.send_signal(signal.SIGUSR1)  # it writes down where it stands
+            time.sleep(LOOK_S)
+            process.kill()
+            station.count_start()
 
     def _watch_clock(self) -> None:
         """Tell that somebody has set the machine's clock: nothing hangs on it but the times that people are told."""
@@ -295,18 +324,40 @@ class Supervisor:
             child.died_at = None
             self.observer.alarm("process_back", child.role)
 
-    def _again(self, child: Child, code: int) -> None:
-        """Start it again: at once, and ever later where it dies again and again."""
+    def _died(self, child: Child, code: int) -> None:
+        """Tell of a process that has ended, and start it again.
+
+        Raises
+        ------
+        DeviceError : if its device can't be used and the line has not started yet.
+        """
+        self._hear(child)
+        assert child.parent is not None
+        child.parent.close()
+        child.process = child.parent = None
+        self.board.station(child.role).count_start()
+        if code == UNUSABLE and not self._started:
+            raise DeviceError("\n".join(child.said[-3:]) or child.role)
+        if child.died_at is None:
+            child.died_at = time.monotonic()
+            self.observer.alarm("process_died", child.role)
+        child.restarts += 1
+        self.observer.event("process_died", child.role, "error", **_ended_by(code), restarts=child.restarts)
+        self._again(child)
+
+    def _again(self, child: Child) -> None:
+        """Start it again: at once, and ever later where it dies, or can't be started, again and again."""
         now = time.monotonic()
         if now < child.again_at:
             return
         if now > child.again_at + HEALTHY_S:
             child.quick_deaths = 0
         child.quick_deaths += 1
-        child.restarts += 1
         child.again_at = now + min(0.5 * max(child.quick_deaths - 3, 0), 5.0)
-        self.observer.event("process_died", child.role, "error", **_ended_by(code), restarts=child.restarts)
-        self._spawn(child.role)
+        try:
+            self._spawn(child.role)
+        except OSError as error:
+            self.observer.alarm("device", _(NOT_STARTED).format(role=child.role, error=error.strerror))
 
     def _hear(self, child: Child) -> None:
         if child.parent is not None:
