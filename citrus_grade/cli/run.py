@@ -52,6 +52,10 @@ def verb(
             ended = run_line(
                 line, run_dir, profile=profile, seconds=seconds, seed=seed, data=data, progress=progress, told=alarms.once()
             )
-    told = page.with_report(ended).to_dict()
+    try:
+        ended = page.with_report(ended)
+    except OSError as error:  # a disk that takes no report is no reason to say nothing of the run
+        out.errors(errors.explain(error).problems)
+    told = ended.to_dict()
     out.as_json(told) if as_json else summary.show(told)
     return errors.DONE

@@ -8,6 +8,7 @@ import json
 import logging
 import queue
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -66,7 +67,8 @@ class EventLog:
     def _write(self) -> None:
         while (line := self._waiting.get()) is not None:
             self._file.handle(logging.makeLogRecord({"msg": line}))
-        self._file.close()
+        with suppress(OSError):  # a full disk refuses at last what waited in the file's buffer
+            self._file.close()
 
 
 def read(run_dir: Path) -> list[dict[str, Any]]:

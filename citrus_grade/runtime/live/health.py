@@ -2,7 +2,10 @@
 
 import json
 import os
+import queue
+import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from citrus_grade.runtime.live.work import PLC, camera_role
 
 NAME = "status.json"
 KEEP_S = 1.0
+CLOSE_S = 3.0
 
 
 def state(supervisor: Supervisor) -> dict[str, Any]:
@@ -109,20 +113,45 @@ def _alarm(one: Raised) -> dict[str, Any]:
     return asdict(one) | {"severity": severity(one.kind)}
 
 
-def keep(supervisor: Supervisor, *, at_end: bool = False) -> None:
-    """Write the state beside the run, once a second; a full disk is no reason to stop."""
-    now = time.monotonic()
-    if not at_end and now - supervisor.kept_at < KEEP_S:
-        return
-    supervisor.kept_at = now
-    text = json.dumps(state(supervisor) | {"running": not at_end})
-    path = supervisor.run_dir / NAME
-    partial = path.with_name(path.name + ".part")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
+class Keeper:
+    """Writes the state beside the run, from a thread: a disk that is full, stands still or may only be read holds up nobody."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor, self._path = supervisor, supervisor.run_dir / NAME
+        self._kept_at = 0.0
+        self._newest: queue.Queue[tuple[str, bool]] = queue.Queue(1)
+        self._thread = threading.Thread(target=self._write, daemon=True, name="status")
+        self._thread.start()
+
+    def keep(self) -> None:
+        """Write the state, once a second."""
+        now = time.monotonic()
+        if now - self._kept_at >= KEEP_S:
+            self._kept_at = now
+            self._hand_over(running=True)
+
+    def close(self) -> None:
+        """Write the last state, if the disk takes it within `CLOSE_S`."""
+        self._hand_over(running=False)
+        self._thread.join(CLOSE_S)
+
+    def _hand_over(self, *, running: bool) -> None:
+        """Put the state in place of one that the disk has not taken yet."""
+        text = json.dumps(state(self._supervisor) | {"running": running})
+        with suppress(queue.Empty):
+            self._newest.get_nowait()
+        self._newest.put_nowait((text, running))
+
+    def _write(self) -> None:
+        running, partial = True, self._path.with_name(self._path.name + ".part")
+        while running:
+            text, running = self._newest.get()
+            try:
+                partial.write_text(text, encoding="utf-8")
+                partial.replace(self._path)
+            except OSError:  # how old the state is tells of it
+                with suppress(OSError):
+                    partial.unlink(missing_ok=True)
 
 
 def read(run_dir: Path) -> dict[str, Any]:

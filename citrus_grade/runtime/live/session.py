@@ -2,6 +2,7 @@
 
 import math
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +23,9 @@ from citrus_grade.runtime.live.played import truth
 from citrus_grade.runtime.live.supervisor import LOOK_S, Supervisor
 from citrus_grade.runtime.session import Progress, RunSummary, Told, flat
 from citrus_grade.tables import DECISION, stack
+from citrus_grade.words import _
 
+FRUIT, TRUTH = "fruit.parquet", "truth.parquet"
 During = Callable[[Supervisor], bool | None]
 
 
@@ -51,6 +54,7 @@ def run_live(
     absent = missing(loaded.config)
     create(run_dir, loaded, seed=None, profile=kept, config_text=config_path.read_text(encoding="utf-8"))
     supervisor = Supervisor(run_dir, kept, told)
+    status = health.Keeper(supervisor)
     began = started = time.monotonic()
     with _signals() as came:
         try:
@@ -58,7 +62,7 @@ def run_live(
             started = time.monotonic()
             while not came and (seconds is None or time.monotonic() - started < seconds):
                 supervisor.watch()
-                health.keep(supervisor)
+                status.keep()
                 if during and during(supervisor):
                     break
                 if progress:
@@ -67,7 +71,7 @@ def run_live(
         finally:
             line_s = time.monotonic() - started
             supervisor.stop(lambda: len(came) > 1)
-            health.keep(supervisor, at_end=True)
+            status.close()
     return _summary(run_dir, loaded, supervisor, line_s, time.monotonic() - began)
 
 
@@ -96,14 +100,15 @@ def _signals() -> Iterator[list[int]]:
 
 def _summary(run_dir: Path, loaded: Loaded, supervisor: Supervisor, line_s: float, wall_s: float) -> RunSummary:
     packout = Packout(loaded.plan.grades, loaded.config.outlet_names)
-    words = (loaded.targets, loaded.plan.grades, loaded.config.outlet_names, loaded.plan.classes)
-    table = FruitTable(run_dir / "fruit.parquet", *words)
-    for rows in store.decisions(run_dir):
-        table.add(rows)
-        packout.add(rows)
-    table.close()
-    state = health.state(supervisor)
-    accuracy = _against_emulation(run_dir, loaded, state["origin"]) if loaded.config.emulation else None
+    with _or_told(supervisor, store.NAME):
+        for rows in store.decisions(run_dir):
+            packout.add(rows)
+    with _or_told(supervisor, FRUIT):
+        _write_fruit(run_dir, loaded)
+    state, accuracy = health.state(supervisor), None
+    if loaded.config.emulation:
+        with _or_told(supervisor, TRUTH):
+            accuracy = _against_emulation(run_dir, loaded, state["origin"])
     return RunSummary(
         run_dir=str(run_dir),
         line_s=line_s,
@@ -121,6 +126,24 @@ def _summary(run_dir: Path, loaded: Loaded, supervisor: Supervisor, line_s: floa
     )
 
 
+@contextmanager
+def _or_told(supervisor: Supervisor, name: str) -> Iterator[None]:
+    """Tell of a file that the disk does not take, or give, at the end of a run: that is no reason to end without a summary."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        words = _("{name}: {error}; the summary lacks what belongs there, the decisions themselves are in {table}")
+        supervisor.observer.alarm("device", words.format(name=name, error=said, table=store.NAME))
+
+
+def _write_fruit(run_dir: Path, loaded: Loaded) -> None:
+    table = FruitTable(run_dir / FRUIT, loaded.targets, loaded.plan.grades, loaded.config.outlet_names, loaded.plan.classes)
+    for rows in store.decisions(run_dir):
+        table.add(rows)
+    table.close()
+
+
 def _against_emulation(run_dir: Path, loaded: Loaded, origin: int) -> dict[str, Any] | None:
     """Compare decisions with what lay on an emulated belt and where it fell; of cups that have passed the last outlet."""
     config = loaded.config
@@ -131,5 +154,5 @@ def _against_emulation(run_dir: Path, loaded: Loaded, origin: int) -> dict[str, 
     if passed < 1 or not np.any(decided["fruit_views"][decided["cup"] < passed] > 0):
         return None
     known = truth(tape.load(folder / TAPE), folder / FELL, config, origin, passed)
-    pq.write_table(flat(known), run_dir / "truth.parquet")
+    pq.write_table(flat(known), run_dir / TRUTH)
     return against_truth(decided[decided["cup"] < passed], known, loaded.targets)
