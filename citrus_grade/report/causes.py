@@ -54,6 +54,7 @@ _CAUSES = {
     "shed_scans": N_("scans came faster than the process of the spectrometers passed them on: this machine is too busy"),
     "shed_messages": N_("the core, or the disk of the log, did not take messages as fast as they came"),
     "shed_words": N_("a process told more than the supervisor had time to read"),
+    "decisions_unkept": N_("the disk has taken no decision for some minutes: it is full, broken or may only be read"),
     "shed_decisions": N_("the disk took nothing for so long that decisions were written over"),
     "ejections_refused": N_("the PLC does not answer, or its queue is full"),
     "ejections_late": N_("the decision was late, or the PLC slow to take it"),
