@@ -141,6 +141,16 @@ def test_decisions_lie_ready_until_they_are_written_over() -> None:
     assert decided.get(5) is None
 
 
+def test_decisions_written_over_while_they_are_copied_are_not_taken() -> None:
+    decided = Decided(reserve("decided", Decided.n_bytes(3)), 3)
+    decided.clear()
+    assert decided.cups(0, 100) == []
+    decided.put(np.concatenate([_rows(5), _rows(6)]))
+    assert decided.cups(6, 100) == [6]
+    decided._rows[5]["cup"][2] = 5 + DECIDED_CUPS  # the core is half-way through the row
+    assert decided.get(5) is None
+
+
 def test_a_histogram_tells_quantiles_to_an_eighth_of_an_octave() -> None:
     board = Board(reserve("board", Board.n_bytes(1, CARRY)), ("core",), CARRY)
     station = board.station("core")

@@ -17,7 +17,7 @@ from citrus_grade.rundir import create, load_line
 from citrus_grade.runlog.writer import Topic
 from citrus_grade.runtime.live import events, record, store, supervisor, wire
 from citrus_grade.runtime.live.core import CLOSE, END, OPEN
-from citrus_grade.runtime.live.memory import Board, Decided, reserve
+from citrus_grade.runtime.live.memory import DECIDED_CUPS, NEXT_CUPS, Board, Decided, reserve
 from citrus_grade.runtime.live.session import _signals
 from citrus_grade.runtime.live.supervisor import Supervisor
 from citrus_grade.runtime.live.work import RECORDER, Spec, Work, ring_shape, roles_of, room_to_carry, stops_in
@@ -51,7 +51,8 @@ class Desk:
         self.decided = Decided(fds["decided"], lanes)
         self.work = Work(Spec(RECORDER, str(run_dir), roles, time.monotonic_ns(), "normal", fds))
         self.work.end = lambda _name: self._end  # type: ignore[method-assign]  # whoever opens an end in a process leaves it open
-        self.work.board.shared["decided_cup"] = self.work.board.shared["committed_cup"] = -1
+        for cup in ("decided_cup", "committed_cup", "lost_cup"):
+            self.work.board.shared[cup] = -1
         self._memory = [fd for name, fd in fds.items() if name != "parent"]
 
     def send(self, topic: int, data: bytes = b"") -> None:
@@ -121,6 +122,7 @@ def test_a_recorder_whose_core_and_supervisor_are_both_gone_finishes_what_came_a
 
 
 def test_alarms_that_the_database_did_not_take_are_kept_for_later(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "AGAIN_S", 0.0)
     desk = Desk(run_dir)
     recorder = record.LiveRecorder(desk.work)
 
@@ -142,6 +144,64 @@ def test_alarms_that_the_database_did_not_take_are_kept_for_later(run_dir: Path,
     desk.close()
     assert store.last_cup(run_dir) == 0
     assert [(event["kind"], event["count"]) for event in store.events(run_dir)] == [("scan_gap", 2)]
+
+
+def test_what_a_full_database_lets_be_written_over_is_counted_once_by_whichever_recorder(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record, "AGAIN_S", 0.0)
+    desk = Desk(run_dir)
+    recorder = record.LiveRecorder(desk.work)
+    held, last = DECIDED_CUPS - NEXT_CUPS, DECIDED_CUPS + 99
+
+    def full() -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    def shed() -> int:
+        return desk.work.station.counted()["shed_decisions"]
+
+    for cup in range(DECIDED_CUPS):
+        desk.decide(cup)
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder._store, "commit", full)
+        for _again in range(3):
+            recorder.sync()
+        assert shed() == DECIDED_CUPS - held
+        for cup in range(DECIDED_CUPS, last + 1):
+            desk.decide(cup)
+        recorder.sync()
+        assert shed() == last + 1 - held
+    recorder._store._db.close()
+    successor = record.LiveRecorder(desk.work)
+    successor.sync()
+    successor.close()
+    desk.close()
+    assert shed() == last + 1 - held
+    cups = np.concatenate([rows["cup"] for rows in store.decisions(run_dir)])
+    np.testing.assert_array_equal(cups, np.repeat(np.arange(last + 1 - held, last + 1), 6))
+
+
+def test_cups_that_a_jump_of_the_count_has_left_out_are_not_taken_for_lost(run_dir: Path) -> None:
+    desk = Desk(run_dir)
+    recorder = record.LiveRecorder(desk.work)
+    for cup in (0, 1, 50_000, 50_001):
+        desk.decide(cup)
+    recorder.sync()
+    recorder.close()
+    desk.close()
+    assert desk.work.station.counted()["shed_decisions"] == 0
+    cups = np.concatenate([rows["cup"] for rows in store.decisions(run_dir)])
+    assert np.unique(cups).tolist() == [0, 1, 50_000, 50_001]
+
+
+def test_decisions_that_the_disk_takes_no_more_are_counted_when_the_supervisor_saves_the_rest(run_dir: Path) -> None:
+    line = _with_processes(run_dir)
+    for cup in range(DECIDED_CUPS + 10):
+        line._decided.put(_rows(cup))
+    line.board.shared["decided_cup"] = DECIDED_CUPS + 9
+    line.stop(lambda: True)
+    assert line.board.station(RECORDER).counted()["shed_decisions"] == NEXT_CUPS + 10
+    assert store.last_cup(run_dir) == DECIDED_CUPS + 9
 
 
 def _with_processes(run_dir: Path, told: Callable[[Alarm], None] | None = None) -> Supervisor:

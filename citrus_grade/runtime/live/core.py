@@ -1,7 +1,7 @@
 """The core: one thread that feeds the line, sends ejections ahead and hands everything to the recorder.
 
 Nothing here waits for another process: what finds no room waits in bounded memory, and what finds none there either is shed in a
-fixed order (pixels, then messages, never a decision before the line is asked to stop), counted and told.
+fixed order (pixels, then messages), counted and told. Before a decision is lost the belt is asked to stop.
 """
 
 import gc
@@ -17,7 +17,7 @@ from citrus_grade.rundir import reopen
 from citrus_grade.runlog.writer import LogStream, Topic
 from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.carry import Carrier, resumed
-from citrus_grade.runtime.live.memory import Decided, FrameRing
+from citrus_grade.runtime.live.memory import DECIDED_CUPS, Decided, FrameRing
 from citrus_grade.runtime.live.work import ORPHANED_S, RECORDER, SCALE, SPECTRA, Work, camera_role, real_time
 from citrus_grade.runtime.schedule import Schedule
 from citrus_grade.runtime.warming import warm
@@ -28,6 +28,9 @@ FRAME_AT = struct.Struct("<iqqqq")
 """What stands for a frame on its way to the recorder: camera, number in its ring, seq, tick, t_ns."""
 WAITING_BYTES = 32 << 20
 """Log records that may wait for the recorder."""
+UNKEPT_CUPS = DECIDED_CUPS // 2
+"""So many cups' decisions that can't be kept, and the belt had better stand."""
+LOOK_S = 1.0
 PRIORITY = 50
 IDLE_S = 0.02
 FLUSH_S = 10.0
@@ -105,6 +108,7 @@ class Core:
         self._file_ns = int(work.config.log.file_minutes * 60e9)
         self._begun_ns = work.now_ns()
         self._number = 0
+        self._look_at = 0.0
         self._schedule = Schedule(work.config.command, 0, work.now_ns() if goes_on else 0)
         work.board.shared["shutter"] = Position.OPEN
 
@@ -136,7 +140,20 @@ class Core:
         if self._outbox.again() or (self._outbox.torn and self._outbox.has_room):
             self._begin_file()
         self._outbox.flush()
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_S
+            self._ask_to_stop()
         return bool(ready)
+
+    def _ask_to_stop(self) -> None:
+        """Ask for the belt to be stopped while more decisions wait for the disk than half of what there is room for."""
+        shared = self._work.board.shared
+        decided, kept = int(shared["decided_cup"][0]), int(shared["committed_cup"][0])
+        wants = decided - kept > UNKEPT_CUPS and len(self._decided.cups(kept + 1, decided)) > UNKEPT_CUPS
+        shared["wants_stop"] = wants
+        if wants:
+            belt = self._work.board.belt()
+            self._work.alarm(Alarm(belt[0] if belt else 0, "decisions_unkept", RECORDER))
 
     def _take(self, data: bytes) -> None:
         if wire.is_frame(data):

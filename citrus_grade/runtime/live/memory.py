@@ -95,6 +95,8 @@ class FrameRing:
 
 DECIDED_CUPS = 4096
 """Cups whose decisions lie ready for the recorder: more than five minutes of a line."""
+NEXT_CUPS = 64
+"""Cups the core may write over while somebody copies: those are not taken any more."""
 
 
 class Decided:
@@ -120,9 +122,20 @@ class Decided:
             self._bytes[int(rows["cup"][start]) % DECIDED_CUPS] = whole
 
     def get(self, cup: int) -> Table | None:
-        """Return the decisions of a cup, (lanes,), or None if they are not there."""
+        """Return the decisions of a cup, (lanes,), or None if they are not there, or were written over meanwhile."""
         rows = self._rows[cup % DECIDED_CUPS]
-        return rows if int(rows["cup"][0]) == cup else None
+        found = rows.copy()
+        return found if np.all(found["cup"] == cup) and np.all(rows["cup"] == cup) else None
+
+    def cups(self, first: int, last: int) -> list[int]:
+        """Return the cups from ``first`` to ``last`` whose decisions are there, in order; a jump of the count leaves some out."""
+        held = self._rows["cup"][:, 0]
+        found: list[int] = np.sort(held[(held >= first) & (held <= last)]).tolist()
+        return found
+
+    def clear(self) -> None:
+        """Have nothing be there; memory that was just reserved says cup 0 everywhere."""
+        self._rows["cup"] = -1
 
 
 BINS = 160
@@ -181,6 +194,8 @@ SHARED = np.dtype(
         ("stop", "<i8"),
         ("decided_cup", "<i8"),
         ("committed_cup", "<i8"),
+        ("lost_cup", "<i8"),
+        ("wants_stop", "<i8"),
         ("origin", "<i8"),
         ("count", "<i8"),
         ("origin_known", "<i8"),
@@ -263,6 +278,11 @@ class Board:
         self.shared["committed_cup"] = cup
         for reason, n in reasons.items():
             self.shared["reasons"][0, reason] = n
+
+    @property
+    def wants_stop(self) -> bool:
+        """Whether the core asks for the belt to be stopped, for its decisions can't be kept."""
+        return bool(self.shared["wants_stop"][0])
 
     @property
     def stop_step(self) -> int:

@@ -17,7 +17,8 @@ from citrus_grade.ports import DeviceError
 from citrus_grade.runlog.writer import LogFile, Topic, frame_record
 from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.core import CLOSE, END, FRAME_AT, OPEN
-from citrus_grade.runtime.live.memory import DECIDED_CUPS, Decided
+from citrus_grade.runtime.live.keeping import keep
+from citrus_grade.runtime.live.memory import Decided
 from citrus_grade.runtime.live.store import NAME, Store
 from citrus_grade.runtime.live.work import ORPHANED_S, Work
 
@@ -42,7 +43,7 @@ class LiveRecorder:
         self._next_cup = self._store.committed + 1
         self._join = wire.Joiner()
         self._log: LogFile | None = None
-        self._again_at = 0.0
+        self._again_at = self._commit_at = 0.0
         self.ended = False
 
     def take(self, datagram: bytes) -> None:
@@ -109,26 +110,17 @@ class LiveRecorder:
         self._log = None
         self._again_at = time.monotonic() + AGAIN_S
 
-    def _decisions(self) -> None:
-        """Take what has been decided since the last time into the table."""
-        decided = int(self._work.board.shared["decided_cup"][0])
-        first = max(self._next_cup, decided - DECIDED_CUPS + 1)
-        self._work.station.count("shed_decisions", first - self._next_cup)
-        for cup in range(first, decided + 1):
-            rows = self._decided.get(cup)
-            if rows is not None:
-                self._store.add(rows)
-        self._next_cup = decided + 1
-
-    def sync(self) -> None:
-        """Make everything taken so far safe and acknowledge it."""
+    def sync(self, *, at_end: bool = False) -> None:
+        """Make everything taken so far safe and acknowledge it; a table that took nothing is tried again after `AGAIN_S`."""
         started = time.monotonic_ns()
-        try:
-            self._commit()
-        except sqlite3.Error as error:
-            self._store.rollback()
-            self._next_cup = self._store.committed + 1
-            self._work.tell(f"{self._store.path.name}: {error}")
+        if at_end or time.monotonic() >= self._commit_at:
+            try:
+                self._commit()
+            except sqlite3.Error as error:
+                self._store.rollback()
+                self._next_cup = self._store.committed + 1
+                self._commit_at = time.monotonic() + AGAIN_S
+                self._work.tell(f"{self._store.path.name}: {error}")
         if self._log is not None:
             try:
                 self._log.sync()
@@ -139,7 +131,7 @@ class LiveRecorder:
     def _commit(self) -> None:
         for at_utc_s, alarm in self._alarms:
             self._store.event(at_utc_s, alarm)
-        self._decisions()
+        self._next_cup = keep(self._store, self._decided, self._work.board, self._next_cup)
         cup = self._store.commit()
         self._alarms.clear()
         self._work.board.set_kept(cup, self._store.reasons())
@@ -216,6 +208,6 @@ def run(work: Work) -> None:
                 due = time.monotonic() + SYNC_S
                 if recorder.wants_file:
                     recorder.retry()
-        recorder.sync()
+        recorder.sync(at_end=True)
     finally:
         recorder.close()

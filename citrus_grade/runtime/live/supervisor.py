@@ -23,6 +23,7 @@ from citrus_grade.config import LineConfig, load
 from citrus_grade.messages import Alarm
 from citrus_grade.ports import DeviceError
 from citrus_grade.runtime.live import memory, wire
+from citrus_grade.runtime.live.keeping import keep
 from citrus_grade.runtime.live.looks import Looked
 from citrus_grade.runtime.live.memory import Board, Decided
 from citrus_grade.runtime.live.observer import Observer, Told
@@ -126,13 +127,15 @@ class Supervisor:
         room = room_to_carry(self.config)
         self.board_fd = self._reserve("board", Board.n_bytes(len(self.roles), room))
         self.board = Board(self.board_fd, self.roles, room)
-        self.board.shared["committed_cup"] = self.board.shared["decided_cup"] = -1
+        for cup in ("decided_cup", "committed_cup", "lost_cup"):
+            self.board.shared[cup] = -1
         decided = self._reserve("decided", Decided.n_bytes(self.config.line.lanes))
         self.children = {role: Child(role, {"board": self.board_fd}) for role in self.roles}
         for role in (CORE, RECORDER):
             self.children[role].fds["decided"] = decided
         self._connect()
         self._decided = Decided(decided, self.config.line.lanes)
+        self._decided.clear()
         self.observer = Observer(run_dir, self.config, self.board, self._decided, told)
         self._stopped: Callable[[], bool] = lambda: False
         self._spare: Spare | None = None
@@ -379,10 +382,7 @@ class Supervisor:
             return
         try:
             store = Store(self.run_dir)
-            for cup in range(committed + 1, decided + 1):
-                rows = self._decided.get(cup)
-                if rows is not None:
-                    store.add(rows)
+            keep(store, self._decided, self.board, committed + 1)
             self.board.set_kept(store.commit(), store.reasons())
             store.close()
         except sqlite3.Error as error:

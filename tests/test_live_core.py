@@ -1,0 +1,97 @@
+"""The core of a live line alone, its ends in our hands: what it asks for, what it counts, what it leaves."""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from citrus_grade.messages import Alarm
+from citrus_grade.rundir import create, load_line
+from citrus_grade.runtime.live import core, wire
+from citrus_grade.runtime.live.core import Core
+from citrus_grade.runtime.live.memory import DECIDED_CUPS, Board, Decided, reserve
+from citrus_grade.runtime.live.work import ALARM, CORE, METRICS, Spec, Work, ring_shape, roles_of, room_to_carry
+from citrus_grade.tables import DECISION, empty
+
+
+class Desk:
+    """A core's place; cores may follow one another at it."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.config = load_line(run_dir / "line.toml").config
+        roles, room, lanes = roles_of(self.config), room_to_carry(self.config), self.config.line.lanes
+        self._memory = {
+            "board": reserve("board", Board.n_bytes(len(roles), room)),
+            "decided": reserve("decided", Decided.n_bytes(lanes)),
+        }
+        self._memory |= {f"ring{k}": reserve("ring", ring_shape(self.config, k).n_bytes) for k in range(len(self.config.camera))}
+        self.ends = {role: wire.pair() for role in (*(role for role in roles if role not in (CORE, METRICS)), "parent")}
+        self.board, self.decided = Board(self._memory["board"], roles, room), Decided(self._memory["decided"], lanes)
+        self.decided.clear()
+        for cup in ("decided_cup", "committed_cup", "lost_cup"):
+            self.board.shared[cup] = -1
+        self._parents: list[socket.socket] = []
+        fds = self._memory | {role: ours.fileno() for role, (ours, _theirs) in self.ends.items()}
+        self._spec = Spec(CORE, str(run_dir), roles, time.monotonic_ns(), "normal", fds)
+
+    def core(self) -> Core:
+        """Begin a core, a successor of one that was here before."""
+        fds = self._spec.fds | {"parent": os.dup(self._spec.fds["parent"])}
+        work = Work(replace(self._spec, fds=fds))
+        work.end = lambda name: self.ends[name][0]  # type: ignore[method-assign]  # a process leaves its ends open
+        self._parents.append(work._parent)
+        return Core(work)
+
+    def told(self) -> list[Alarm]:
+        """Return the alarms that the core has told the supervisor."""
+        said = wire.receive(self.ends["parent"][1])
+        return [Alarm(*json.loads(data[len(ALARM) :])) for data in said if data.startswith(ALARM)]
+
+    def close(self) -> None:
+        for ours, theirs in self.ends.values():
+            ours.close()
+            theirs.close()
+        for parent in self._parents:
+            parent.close()
+        for fd in self._memory.values():
+            os.close(fd)
+
+
+@pytest.fixture
+def desk(line_toml: Path, tmp_path: Path) -> Iterator[Desk]:
+    run = tmp_path / "run"
+    create(run, load_line(line_toml), seed=None, profile="normal", config_text=line_toml.read_text(encoding="utf-8"))
+    made = Desk(run)
+    yield made
+    made.close()
+
+
+def test_a_core_whose_decisions_are_not_kept_asks_for_the_belt_to_stand_until_they_are(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core, "LOOK_S", 0.0)
+    made = desk.core()
+
+    def decide(cups: range) -> None:
+        for cup in cups:
+            rows = empty(DECISION, desk.config.line.lanes)
+            rows["cup"] = cup
+            desk.decided.put(rows)
+            desk.board.shared["decided_cup"] = cup
+        made._turn(0.0)
+
+    far = 100 * DECIDED_CUPS + core.UNKEPT_CUPS
+    decide(range(core.UNKEPT_CUPS - 1))
+    decide(range(far, far + 1))  # a jump of the count leaves nothing to be kept
+    assert (desk.board.wants_stop, desk.told()) == (False, [])
+    decide(range(far + 1, far + 2))
+    assert desk.board.wants_stop
+    assert [(alarm.kind, alarm.where) for alarm in desk.told()] == [("decisions_unkept", "recorder")]
+    desk.board.shared["committed_cup"] = far + 1
+    made._turn(0.0)  # without a pulse: the belt stands
+    assert not desk.board.wants_stop
