@@ -83,6 +83,9 @@ _LABELS = {
     "plc_gone": N_("PLC gone"),
     "core_gone": N_("nothing is decided"),
     "frames_torn": N_("frames written over before they were looked at"),
+    "frames_lost": N_("frames a camera took that never came"),
+    "frames_unplaced": N_("frames of no known place on the belt"),
+    "scans_unplaced": N_("scans of no known place on the belt"),
     "shed_frames": N_("frames for which there was no room"),
     "shed_scans": N_("scans for which there was no room"),
     "shed_messages": N_("messages for which there was no room"),
@@ -125,6 +128,13 @@ _REMEDIES = {
     "core_gone": N_("wait some seconds; if it stays so, stop the line and send the run folder to whoever keeps it"),
     "lane_off": N_("lane {lane}: nothing to do; the command `lane_on` switches it on"),
     "frames_torn": _BUSY,
+    "frames_lost": N_(
+        "{where}: check the camera's network: cable, switch, packet size and delay; such fruit go to the default outlet"
+    ),
+    "frames_unplaced": N_(
+        "{where}: if the PLC is not there, mend that; else measure `transit_ms` of the camera and write it into line.toml"
+    ),
+    "scans_unplaced": N_("{where}: check the PLC's power, cable and network; these fruit have no spectrum"),
     "shed_frames": _BUSY,
     "shed_scans": _BUSY,
     "shed_messages": _BUSY,

@@ -162,6 +162,9 @@ COUNTERS = (
     "reopened",
     "commits",
     "weights",
+    "frames_lost",
+    "frames_unplaced",
+    "scans_unplaced",
 )
 """What only rises."""
 LEVELS = ("devices_gone", "queue_bytes", "ring_newest", "ring_looked", "ring_lag_most")

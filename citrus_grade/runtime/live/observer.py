@@ -21,6 +21,9 @@ SURE_S = 2.0
 """An outlet's alarm comes a moment before the core has carried what it means."""
 SHED: Final = (
     "frames_torn",
+    "frames_lost",
+    "frames_unplaced",
+    "scans_unplaced",
     "shed_frames",
     "shed_scans",
     "shed_messages",
