@@ -114,7 +114,8 @@ class LogSection(Section):
 
 class LiveSection(Section):
     """How the processes of a live line share the machine. ``poll_ms`` is how often the PLC is looked at, ``ring_frames`` how many
-    frames of each camera lie ready, ``stall_s`` how long a camera may be silent while the belt moves before it is opened anew.
+    frames of each camera lie ready, ``stall_s`` how long a camera or a spectrometer may be silent, beyond its
+    latency, while the belt moves, before it is opened anew.
     ``realtime`` asks for a fixed priority (SCHED_FIFO) of the core. At ``metrics_port`` Prometheus finds how the line fares.
     """
 

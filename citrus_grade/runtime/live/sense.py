@@ -39,20 +39,16 @@ def watch_camera(work: Work, index: int) -> None:
     open_ = opener(CAMERAS, options, f"camera.{index} ({config.camera[index].name}).device")
     ratio, number = config.encoder.ratio, ring.newest() + 1
     while (camera := opened(work, lambda: open_(config, index), work.going)) is not None:
-        clock, last_ns = DeviceClock(), time.monotonic_ns()
+        clock, silence = DeviceClock(), Silence(work, config.camera[index].latency_ms)
         work.station.ready()
         try:
             while work.going():
                 exposure = camera.grab(GRAB_S)
                 belt = work.board.belt()
                 if exposure is None:
-                    patience_s = _patience_s(belt, ratio, config.live.stall_s)
-                    if patience_s is None:
-                        last_ns = time.monotonic_ns()  # a belt that stands triggers no frame
-                    elif time.monotonic_ns() - last_ns > patience_s * SECOND_NS:
-                        raise DeviceGone(f"camera {index}: no frame for {patience_s:.1f} s")
+                    silence.goes_on(f"camera {index}: {camera.identity}")
                     continue
-                last_ns = exposure.t_ns
+                silence.ends()
                 work.gone(0, False)
                 if belt is None:
                     continue
@@ -73,8 +69,36 @@ def watch_camera(work: Work, index: int) -> None:
             camera.close()
 
 
+class Silence:
+    """Tells how long a triggered device has been silent while the belt moved: one that stands triggers nothing.
+
+    ``latency_ms`` is how long what was triggered may be on its way.
+    """
+
+    def __init__(self, work: Work, latency_ms: float) -> None:
+        self._work, self._since_ns = work, time.monotonic_ns()
+        self._stall_s = work.config.live.stall_s + latency_ms / 1000
+
+    def ends(self) -> None:
+        """Take in that something came."""
+        self._since_ns = time.monotonic_ns()
+
+    def goes_on(self, name: str) -> None:
+        """Take in that nothing came.
+
+        Raises
+        ------
+        DeviceGone : if nothing has come for `live.stall_s` and the latency, or for three pitches of a slow belt.
+        """
+        patience_s = _patience_s(self._work.board.belt(), self._work.config.encoder.ratio, self._stall_s)
+        if patience_s is None:
+            self.ends()
+        elif time.monotonic_ns() - self._since_ns > patience_s * SECOND_NS:
+            raise DeviceGone(_("{name}: the belt moves, and nothing has come for {s:.1f} s").format(name=name, s=patience_s))
+
+
 def _patience_s(belt: tuple[int, int, float] | None, ratio: Fraction, stall_s: float) -> float | None:
-    """Return how long a triggered camera may be silent, some pitches at the present speed; None while the belt stands."""
+    """Return how long a triggered device may be silent, some pitches at the present speed; None while the belt stands."""
     if belt is None or abs(belt[2]) < STANDS_CUPS_PER_S * ratio:
         return None
     return max(stall_s, 3.0 * float(ratio) / abs(belt[2]))
@@ -154,6 +178,8 @@ def _hand_on(work: Work, open_: Callable[[LineConfig, int], Spectrometer], lane:
         arrived.put(lane)
         return device
 
+    section = work.config.spectrometer
+    assert section is not None
     known, failed = False, 0
     while going():
         try:
@@ -168,11 +194,15 @@ def _hand_on(work: Work, open_: Callable[[LineConfig, int], Spectrometer], lane:
         if device is None:
             return
         known = True
-        clock, sound = DeviceClock(), Sound(work, lane)
+        clock, sound, silence = DeviceClock(), Sound(work, lane), Silence(work, section.latency_ms)
         try:
             while going():
                 spectrum = device.grab(GRAB_S)
-                if spectrum is not None and sound(spectrum):
+                if spectrum is None:
+                    silence.goes_on(_("lane {lane}: {name}").format(lane=lane, name=device.identity))
+                    continue
+                silence.ends()
+                if sound(spectrum):
                     failed = 0
                     work.gone(lane, False)
                     _arrive(work, arrived, (lane, spectrum, clock.host_ns(spectrum.device_ns, spectrum.t_ns)))
