@@ -36,6 +36,13 @@ class Device:
     wavelength_nm: Any = None
     opened: int = 0
     asked: int = 0
+    idle: bool = False
+    """Whether all that was handed over has been worked on: the next was asked for."""
+
+    def give(self, *items: Any) -> None:
+        """Hand over items, and wait until they have been worked on."""
+        self.idle, self.items = False, list(items)
+        _until(lambda: self.idle and not self.items)
 
     def open(self, _config: Any, _number: int) -> "Device":
         self.opened += 1
@@ -45,6 +52,7 @@ class Device:
         self.asked += 1
         if self.items:
             return self.items.pop(0)
+        self.idle = True
         time.sleep(min(timeout_s, 0.005))
         return None
 
@@ -197,3 +205,24 @@ def test_a_silent_camera_is_opened_anew_while_the_belt_moves(alone_as: Making, r
     with running(alone, [camera]):
         _until(lambda: camera.opened > 1, lambda: alone.look(5.0, CUPS_PER_S))
     assert "camera 0: scripted: the belt moves" in alone.said()
+
+
+def test_a_frame_is_shed_and_counted_while_the_plc_is_gone(alone_as: Making, running: Running) -> None:
+    """Who knows where the belt is half a second after it was last looked at?"""
+    alone, camera = alone_as(camera_role(0)), Device()
+    with running(alone, [camera]):
+        camera.give(alone.exposure(0, 0.0, 10.0))
+        assert alone.counted("frames_unplaced") == 0  # the line's count has not begun
+        for pitch, ago_s in enumerate((0.0, 0.5, 0.0), 1):
+            alone.look(float(pitch), CUPS_PER_S, ago_s=ago_s)
+            camera.give(alone.exposure(pitch, pitch, 10.0))
+    assert (alone.counted("frames"), alone.counted("frames_unplaced")) == (2, 1)
+
+
+def test_a_scan_is_shed_and_counted_while_the_plc_is_gone(alone_as: Making, running: Running) -> None:
+    alone, devices = alone_as(SPECTRA), [Device() for _ in range(LANES)]
+    with running(alone, devices):
+        for ago_s, counted in ((0.0, (1, 0)), (0.5, (1, 1)), (0.0, (2, 1))):
+            alone.look(3.0, CUPS_PER_S, ago_s=ago_s)
+            devices[1].give(_spectrum(sum(counted), time.monotonic_ns()))
+            _until(lambda wanted=counted: (alone.counted("scans"), alone.counted("scans_unplaced")) == wanted)

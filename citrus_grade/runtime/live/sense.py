@@ -24,6 +24,8 @@ GRAB_S = 0.1
 FLUSH_S = 0.005
 STANDS_CUPS_PER_S = 0.1
 """A belt slower than that stands, whatever an encoder's jitter says."""
+STALE_NS = SECOND_NS // 4
+"""A look at the belt that is older says nothing: it may have stopped since."""
 WAITING_SCANS = 1024
 Arrived = queue.Queue[tuple[int, Spectrum, int] | int | Exception]
 """What threads hand on: lane, scan and when it happened on the host's clock; a lane alone whose device has been asked; or why one
@@ -44,15 +46,15 @@ def watch_camera(work: Work, index: int) -> None:
         try:
             while work.going():
                 exposure = camera.grab(GRAB_S)
-                belt = work.board.belt()
                 if exposure is None:
                     silence.goes_on(f"camera {index}: {camera.identity}")
                     continue
                 silence.ends()
                 work.gone(0, False)
-                if belt is None:
-                    continue
                 host_ns = clock.host_ns(exposure.device_ns, exposure.t_ns) - work.spec.start_ns
+                if (belt := belt_now(work)) is None:
+                    _unplaced(work, "frames_unplaced", 1)
+                    continue
                 tick = nearest_trigger(tick_at(belt, host_ns), ratio)
                 ring.put(number, exposure.mosaic)
                 work.station.set("ring_newest", number)
@@ -67,6 +69,17 @@ def watch_camera(work: Work, index: int) -> None:
             work.station.count("reopened")
         finally:
             camera.close()
+
+
+def belt_now(work: Work) -> tuple[int, int, float] | None:
+    """Return where the belt is and how fast, as `Board.belt`; None where nobody has looked lately."""
+    belt = work.board.belt()
+    return belt if belt is not None and work.now_ns() - belt[1] <= STALE_NS else None
+
+
+def _unplaced(work: Work, name: str, n: int) -> None:
+    """Count what came while nobody knew where the belt was; before the line's count has begun, no fruit is lost by it."""
+    work.station.count(name, n * int(work.board.shared["origin_known"][0]))
 
 
 class Silence:
@@ -90,7 +103,7 @@ class Silence:
         ------
         DeviceGone : if nothing has come for `live.stall_s` and the latency, or for three pitches of a slow belt.
         """
-        patience_s = _patience_s(self._work.board.belt(), self._work.config.encoder.ratio, self._stall_s)
+        patience_s = _patience_s(belt_now(self._work), self._work.config.encoder.ratio, self._stall_s)
         if patience_s is None:
             self.ends()
         elif time.monotonic_ns() - self._since_ns > patience_s * SECOND_NS:
@@ -135,11 +148,12 @@ def watch_spectrometers(work: Work) -> None:
         if len(asked) == len(threads) and not work.station.is_ready:
             work.station.ready()  # not before each has been asked: one that can't be used ends a line that starts
         waiting = [item for item in came if isinstance(item, tuple)]
-        belt = work.board.belt()
-        if belt is not None:
-            work.station.count("scans", len(waiting))
-            for start in range(0, len(waiting), most):
-                work.give(core, [_scans(waiting[start : start + most], belt, work.spec.start_ns)])
+        if (belt := belt_now(work)) is None:
+            _unplaced(work, "scans_unplaced", len(waiting))
+            continue
+        work.station.count("scans", len(waiting))
+        for start in range(0, len(waiting), most):
+            work.give(core, [_scans(waiting[start : start + most], belt, work.spec.start_ns)])
     for thread in threads:
         thread.join(2.0)
 
@@ -209,7 +223,7 @@ def _hand_on(work: Work, open_: Callable[[LineConfig, int], Spectrometer], lane:
         except DeviceGone as error:
             work.tell(str(error))
             work.gone(lane, True)
-            work.station.count("reopened")
+            work.count("reopened")
         finally:
             device.close()
         if failed:  # it opens and does not work: no use to try at once
@@ -241,7 +255,7 @@ class Sound:
         DeviceGone : after `FROZEN` spectra alike: then only opening the device anew may help.
         """
         if len(spectrum.counts) != self._work.n_pixels:
-            self._work.station.count("bad_messages")
+            self._work.count("bad_messages")
             return False
         now = spectrum.counts.tobytes()
         self._alike = self._alike + 1 if now == self._last and spectrum.counts.min() < self._full_scale else 0
