@@ -7,6 +7,7 @@ import sys
 import threading
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from pymodbus.constants import ExcCodes
 
@@ -16,6 +17,7 @@ from citrus_grade.drivers.modbus import map as m
 from citrus_grade.drivers.modbus.client import open_at
 from citrus_grade.drivers.modbus.server import DrivenBelt
 from citrus_grade.geometry import Unwrapper
+from citrus_grade.grading.outlets import take
 from citrus_grade.messages import Ejection, OutletReport
 from citrus_grade.ports import DeviceError, DeviceGone
 from tests.modbus_line import CONFIG, CUPS_PER_S, START_NS, TICKS, ahead, emulated, with_encoder
@@ -125,6 +127,35 @@ def test_a_jammed_outlet_lets_nothing_fall_until_it_is_free() -> None:
         reports = plc.poll().reports
     assert said(reports) == [("jammed", 1, 3, -1), ("jammed", 1, 3, 8), ("clear", 1, 3, -1), ("fired", 1, 3, 9)]
     assert [row[3] for row in line.fell] == [9]
+
+
+def taken_in(reports: tuple[OutletReport, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Which outlets take fruit and which work, after the core has taken in all reports."""
+    is_open = np.ones((CONFIG.line.lanes, len(CONFIG.outlet)), bool)
+    sound = is_open.copy()
+    for report in reports:
+        take(report, is_open, sound)
+    return is_open, sound
+
+
+def test_a_jam_outlasts_the_emptying_of_its_outlet_and_a_full_place_the_clearing_of_a_jam() -> None:
+    with emulated() as line:
+        line.plc.set_jammed(3, 2, True)
+        line.plc.set_full(2, True)
+        line.plc.set_jammed(4, 1, True)
+        line.plc.set_full(1, True)
+        plc = line.open()
+        reports = plc.poll().reports
+        line.plc.set_full(2, False)
+        line.plc.set_jammed(4, 1, False)
+        is_open, sound = taken_in(reports + plc.poll().reports)
+        assert np.argwhere(~sound).tolist() == [[3, 2]]
+        assert np.argwhere(~is_open).tolist() == [[lane, 1] for lane in range(CONFIG.line.lanes)]
+        line.plc.set_jammed(3, 2, False)
+        line.plc.set_full(1, False)
+        is_open, sound = taken_in(plc.poll().reports)
+        assert is_open.all()
+        assert sound.all()
 
 
 def test_an_outlet_held_too_long_takes_the_fruit_behind() -> None:

@@ -9,6 +9,8 @@ from citrus_grade.messages import Alarm, OutletReport, Output
 def take(report: OutletReport, is_open: NDArray[np.bool_], sound: NDArray[np.bool_]) -> list[Output] | None:
     """Take in a report; return None if there is no such lane or outlet.
 
+    "clear" ends a jam and a full place alike: whoever reports it says after it what still stands.
+
     Parameters
     ----------
     is_open, sound : (n_lanes, n_outlets), written: which outlets take fruit, and which work.

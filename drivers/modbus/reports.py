@@ -65,6 +65,9 @@ class Reports:
             reports += self._standing(t_ns, status, jammed)
             shutters += self._shutters_standing(status["count"])
             self._restate = False
+        else:
+            cleared = {row["outlet"] for row in rows if row["state"] == m.CLEAR}
+            reports += self._levels(t_ns, status, jammed, sorted(cleared))
         index = tuple((row["lane"], row["count"]) for row in rows if row["state"] == m.CUP_INDEX)
         drops = tuple(Drop(row["count"], row["lane"], row["outlet"], row["cup"]) for row in rows if row["state"] == m.DROP)
         return News(tuple(reports), index, tuple(shutters), drops)
@@ -109,9 +112,15 @@ class Reports:
         return [(lane, Position(min(word, Position.BETWEEN)), count) for lane, word in enumerate(words)]
 
     def _standing(self, t_ns: int, status: dict[str, int], jammed: Sequence[int]) -> Iterator[OutletReport]:
-        count = status["count"]
         for outlet in range(self._outlets):
-            yield OutletReport(count, t_ns, m.ALL_LANES, outlet, "clear")
+            yield OutletReport(status["count"], t_ns, m.ALL_LANES, outlet, "clear")
+            yield from self._levels(t_ns, status, jammed, [outlet])
+
+    def _levels(self, t_ns: int, status: dict[str, int], jammed: Sequence[int], outlets: Sequence[int]) -> Iterator[OutletReport]:
+        """Yield what still stands of outlets that were told to be clear: "clear" ends a jam and a full place alike, and one of
+        them may have ended alone."""
+        count = status["count"]
+        for outlet in outlets:
             if status["full"] >> outlet & 1:
                 yield OutletReport(count, t_ns, m.ALL_LANES, outlet, "full")
             for lane, stuck in enumerate(jammed):
