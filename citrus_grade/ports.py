@@ -163,7 +163,8 @@ class PlcState:
     last look, with the ticks still raw; ``index_counts`` the raw counter at each flag that passed a lane's cup-index
     sensor; ``boot`` another number after each start of the PLC, where it tells: its counter begins anew then; ``lost`` how many
     reports were written over since the last look, before anybody had read them; ``shutters`` the lane of each that has moved
-    since the last look (of all at the first), where it stands, and the raw counter since when."""
+    since the last look (of all at the first), where it stands, and the raw counter since when; ``report`` the number of the last report
+    read, where they are numbered."""
 
     t_ns: int
     count: int
@@ -174,6 +175,16 @@ class PlcState:
     boot: int = 0
     lost: int = 0
     shutters: tuple[tuple[int, Position, int], ...] = ()
+    report: int = -1
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A PLC that numbers its reports: a new connection goes on with those after the last that one before it has read."""
+
+    def resume(self, boot: int, report: int) -> None:
+        """Go on after ``report``, read while the PLC's `PlcState.boot` was ``boot``; before the first look."""
+        ...
 
 
 class Plc(Protocol):

@@ -193,6 +193,41 @@ def test_reports_that_were_written_over_are_counted_and_the_outlets_stated_anew(
     assert said(state.reports) == [STANDING[0], ("full", -1, 0, -1), *STANDING[1:]]
 
 
+def test_a_new_connection_goes_on_with_the_reports_where_the_one_before_ended() -> None:
+    with emulated() as line:
+        plc = line.open()
+        state = plc.poll()
+        plc.eject([ahead(line, 2, cup=1), ahead(line, 3, cup=2)])
+        line.plc.pass_flag(0, line.clock())
+        line.go(4)
+        plc.close()
+        again = line.open()
+        again.resume(state.boot, state.report)
+        found = again.poll()
+        fired = [r.cup for r in found.reports if r.state == "fired"]
+        assert (fired, len(found.index_counts), again.lost) == ([1, 2], 1, 0)
+        assert found.report == state.report + 3
+        for _flag in range(m.REPORT_RING + 5):
+            line.plc.pass_flag(0, line.clock())
+        third = line.open()
+        third.resume(found.boot, found.report)
+        assert third.poll().lost == 5
+
+
+def test_after_a_restart_every_report_since_is_read() -> None:
+    with emulated() as line:
+        plc = line.open()
+        for _flag in range(40):
+            line.plc.pass_flag(0, line.clock())
+        state = plc.poll()
+        line.plc.restart(line.clock())
+        line.plc.pass_flag(3, line.clock())
+        again = line.open()
+        again.resume(state.boot, state.report)
+        assert [lane for lane, _count in again.poll().index_counts] == [3]
+        assert again.lost == 0
+
+
 @pytest.mark.parametrize("bits", [16, 32])
 def test_a_counter_that_wraps_is_followed(bits: int) -> None:
     config = with_encoder(500, bits)

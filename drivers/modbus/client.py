@@ -127,6 +127,11 @@ class ModbusPlc:
         """Reports that were never read."""
         return self._reports.lost
 
+    def resume(self, boot: int, report: int) -> None:
+        """Go on after ``report``, the last that a connection before this one has read, in the PLC's life ``boot``; see
+        `ports.Resumable`. After a restart that is every report since."""
+        self._reports.resume(report if boot == self._boot else 0)
+
     def poll(self) -> PlcState:
         """Look once, and show that this side is alive.
 
@@ -155,6 +160,7 @@ class ModbusPlc:
             boot=self._boot,
             lost=self._reports.lost - lost,
             shutters=news.shutters,
+            report=self._reports.tail,
         )
 
     def eject(self, ejections: list[Ejection]) -> int:

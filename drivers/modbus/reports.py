@@ -47,6 +47,15 @@ class Reports:
         self._restate = True
         self.lost = 0
 
+    @property
+    def tail(self) -> int:
+        """Number of the last report that was read or counted as lost."""
+        return self._tail
+
+    def resume(self, tail: int) -> None:
+        """Go on after report ``tail``, which another connection has read last."""
+        self._tail = tail
+
     def read(self, t_ns: int, status: dict[str, int], jammed: Sequence[int]) -> News:
         """Return what is new by a status read at ``t_ns``; ``jammed`` has one number a lane.
 

@@ -203,6 +203,7 @@ SHARED = np.dtype(
         ("count", "<i8"),
         ("origin_known", "<i8"),
         ("boot", "<i8"),
+        ("report", "<i8"),
         ("moves_shutters", "<i8"),
         ("shutter", "u1", (32,)),
         ("carries", "<i8"),

@@ -10,7 +10,7 @@ import time
 from citrus_grade.config import LineConfig
 from citrus_grade.geometry import Ruler
 from citrus_grade.messages import Ejection, Message, OutletReport, Pulse, Reading
-from citrus_grade.ports import DeviceGone, Plc, PlcState
+from citrus_grade.ports import DeviceGone, Plc, PlcState, Resumable
 from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.belt import Belt
 from citrus_grade.runtime.live.clock import SECOND_NS, BeltClock, tick_at
@@ -42,6 +42,8 @@ def watch_plc(work: Work) -> None:
         due, moved_ns = time.monotonic(), work.now_ns()
         try:
             mover.opened(plc)
+            if known and isinstance(plc, Resumable):
+                plc.resume(int(shared["boot"][0]), int(shared["report"][0]))
             work.station.ready()
             while work.going():
                 state = _looked(work, plc)
@@ -68,6 +70,7 @@ def watch_plc(work: Work) -> None:
                     messages.append(Pulse(tick, tick, t_ns))
                 if work.give(core, messages):
                     mover.heard()
+                shared["report"] = state.report
                 mover.move(plc)
                 due = max(due + work.config.live.poll_ms / 1000, time.monotonic())
                 _eject_until(due, work, plc, core, belt)
