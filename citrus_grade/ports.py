@@ -160,10 +160,10 @@ class Spectrometer(Protocol):
 @dataclass(frozen=True, slots=True)
 class PlcState:
     """One look at the PLC: ``count`` is the raw encoder counter at the host's ``t_ns``; ``reports`` what outlets did since the
-    last look, with the ticks still raw; ``index_counts`` the raw counter at each flag that passed a lane's cup-index
-    sensor; ``boot`` another number after each start of the PLC, where it tells: its counter begins anew then; ``lost`` how many
-    reports were written over since the last look, before anybody had read them; ``shutters`` the lane of each that has moved
-    since the last look (of all at the first), where it stands, and the raw counter since when; ``report`` the number of the last report
+    last look, with the ticks still raw; ``index_counts`` the raw counter at each flag that passed a lane's cup-index sensor;
+    ``boot`` another number after each start of the PLC, where it tells: its counter begins anew then; ``lost`` how many reports
+    were written over since the last look, before anybody had read them; ``shutters`` the lane of each that has moved since the
+    last look (of all at the first), where it stands, and the raw counter since when; ``report`` the number of the last report
     read, where they are numbered."""
 
     t_ns: int
@@ -176,6 +176,20 @@ class PlcState:
     lost: int = 0
     shutters: tuple[tuple[int, Position, int], ...] = ()
     report: int = -1
+
+
+@runtime_checkable
+class Drive(Protocol):
+    """A PLC that lets the belt run only while it is permitted."""
+
+    def drive(self, *, run: bool, cups_per_s: float) -> None:
+        """Permit the belt to run, ``cups_per_s`` being the speed wanted, or have it stop. The PLC has the last word.
+
+        Raises
+        ------
+        DeviceGone : if the PLC does not answer.
+        """
+        ...
 
 
 @runtime_checkable

@@ -561,8 +561,24 @@ def test_the_pc_starts_stops_and_sets_the_speed() -> None:
         state = plc.poll()
         assert not state.running
         assert state.count == 5 * TICKS
-        line.plc.emergency_stop = True
+
+
+def test_a_belt_stands_while_the_pc_is_silent_and_goes_on_when_it_is_back() -> None:
+    with emulated() as line:
+        belt = DrivenBelt(0.0, CONFIG.encoder.ratio, START_NS)
+        line.plc._belt, line.plc._drive = belt, belt.drive
+        plc = line.open()
+        plc.drive(run=True, cups_per_s=10.0)
+        line.go(30)
+        assert line.plc.words[m.COMMAND.at("run")] == 0
+        stood = line.plc.words[m.STATUS.at("count") : m.STATUS.at("count") + 2]
+        assert m.join(stood) == pytest.approx(20 * TICKS, abs=TICKS)
+        other = open_at({"url": line.server.url}, line.config)  # it shows that it lives, and permits nothing
+        assert not other.poll().running
+        other.close()
         plc.poll()
+        line.go(1)
+        assert plc.poll().running
 
 
 @pytest.mark.parametrize(
@@ -604,6 +620,8 @@ def test_the_emulated_plc_is_a_program_that_says_what_fell() -> None:
             assert server.stdout is not None
             marked, _plc, url = server.stdout.readline().split()
             plc = open_at({"url": url}, CONFIG)
+            assert not plc.poll().running
+            plc.drive(run=True, cups_per_s=12.0)
             plc.eject([Ejection(3, 77, 1, plc.poll().count + 4 * TICKS)])
             fell = server.stdout.readline().split()
             plc.close()

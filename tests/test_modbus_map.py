@@ -87,4 +87,5 @@ def test_the_example_names_registers_of_this_map() -> None:
     named = {m.STATUS.at(name) for name in status} | {m.STATUS.at(name) + 1 for name in ("count", "speed", "count_copy")}
     named |= {m.QUEUE.at("sequence"), m.QUEUE.at("entries"), m.QUEUE_ENTRY.address, m.REPORT.address, m.LATENCY.address}
     named |= {m.SHUTTER.address, m.SHUTTER_AT.address}
-    assert used == named | {m.COMMAND.at("heartbeat")}
+    speed = m.COMMAND.at("speed_setpoint")
+    assert used == named | {m.COMMAND.at("heartbeat"), m.COMMAND.at("run"), speed, speed + 1}

@@ -117,12 +117,14 @@ class LiveSection(Section):
     frames of each camera lie ready, ``stall_s`` how long a camera or a spectrometer may be silent, beyond its
     latency, while the belt moves, before it is opened anew.
     ``realtime`` asks for a fixed priority (SCHED_FIFO) of the core. At ``metrics_port`` Prometheus finds how the line fares.
+    ``drives_belt``: the PLC is permitted to let the belt run while the line is up, and is given its speed.
     """
 
     poll_ms: Positive = Field(default=4.0, le=50)
     ring_frames: int = Field(default=16, ge=4, le=256)
     stall_s: Positive = Field(default=0.5, le=60)
     realtime: bool = False
+    drives_belt: bool = True
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
 
 

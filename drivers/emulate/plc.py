@@ -1,10 +1,15 @@
-"""``python -m citrus_grade.drivers.emulate.plc LINE.toml``: a PLC over Modbus whose belt is that of a `drivers.sim.tape`."""
+"""``python -m citrus_grade.drivers.emulate.plc LINE.toml``: a PLC over Modbus whose belt is that of a `drivers.sim.tape`.
+
+Every cup seems to carry a fruit: whatever fires, its drop sensor sees something fall.
+"""
 
 import argparse
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +24,40 @@ PRIORITY = 52
 """Above the line's own, where the machine permits it: a real PLC has its own processor, and answers however busy this one is."""
 
 
-class Fell:
-    """Writes down what fell, as `drivers.sim.devices.FELL`."""
+class LoopBelt:
+    """The belt of a loop that the other devices play without end: host ns -> pitches moved.
 
-    def __init__(self, config: LineConfig, path: Path) -> None:
-        self._path, self._ratio = path, config.encoder.ratio
+    It stands until it is driven. At the loop's own speed it is where the others are, as if it had never stood; at any other speed
+    it goes on by itself from where it is.
+    """
+
+    def __init__(self, clock: LoopClock, cups_per_s: float, ticks_per_cup: Fraction) -> None:
+        self._clock, self._cups_per_s, self._per_cup = clock, cups_per_s, float(ticks_per_cup)
+        stood = max(clock.cups(), 0.0)
+        self._legs: list[tuple[int, Callable[[int], float]]] = [(0, lambda _at_ns: stood)]
+        self.with_loop = False
+
+    def __call__(self, at_ns: int) -> float:
+        return next(moved(at_ns) for since_ns, moved in reversed(self._legs) if at_ns >= since_ns or since_ns == self._legs[0][0])
+
+    def drive(self, now_ns: int, run: bool, ticks_per_s: int) -> None:
+        """Run at a speed, or stand."""
+        here, cups_per_s = self(now_ns), ticks_per_s / self._per_cup if run else 0.0
+        self.with_loop = abs(cups_per_s - self._cups_per_s) * self._per_cup < 1
+        leg = self._clock.cups_at if self.with_loop else lambda at_ns: here + cups_per_s * (at_ns - now_ns) / 1e9
+        self._legs = [self._legs[-1], (now_ns, leg)]
+
+
+class Fell:
+    """Writes down what fell while the belt ran with the loop, as `drivers.sim.devices.FELL`."""
+
+    def __init__(self, config: LineConfig, path: Path, belt: LoopBelt | None) -> None:
+        self._path, self._ratio, self._belt = path, config.encoder.ratio, belt
         self._station = [[outlet.station + phase for outlet in config.outlet] for phase in config.phases]
 
     def __call__(self, lane: int, outlet: int, tick: int, cup: int) -> None:
+        if self._belt and not self._belt.with_loop:
+            return
         dropped = round(float(tick / self._ratio) - self._station[lane][outlet])
         with self._path.open("ab") as file:
             file.write(np.array([(lane, outlet, dropped, tick)], FELL).tobytes())
@@ -43,9 +74,19 @@ def main() -> None:
     parser.add_argument("--shutters", type=Path, default=None)
     given = parser.parse_args()
     config = load(given.line)
-    clock = LoopClock(given.t0_ns or time.monotonic_ns(), given.cups_per_s or config.line.cups_per_s)
+    cups_per_s = given.cups_per_s or config.line.cups_per_s
+    clock = LoopClock(given.t0_ns or time.monotonic_ns(), cups_per_s)
+    belt = LoopBelt(clock, cups_per_s, config.encoder.ratio) if config.live.drives_belt else None
     shutters = Shutters(config.line.lanes, given.shutters) if given.shutters else None
-    plc = EmulatedPlc(config, clock.cups_at, fell=Fell(config, given.fell), index_sensor=True, shutters=shutters)
+    plc = EmulatedPlc(
+        config,
+        belt or clock.cups_at,
+        fell=Fell(config, given.fell, belt),
+        drive=belt.drive if belt else None,
+        drop_sensor=True,
+        index_sensor=True,
+        shutters=shutters,
+    )
     with suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     with PlcServer(plc, given.url) as server:

@@ -117,6 +117,7 @@ class ModbusPlc:
         # A beat that the PLC has seen already would not show that this side is alive.
         self._heartbeat = wire.read(m.COMMAND.at("heartbeat"), 1)[0]
         self._shown_ns = 0
+        self._driven: list[int] = []
         self._show_alive()
         self._drops: deque[Drop] = deque(maxlen=DROPS_KEPT)
         if look.status["state"] == m.RUNNING and look.status["speed"] < -REVERSE_CUPS_PER_S * self._ratio:
@@ -194,13 +195,14 @@ class ModbusPlc:
         self._wire.write(m.SHUTTER.address, self._wanted)
 
     def drive(self, *, run: bool, cups_per_s: float) -> None:
-        """Let the belt run, or ask it to stop; ``cups_per_s`` is the speed wanted. The PLC has the last word.
+        """Permit the belt to run, or have it stop; ``cups_per_s`` is the speed wanted. The PLC has the last word.
 
         Raises
         ------
         DeviceGone : if the PLC does not answer.
         """
-        self._wire.write(m.COMMAND.at("run"), [int(run), *m.split(round(cups_per_s * self._ratio), 2)])
+        self._driven = [int(run), *m.split(round(cups_per_s * self._ratio), 2)]
+        self._wire.write(m.COMMAND.at("run"), self._driven)
 
     def drops(self) -> list[Drop]:
         """Return what the drop sensors saw since the last call, as far as looks have brought it."""
@@ -213,12 +215,13 @@ class ModbusPlc:
         self._wire.close()
 
     def _show_alive(self) -> None:
-        """Let the heartbeat rise, if it is time: a request a look less, for a PLC that may have few to give."""
+        """Let the heartbeat rise, if it is time: a request a look less, for a PLC that may have few to give. With it goes
+        what the belt is to do, which a PLC that missed this side has forgotten."""
         now_ns = time.monotonic_ns()
         if now_ns - self._shown_ns < self._beats_apart_ns:
             return
         self._heartbeat, self._shown_ns = self._heartbeat + 1 & 0xFFFF, now_ns
-        self._wire.write(m.COMMAND.at("heartbeat"), [self._heartbeat])
+        self._wire.write(m.COMMAND.at("heartbeat"), [self._heartbeat, *self._driven])
 
     def _look(self) -> Status:
         found = read_status(self._wire, self._lanes)

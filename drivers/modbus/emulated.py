@@ -20,7 +20,7 @@ Belt = Callable[[int], Fraction | float]
 Fell = Callable[[int, int, int, int], None]
 """(lane, outlet, tick of the belt, cup as the PC named it or -1): a fruit was let fall."""
 Drive = Callable[[int, bool, int], None]
-"""(host time in ns, run, wanted ticks/s): what the PC asks of the belt."""
+"""(host time in ns, run, wanted ticks/s): what the belt is to do."""
 
 QUEUE_ROOM: Final = 512
 WATCHDOG_MS: Final = 2000
@@ -70,7 +70,7 @@ class EmulatedPlc:
 
     Parameters
     ----------
-    fell : told of every fruit an outlet lets fall. drive : told of run and speed commands.
+    fell : told of every fruit an outlet lets fall. drive : told whether the belt is to run, and how fast, when that changes.
     delay_ms : what each outlet really takes from coil to drop; as configured if left out. way_cups : how far the belt moves on
         top of that, until the drop sensor sees the fruit. recover_ms : how soon each outlet can fire again on a lane.
     first_count : the encoder's counter where the belt has not moved yet. backwards : the encoder counts down.
@@ -106,6 +106,7 @@ class EmulatedPlc:
         self._way = [round(cups * self._ratio) for cups in way_cups or [0.0] * self._outlets]
         self._recover_ns = [round(1e6 * ms) for ms in recover_ms or [0.0] * self._outlets]
         self._first_count, self._sign = first_count, -1 if backwards else 1
+        self._steered = (False, 0)
         self._flags = math.floor(belt(0)) if index_sensor else None
         self._drop_sensor, self._room, self._watchdog_ms = drop_sensor, queue_room, watchdog_ms
         self.words = [0] * m.MAP_WORDS
@@ -124,7 +125,9 @@ class EmulatedPlc:
             self._drop(*heapq.heappop(self._memory.falling))
         if self._memory.alive and now_ns - self._memory.heard_ns > self._watchdog_ms * 1_000_000:
             self._memory.alive = False
+            self.words[m.COMMAND.at("run")] = 0
             self._empty(now_ns)
+        self._steer(now_ns)
         self._pass_flags(now_ns)
         if self._shutters:
             self._move_shutters(self._shutters, now_ns)
@@ -137,9 +140,7 @@ class EmulatedPlc:
         self.words[address : address + len(values)] = values
         if self.words[m.COMMAND.at("heartbeat")] != heard:
             self._memory.alive, self._memory.heard_ns = True, now_ns
-        if address <= m.COMMAND.at("run") < address + len(values) and self._drive:
-            at = m.COMMAND.at("speed_setpoint")
-            self._drive(now_ns, bool(self.words[m.COMMAND.at("run")]), m.join(self.words[at : at + 2]))
+        self._steer(now_ns)
         if address == m.QUEUE.address:
             self._take_block(now_ns)
         self._write_status(now_ns)
@@ -235,6 +236,15 @@ class EmulatedPlc:
         for flag in range(max(self._flags + 1, pitch - MOST_FLAGS), pitch + 1):
             self._report(m.CUP_INDEX, self._at(int(flag * self._ratio)), 0, 0)
         self._flags = pitch
+
+    def _steer(self, now_ns: int) -> None:
+        """Let the belt run while the PC lives and permits it, and no emergency stop is pressed."""
+        at = m.COMMAND.at("speed_setpoint")
+        run = self._memory.alive and self.words[m.COMMAND.at("run")] == 1 and not self.emergency_stop
+        wanted = run, m.join(self.words[at : at + 2])
+        if self._drive and wanted != self._steered:
+            self._drive(now_ns, *wanted)
+        self._steered = wanted
 
     def _empty(self, now_ns: int) -> None:
         """Let all that is queued run to the default outlet."""

@@ -138,8 +138,14 @@ COMMAND = Block(
     "PC",
     (
         _value("heartbeat", "u16", "", "rises several times within `watchdog_ms` while the PC lives"),
-        _value("run", "u16", "", "1: the belt may run, 0: it shall stop; an emergency stop overrules it"),
-        _value("speed_setpoint", "u32", "tick/s", "wanted belt speed"),
+        _value(
+            "run",
+            "u16",
+            "",
+            "1: the belt may run, if the PLC's own start button and safety chain say so too; 0: it shall stop. The PLC sets it"
+            " to 0 when the PC's heartbeat has stood still for `watchdog_ms`",
+        ),
+        _value("speed_setpoint", "u32", "tick/s", "wanted belt speed, of a belt that can run at several"),
     ),
 )
 

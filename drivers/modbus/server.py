@@ -163,9 +163,11 @@ def main() -> None:
     parser.add_argument("--url", default="tcp://127.0.0.1:5020", help="tcp://HOST:PORT or rtu:///dev/pts/3?baud=115200")
     given = parser.parse_args()
     config = load(given.line)
-    belt = DrivenBelt(config.line.cups_per_s, config.encoder.ratio, time.monotonic_ns())
+    runs = not config.live.drives_belt
+    belt = DrivenBelt(config.line.cups_per_s if runs else 0.0, config.encoder.ratio, time.monotonic_ns())
     shutters = Shutters(config.line.lanes) if config.spectrometer else None
-    plc = EmulatedPlc(config, belt, drive=belt.drive, fell=lambda *what: print("fell", *what, flush=True), shutters=shutters)
+    drive = None if runs else belt.drive
+    plc = EmulatedPlc(config, belt, drive=drive, fell=lambda *what: print("fell", *what, flush=True), shutters=shutters)
     with suppress(KeyboardInterrupt), PlcServer(plc, given.url) as server:
         print("SIMULATED PLC", server.url, flush=True)
         threading.Event().wait()

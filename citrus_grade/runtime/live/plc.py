@@ -1,4 +1,5 @@
-"""The process beside the PLC: it follows the belt, passes on what outlets report, queues ejections and has shutters moved.
+"""The process beside the PLC: it permits the belt to run and follows it, passes on what outlets report, queues ejections and has
+shutters moved.
 
 Nothing of the core waits for it, however slow the PLC is.
 """
@@ -15,6 +16,7 @@ from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.belt import Belt
 from citrus_grade.runtime.live.clock import SECOND_NS, BeltClock, tick_at
 from citrus_grade.runtime.live.devices import PLCS, opened, opener
+from citrus_grade.runtime.live.permission import Permission
 from citrus_grade.runtime.live.shutters import Mover
 from citrus_grade.runtime.live.work import Work, real_time
 from citrus_grade.words import _
@@ -36,6 +38,7 @@ def watch_plc(work: Work) -> None:
     known = bool(shared["origin_known"][0])
     belt = Belt(work.config.encoder.bits, ruler, *((int(shared["origin"][0]), int(shared["count"][0])) if known else ()))
     clock, pitch, mover = BeltClock(), None, Mover(work.config, work.board)
+    permission = Permission(work.config, work.board)
     if work.config.live.realtime:
         real_time(work, PRIORITY)
     while (plc := opened(work, lambda: open_(work.config), work.going)) is not None:
@@ -44,6 +47,7 @@ def watch_plc(work: Work) -> None:
             mover.opened(plc)
             if known and isinstance(plc, Resumable):
                 plc.resume(int(shared["boot"][0]), int(shared["report"][0]))
+            permission.keep(plc, anew=True)
             work.station.ready()
             while work.going():
                 state = _looked(work, plc)
@@ -72,10 +76,12 @@ def watch_plc(work: Work) -> None:
                     mover.heard()
                 shared["report"] = state.report
                 mover.move(plc)
+                permission.keep(plc)
                 due = max(due + work.config.live.poll_ms / 1000, time.monotonic())
                 _eject_until(due, work, plc, core, belt)
             _eject_until(0.0, work, plc, core, belt)  # the core has ended: what it decided last
             mover.let_go(plc)
+            permission.end(plc)
         except DeviceGone as error:
             work.tell(str(error))
             work.gone(0, True)

@@ -1,0 +1,33 @@
+"""Whether the belt may run: what the PLC process tells the PLC while the line is up."""
+
+from citrus_grade.config import LineConfig
+from citrus_grade.ports import Drive, Plc
+from citrus_grade.runtime.live.memory import Board
+
+
+def stop_wanted(board: Board) -> bool:
+    """Say whether somebody has asked for the belt to stop, on a board that has a place for it."""
+    return "wants_stop" in (board.shared.dtype.names or ()) and bool(board.shared["wants_stop"][0])
+
+
+class Permission:
+    """Permits the belt of a line to run, unless somebody wants it to stop; does nothing where the line does not drive it."""
+
+    def __init__(self, config: LineConfig, board: Board) -> None:
+        self._wanted, self._cups_per_s, self._board = config.live.drives_belt, config.line.cups_per_s, board
+        self._sent: bool | None = None
+
+    def keep(self, plc: Plc, *, anew: bool = False) -> None:
+        """Say it to the PLC if it has changed; ``anew``: in any case, to a PLC that was just opened."""
+        run = not stop_wanted(self._board)
+        if anew or run != self._sent:
+            self._say(plc, run)
+
+    def end(self, plc: Plc) -> None:
+        """Have the belt stop: from now on nobody looks at its fruit."""
+        self._say(plc, False)
+
+    def _say(self, plc: Plc, run: bool) -> None:
+        if self._wanted and isinstance(plc, Drive):
+            plc.drive(run=run, cups_per_s=self._cups_per_s)
+        self._sent = run

@@ -1,0 +1,208 @@
+"""The process beside the PLC, alone: against an emulated PLC over its real protocol, with a belt that goes where a test says."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from citrus_grade import templates
+from citrus_grade.config import load
+from citrus_grade.drivers.modbus import map as m
+from citrus_grade.drivers.modbus.emulated import EmulatedPlc
+from citrus_grade.drivers.modbus.server import DrivenBelt, PlcServer
+from citrus_grade.messages import Ejection, Message, OutletReport
+from citrus_grade.runtime.live import permission, wire
+from citrus_grade.runtime.live.memory import Board, reserve
+from citrus_grade.runtime.live.played import Devices, with_devices
+from citrus_grade.runtime.live.plc import watch_plc
+from citrus_grade.runtime.live.work import ALARM, EVENT, PLC, STOPS_IN, Spec, Work, roles_of, room_to_carry
+from tests.modbus_line import CUPS_PER_S, TICKS
+
+PATIENCE_S = 30.0
+
+
+class MovedBelt:
+    """A belt that a PLC drives, and that can be put further on at once."""
+
+    def __init__(self, belt: DrivenBelt) -> None:
+        self.driven, self.further_cups = belt, 0.0
+
+    def __call__(self, at_ns: int) -> float:
+        return self.driven(at_ns) + self.further_cups
+
+
+class Threaded(Work):
+    """The work of a process in a thread of this one, which lets go of its ends itself."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self._ends = [self._parent]
+
+    def end(self, name: str) -> socket.socket:
+        self._ends.append(super().end(name))
+        return self._ends[-1]
+
+    def let_go(self) -> None:
+        """Close the ends."""
+        for end in self._ends:
+            end.close()
+
+
+class Watched:
+    """A PLC that is watched: what the core and the supervisor are sent, and the board between them."""
+
+    def __init__(self, folder: Path, *, live: str = "", encoder: dict[str, Any] | None = None, **plc: Any) -> None:
+        text = templates.LINE.read_text(encoding="utf-8")
+        for key, value in (encoder or {}).items():
+            text = text.replace(f"{key} = {4096 if key == 'ticks_per_cup' else 32}", f"{key} = {value}")
+        line = folder / "line.toml"
+        line.write_text(text, encoding="utf-8")
+        config = load(line)
+        self.belt = MovedBelt(DrivenBelt(0.0, config.encoder.ratio, time.monotonic_ns()))
+        self.fell: list[tuple[int, int, int, int]] = []
+        self.plc = EmulatedPlc(config, self.belt, drive=self.belt.driven.drive, fell=lambda *row: self.fell.append(row), **plc)
+        self.server = PlcServer(self.plc, "tcp://127.0.0.1:0").start()
+        devices = Devices(
+            [{"driver": "tape"}], [{"driver": "tape"}] * config.line.lanes, {"driver": "modbus", "url": self.server.url}
+        )
+        line.write_text(with_devices(line, devices, cups_per_s=CUPS_PER_S) + live, encoding="utf-8")
+        self.config = load(line)
+        roles, room = roles_of(self.config), room_to_carry(self.config)
+        board = reserve("board", Board.n_bytes(len(roles), room))
+        self.board = Board(board, roles, room)
+        self._core, core = wire.pair()
+        self._parent, parent = wire.pair()
+        fds = {"board": board, "core": core.detach(), "parent": parent.detach()}
+        self._work = Threaded(Spec(PLC, str(folder), roles, time.monotonic_ns(), "normal", fds))
+        self._thread = threading.Thread(target=watch_plc, args=(self._work,))
+        self._thread.start()
+        self.messages: list[Message] = []
+        self.told: list[str] = []
+        self.alarms: list[tuple[str, str]] = []
+
+    def look(self) -> None:
+        """Take what has been sent so far."""
+        for data in wire.receive(self._core):
+            self.messages += wire.messages_of(data, 1)
+        for data in wire.receive(self._parent):
+            if data[:1] == ALARM:
+                _tick, kind, where, _count = json.loads(data[1:])
+                self.alarms.append((kind, where))
+            elif data[:1] != EVENT:
+                self.told.append(data.decode())
+
+    def until(self, seen: Callable[[], Any]) -> Any:
+        """Wait until something is seen; return it."""
+        patience = time.monotonic() + PATIENCE_S
+        while not (found := seen()):
+            assert time.monotonic() < patience
+            assert self._thread.is_alive()
+            self.look()
+            time.sleep(0.005)
+        return found
+
+    def of(self, kind: type[Message]) -> list[Any]:
+        """Return the messages of a kind."""
+        return [message for message in self.messages if isinstance(message, kind)]
+
+    def reports(self, state: str) -> list[OutletReport]:
+        """Return the outlets' reports of a state."""
+        return [report for report in self.of(OutletReport) if report.state == state]
+
+    def counted(self, name: str) -> int:
+        """Return a counter of the process."""
+        return self.board.station(PLC).counted()[name]
+
+    def eject(self, *ejections: Ejection) -> None:
+        """Order, as the core does."""
+        wire.send(self._core, wire.of_ejections(0, list(ejections)))
+
+    def tick(self) -> int:
+        """Return where the belt was at the last look."""
+        belt = self.board.belt()
+        return belt[0] if belt else 0
+
+    def stop(self) -> None:
+        """Stop in good order."""
+        self.board.shared["stop"] = STOPS_IN[PLC]
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive()
+        self.look()
+
+    def close(self) -> None:
+        """End whatever still runs."""
+        self.board.shared["stop"] = STOPS_IN[PLC]
+        self._thread.join(PATIENCE_S)
+        self.server.stop()
+        self._work.let_go()
+        self._core.close()
+        self._parent.close()
+
+
+@contextmanager
+def watched(folder: Path, **given: Any) -> Iterator[Watched]:
+    one = Watched(folder, **given)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+def test_the_belt_runs_while_the_line_is_up_and_stands_after_it(tmp_path: Path) -> None:
+    with watched(tmp_path) as line:
+        line.until(lambda: line.tick() > 3 * TICKS)
+        assert line.plc.words[m.COMMAND.at("run")] == 1
+        at = m.COMMAND.at("speed_setpoint")
+        assert m.join(line.plc.words[at : at + 2]) == CUPS_PER_S * TICKS
+        line.stop()
+        assert line.plc.words[m.COMMAND.at("run")] == 0
+        stood = line.belt(time.monotonic_ns())
+        time.sleep(0.05)
+        assert line.belt(time.monotonic_ns()) == stood
+
+
+def test_whoever_wants_the_belt_to_stop_stops_it_and_what_is_queued_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted: list[bool] = []
+    monkeypatch.setattr(permission, "stop_wanted", lambda _board: bool(wanted))
+    with watched(tmp_path) as line:
+        line.until(lambda: line.tick() > TICKS)
+        line.eject(Ejection(2, 5, 1, line.tick() + 6 * TICKS))
+        line.until(lambda: line.counted("ejections"))
+        wanted.append(True)
+        line.until(lambda: line.plc.words[m.STATUS.at("state")] == m.STOPPED)
+        assert not line.reports("fired")
+        wanted.clear()
+        line.until(lambda: line.fell)
+        assert [row[3] for row in line.fell] == [5]
+
+
+def test_a_line_that_does_not_drive_its_belt_writes_neither_run_nor_speed(tmp_path: Path) -> None:
+    with watched(tmp_path, live="\n[live]\ndrives_belt = false\n") as line:
+        line.until(lambda: line.counted("pulses"))
+        line.stop()
+        assert line.plc.words[m.COMMAND.at("run") : m.COMMAND.at("run") + 3] == [0, 0, 0]
+
+
+def test_reports_made_while_the_plc_was_out_of_reach_arrive(tmp_path: Path) -> None:
+    with watched(tmp_path) as line:
+        line.until(lambda: line.tick() > TICKS)
+        line.eject(Ejection(2, 5, 1, line.tick() + 8 * TICKS))
+        line.until(lambda: line.counted("ejections"))
+        line.server.stop()
+        line.until(lambda: line.counted("reopened"))
+        while not line.fell:
+            line.server.advance()
+            time.sleep(0.01)
+        line.server.start()
+        line.until(lambda: line.reports("fired"))
+        line.stop()
+        assert [report.cup for report in line.reports("fired")] == [5]
+        assert line.counted("reports_lost") == 0
