@@ -1,9 +1,12 @@
 """Outlets are measured by test firings: what the emulated PLC really does is found, and the outlet that misses is named."""
 
 import json
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +15,12 @@ from citrus_grade import templates
 from citrus_grade.calibration.errors import CalibrationError
 from citrus_grade.calibration.outlets import ALONE_CUPS, FIRING, fit_outlets
 from citrus_grade.cli.main import main
+from citrus_grade.drivers.modbus import map as m
+from citrus_grade.drivers.modbus.client import open_at
 from citrus_grade.drivers.modbus.emulated import EmulatedPlc
 from citrus_grade.drivers.modbus.server import DrivenBelt, PlcServer
+from citrus_grade.ports import DeviceGone
+from citrus_grade.runtime import outlets
 from tests.modbus_line import CONFIG, TICKS
 
 DELAY_MS = (30.0, 42.5, 30.0, 30.0, 30.0, 18.0)
@@ -78,6 +85,74 @@ def test_the_verb_finds_what_the_outlets_really_do(server: PlcServer, capsys: py
 def test_a_plc_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["calibrate", "outlets", str(templates.LINE), "--plc", "tcp://127.0.0.1:1"]) == 2
     assert "nothing can be reached there" in capsys.readouterr().err
+
+
+VERB = ["calibrate", "outlets", str(templates.LINE)]
+
+
+@contextmanager
+def standing(**given: Any) -> Iterator[PlcServer]:
+    """A PLC whose belt stands until it is driven."""
+    belt = DrivenBelt(0.0, CONFIG.encoder.ratio, time.monotonic_ns())
+    with PlcServer(EmulatedPlc(CONFIG, belt, drive=belt.drive, drop_sensor=True, **given), "tcp://127.0.0.1:0") as served:
+        yield served
+
+
+def runs(served: PlcServer) -> bool:
+    return bool(served.plc.words[m.COMMAND.at("run")])
+
+
+def test_the_belt_stands_after_an_answer_was_lost(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with standing(watchdog_ms=60_000) as served:
+
+        def lose(tests: Any, _repeats: int) -> None:
+            assert runs(served)
+            tests._plc.close()
+            raise DeviceGone("an answer was lost")
+
+        monkeypatch.setattr(outlets._Tests, "fire", lose)
+        assert main([*VERB, "--plc", served.url, "--speeds", "15"]) == 2
+        assert "an answer was lost" in capsys.readouterr().err
+        assert not runs(served)
+
+
+def test_a_belt_that_cannot_be_stopped_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with standing() as served:
+
+        def vanish(_tests: object, _repeats: int) -> None:
+            served.stop()
+            raise DeviceGone("gone")
+
+        monkeypatch.setattr(outlets._Tests, "fire", vanish)
+        assert main([*VERB, "--plc", served.url, "--speeds", "15"]) == 2
+        assert "THE BELT STILL RUNS" in capsys.readouterr().err
+
+
+def test_a_plc_that_another_program_drives_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with standing() as served:
+        other, done = open_at({"url": served.url}, CONFIG), threading.Event()
+        other._beats_apart_ns = 0
+        beating = threading.Thread(target=lambda: [other.poll() for _ in iter(lambda: done.wait(0.01), True)])
+        beating.start()
+        try:
+            assert main([*VERB, "--plc", served.url]) == 2
+        finally:
+            done.set()
+            beating.join()
+            other.close()
+        assert "another program drives it" in capsys.readouterr().err
+        assert not runs(served)
+
+
+def test_the_plc_of_line_toml_is_opened_as_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(VERB) == 2
+    assert "names no PLC" in capsys.readouterr().err
+    config = CONFIG.model_copy(update={"plc": {"driver": "modbus", "url": "tcp://a:1", "unit": 7, "hold_cups": 0.25}})
+    assert outlets._with_plc(config, None) is config
+    assert outlets._with_plc(config, "tcp://b:2").plc == config.plc | {"url": "tcp://b:2"}
+    s7 = CONFIG.model_copy(update={"plc": {"driver": "s7", "host": "a", "db": 1}})
+    assert outlets._with_plc(s7, None).plc["driver"] == "s7"
+    assert outlets._with_plc(s7, "tcp://b:2").plc == {"driver": "modbus", "url": "tcp://b:2"}
 
 
 def test_bad_speeds_are_told(capsys: pytest.CaptureFixture[str]) -> None:

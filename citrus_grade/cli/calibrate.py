@@ -17,7 +17,7 @@ EXAMPLES = (
     " --balls-mm 45,62,80 --out calibration-2\n"
     "citrus-grade calibrate check line.toml --balls runs/balls-in-week-3 --balls-mm 45,62,80\n"
     "citrus-grade calibrate density line.toml runs/monday --weighed weighed.csv --variety Satsuma --out calibration-3\n"
-    "citrus-grade calibrate outlets line.toml --plc tcp://192.168.1.10:502 --speeds 6,12"
+    "citrus-grade calibrate outlets line.toml --speeds 6,12"
 )
 
 app = typer.Typer()
@@ -183,14 +183,17 @@ def density(
     cls=Verb,
     help=N_(
         "Fire every outlet for a test: its delay, how soon it can fire again, which one misses.\n\n"
-        "THE BELT STARTS AND EVERY OUTLET FIRES. The PLC must report its drop sensors. Exit code 1 if an outlet misses or"
-        " differs."
+        "THE BELT STARTS AND EVERY OUTLET FIRES. The PLC must report its drop sensors, and no other program may drive it. Exit"
+        " code 1 if an outlet misses or differs."
     ),
     epilog=EXAMPLES.splitlines()[3],
 )
 def outlets(
     line: Line,
-    plc: Annotated[str, typer.Option("--plc", metavar="URL", help=N_("tcp://HOST:PORT or rtu:///dev/ttyUSB0?baud=115200."))],
+    plc: Annotated[
+        str | None,
+        typer.Option("--plc", metavar="URL", help=N_("Not the PLC of line.toml but that at tcp://HOST:PORT or rtu:///dev/...")),
+    ] = None,
     speeds: Annotated[
         str,
         typer.Option("--speeds", metavar="A,B", help=N_("Belt speeds in cups/s; two that differ tell a way from a delay.")),

@@ -1,8 +1,9 @@
 """Test firings of every outlet, at one speed after another."""
 
+import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,10 +13,11 @@ from numpy.typing import NDArray
 from citrus_grade.calibration.errors import CalibrationError
 from citrus_grade.calibration.outlets import ALONE_CUPS, FIRING, OutletFit, fit_outlets
 from citrus_grade.config import LineConfig, load
-from citrus_grade.drivers.modbus.client import ModbusPlc, open_at
+from citrus_grade.drivers.modbus.client import ModbusPlc
 from citrus_grade.geometry import Unwrapper
 from citrus_grade.messages import Ejection
 from citrus_grade.ports import DeviceError, DeviceGone
+from citrus_grade.runtime.live.devices import PLCS, opener
 from citrus_grade.words import _
 
 LOOK_S: Final = 0.02
@@ -45,26 +47,54 @@ def fire_outlets(config: LineConfig, plc: ModbusPlc, speeds_cups_per_s: Sequence
 
 
 def measure_outlets(
-    line_toml: Path, url: str, speeds_cups_per_s: Sequence[float], repeats: int
+    line_toml: Path, url: str | None, speeds_cups_per_s: Sequence[float], repeats: int
 ) -> tuple[LineConfig, tuple[OutletFit, ...], bool]:
     """Open the PLC of a line, fire its outlets and fit them; return the line, a fit an outlet, and whether the PLC is emulated.
+
+    ``url`` : of another PLC than that of ``line.toml``, over Modbus.
 
     Raises
     ------
     ConfigError : of ``line.toml`` or the url. CalibrationError : where nothing can be measured; saying what to do.
     """
-    config = load(line_toml)
+    config = _with_plc(load(line_toml), url)
     try:
-        plc = open_at({"url": url}, config)
-        try:
+        with _opened(config) as plc:
             rows = fire_outlets(config, plc, speeds_cups_per_s, repeats)
-        finally:
-            with suppress(DeviceError, DeviceGone):
-                plc.drive(run=False, cups_per_s=0.0)
-            plc.close()
     except (DeviceError, DeviceGone) as error:
         raise CalibrationError(str(error)) from error
     return config, fit_outlets(rows, len(config.outlet), config.line.lanes, config.encoder.ratio), plc.simulated
+
+
+def _with_plc(config: LineConfig, url: str | None) -> LineConfig:
+    """Return the line with its PLC elsewhere; what else ``[plc]`` says of a PLC over Modbus holds there, too."""
+    if url is None:
+        if not config.is_live:
+            raise CalibrationError(_("line.toml names no PLC; add [plc], or give --plc tcp://HOST:PORT"))
+        return config
+    own = config.plc if config.plc.get("driver") == "modbus" else {}
+    return config.model_copy(update={"plc": own | {"driver": "modbus", "url": url}})
+
+
+@contextmanager
+def _opened(config: LineConfig) -> Iterator[ModbusPlc]:
+    """Look at the PLC, which nobody else may drive meanwhile, and open it; at the end its belt stands, or people are told."""
+    open_ = opener(PLCS, config.plc, "plc")
+    if look := getattr(sys.modules[open_.__module__], "look", None):
+        look(config)
+    plc = open_(config)
+    try:
+        if not isinstance(plc, ModbusPlc):
+            raise CalibrationError(_("plc.driver: {name!r} has no drop sensors to be asked").format(name=config.plc["driver"]))
+        yield plc
+    finally:
+        try:
+            if isinstance(plc, ModbusPlc):
+                plc.halt()
+        except (DeviceError, DeviceGone) as error:
+            raise CalibrationError(_("THE BELT STILL RUNS: stop it at the panel. {why}").format(why=error)) from error
+        finally:
+            plc.close()
 
 
 class _Tests:

@@ -204,6 +204,20 @@ class ModbusPlc:
         self._driven = [int(run), *m.split(round(cups_per_s * self._ratio), 2)]
         self._wire.write(m.COMMAND.at("run"), self._driven)
 
+    def halt(self) -> None:
+        """Have the belt stop, over a new connection where this one is closed; nothing but an answer makes sure of it.
+
+        Raises
+        ------
+        DeviceGone : if the PLC does not answer either way.
+        """
+        self._driven = [0] * 3
+        try:
+            self._wire.write(m.COMMAND.at("run"), self._driven)
+        except DeviceGone:
+            self._wire.connect()
+            self._wire.write(m.COMMAND.at("run"), self._driven)
+
     def drops(self) -> list[Drop]:
         """Return what the drop sensors saw since the last call, as far as looks have brought it."""
         taken = list(self._drops)
