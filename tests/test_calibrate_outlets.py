@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,13 +16,14 @@ from citrus_grade import templates
 from citrus_grade.calibration.errors import CalibrationError
 from citrus_grade.calibration.outlets import ALONE_CUPS, FIRING, fit_outlets
 from citrus_grade.cli.main import main
+from citrus_grade.config import LineConfig
 from citrus_grade.drivers.modbus import map as m
 from citrus_grade.drivers.modbus.client import open_at
 from citrus_grade.drivers.modbus.emulated import EmulatedPlc
 from citrus_grade.drivers.modbus.server import DrivenBelt, PlcServer
 from citrus_grade.ports import DeviceGone
 from citrus_grade.runtime import outlets
-from tests.modbus_line import CONFIG, TICKS
+from tests.modbus_line import CONFIG, TICKS, with_encoder
 
 DELAY_MS = (30.0, 42.5, 30.0, 30.0, 30.0, 18.0)
 WAY_CUPS = (0.0, 0.1, 0.0, 0.0, -0.05, 0.0)
@@ -91,10 +93,10 @@ VERB = ["calibrate", "outlets", str(templates.LINE)]
 
 
 @contextmanager
-def standing(**given: Any) -> Iterator[PlcServer]:
+def standing(config: LineConfig = CONFIG, **given: Any) -> Iterator[PlcServer]:
     """A PLC whose belt stands until it is driven."""
-    belt = DrivenBelt(0.0, CONFIG.encoder.ratio, time.monotonic_ns())
-    with PlcServer(EmulatedPlc(CONFIG, belt, drive=belt.drive, drop_sensor=True, **given), "tcp://127.0.0.1:0") as served:
+    belt = DrivenBelt(0.0, config.encoder.ratio, time.monotonic_ns())
+    with PlcServer(EmulatedPlc(config, belt, drive=belt.drive, drop_sensor=True, **given), "tcp://127.0.0.1:0") as served:
         yield served
 
 
@@ -126,6 +128,53 @@ def test_a_belt_that_cannot_be_stopped_is_told(capsys: pytest.CaptureFixture[str
         monkeypatch.setattr(outlets._Tests, "fire", vanish)
         assert main([*VERB, "--plc", served.url, "--speeds", "15"]) == 2
         assert "THE BELT STILL RUNS" in capsys.readouterr().err
+
+
+def fired(config: LineConfig, served: PlcServer) -> outlets.Fired:
+    plc = open_at({"url": served.url}, config)
+    try:
+        return outlets.fire_outlets(config, plc, (15.0,), 1)
+    finally:
+        plc.halt()
+        plc.close()
+
+
+def test_firings_stay_within_half_the_range_of_a_short_counter() -> None:
+    near = tuple(outlet.model_copy(update={"station": 18.0 + k}) for k, outlet in enumerate(CONFIG.outlet))
+    config = with_encoder(1400, 16).model_copy(update={"outlet": near})
+    with standing(config) as served:
+        done = fired(config, served)
+    assert done.late == 0
+    assert len(done.rows) == 8 * config.line.lanes * len(config.outlet)
+    assert np.isfinite(done.rows["drop_tick"]).all()
+
+
+def test_a_big_line_does_not_report_more_at_once_than_the_ring_holds() -> None:
+    tests = outlets._Tests.__new__(outlets._Tests)
+    many = CONFIG.outlet[0]
+    tests._config = CONFIG.model_copy(update={"line": CONFIG.line.model_copy(update={"lanes": 16}), "outlet": (many,) * 16})
+    tests.rows, tests._per_cup = [], float(TICKS)
+    planned = list(tests._planned(0.0, 2))
+    at = Counter(e.fire_tick for e in planned)
+    assert max(at.values()) <= 4 * outlets.TOGETHER
+    ticks = np.array([e.fire_tick for e in planned if (e.lane, e.outlet) == (15, 15)])
+    gaps = [tests.rows[e.cup][2] for e in planned if (e.lane, e.outlet) == (15, 15)]
+    assert (np.diff(ticks) / TICKS).tolist() == gaps[1:]
+
+
+def test_lost_reports_are_no_valves_fault() -> None:
+    fallen: list[int] = []
+
+    def fell(_lane: int, _outlet: int, _tick: int, cup: int) -> None:
+        fallen.append(cup)
+        if len(fallen) == 50:
+            for _flag in range(m.REPORT_RING):
+                served.plc.pass_flag(0, time.monotonic_ns())
+
+    with standing(fell=fell) as served:
+        done = fired(CONFIG, served)
+    assert 0 < done.lost < 100
+    assert np.isfinite(done.rows["drop_tick"]).all()
 
 
 def test_a_plc_that_another_program_drives_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:

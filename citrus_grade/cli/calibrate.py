@@ -205,8 +205,7 @@ def outlets(
     from citrus_grade.cli import outlets_told
     from citrus_grade.runtime.outlets import measure_outlets
 
-    config, found, simulated = measure_outlets(line, plc, _speeds(speeds), repeats)
-    told = outlets_told.told(config, found, simulated=simulated)
+    told = outlets_told.told(measure_outlets(line, plc, _speeds(speeds), repeats))
     out.as_json(told) if as_json else outlets_told.show(told)
     return errors.DONE if all(row["verdict"] == "as configured" for row in told["outlets"]) else errors.FINDINGS
 

@@ -8,17 +8,18 @@ from citrus_grade.words import N_, _
 
 if TYPE_CHECKING:
     from citrus_grade.calibration.outlets import OutletFit
-    from citrus_grade.config import LineConfig, OutletSection
+    from citrus_grade.config import OutletSection
+    from citrus_grade.runtime.outlets import Measured
 
 WITHIN_MS = 2.0
 """A delay this near to the one in ``line.toml`` is the same: 2 ms are 2 mm at 1 m/s."""
 _VERDICTS = {"as configured": N_("as configured"), "differs": N_("differs from line.toml"), "misses": N_("misses")}
 
 
-def told(config: "LineConfig", found: "tuple[OutletFit, ...]", *, simulated: bool) -> dict[str, Any]:
+def told(found: "Measured") -> dict[str, Any]:
     """Return what was measured as plain data."""
-    rows = [_row(section, fit) for section, fit in zip(config.outlet, found, strict=True)]
-    return {"simulated": simulated, "outlets": rows}
+    rows = [_row(section, fit) for section, fit in zip(found.config.outlet, found.fits, strict=True)]
+    return {"simulated": found.simulated, "late": found.late, "reports_lost": found.lost, "outlets": rows}
 
 
 def _row(section: "OutletSection", fit: "OutletFit") -> dict[str, Any]:
@@ -71,6 +72,12 @@ def show(told: dict[str, Any]) -> None:
             for row in told["outlets"]
         ),
     )
+    if told["late"]:
+        text = _("{n} firings reached the PLC too late and are left out; on a slow connection try a lower speed")
+        out.text(text.format(n=told["late"]), "yellow")
+    if told["reports_lost"]:
+        text = _("{n} firings are left out: the PLC's reports of them were written over before they were read")
+        out.text(text.format(n=told["reports_lost"]), "yellow")
     for row in told["outlets"]:
         for lane, n in row["missed_in_lane"].items():
             text = _("outlet {outlet}, lane {lane}: {n} of {of} firings let nothing fall; see to valve, air and drop sensor")
