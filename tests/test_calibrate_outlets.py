@@ -14,7 +14,8 @@ import pytest
 
 from citrus_grade import templates
 from citrus_grade.calibration.errors import CalibrationError
-from citrus_grade.calibration.outlets import ALONE_CUPS, FIRING, fit_outlets
+from citrus_grade.calibration.outlets import ALONE_CUPS, FIRING, OutletFit, fit_outlets
+from citrus_grade.cli import outlets_told
 from citrus_grade.cli.main import main
 from citrus_grade.config import LineConfig
 from citrus_grade.drivers.modbus import map as m
@@ -81,7 +82,31 @@ def test_the_verb_finds_what_the_outlets_really_do(server: PlcServer, capsys: py
     assert [row["way_cups"] for row in found] == pytest.approx(WAY_CUPS, abs=0.03)
     assert [row["min_gap_cups"] for row in found] == [0, 0, 2, 0, 0, 0]
     assert [row["missed_in_lane"] for row in found] == [{}, {}, {}, {"3": found[3]["fired_a_lane"][3]}, {}, {}]
-    assert [row["verdict"] for row in found] == ["as configured", "differs", "differs", "misses", "as configured", "differs"]
+    assert [row["verdict"] for row in found] == ["as configured", "differs", "differs", "misses", "differs", "differs"]
+    stations = [row["new_station"] for row in found]
+    assert stations[1] == pytest.approx(CONFIG.outlet[1].station - 0.1, abs=0.03)
+    assert stations[4] == pytest.approx(CONFIG.outlet[4].station + 0.05, abs=0.03)
+    assert [stations[k] for k in (0, 2, 3, 5)] == [None] * 4
+
+
+def fit(way_cups: float) -> OutletFit:
+    none = np.zeros(CONFIG.line.lanes, np.int64)
+    return OutletFit(30.0, 0.1, way_cups, 0, 8, none + 8, none)
+
+
+def test_a_way_that_line_toml_knows_is_no_difference(capsys: pytest.CaptureFixture[str]) -> None:
+    known = CONFIG.outlet[0].model_copy(update={"station": 23.9, "way_cups": 0.1})
+    config = CONFIG.model_copy(update={"outlet": (known, *CONFIG.outlet[1:])})
+    ways = (0.11, 0.06, -0.2, 0.0, float("nan"), 0.02)
+    told = outlets_told.told(outlets.Measured(config, tuple(map(fit, ways)), True, 3, 2))
+    found = told["outlets"]
+    assert [row["verdict"] for row in found] == ["as configured", "differs", "differs", *["as configured"] * 3]
+    assert [row["new_station"] for row in found] == [None, 27.94, 32.2, None, None, None]
+    outlets_told.show(told)
+    shown = capsys.readouterr().out
+    assert "write station = 27.94 and way_cups = 0.060" in shown
+    assert "3 firings reached the PLC too late" in shown
+    assert "2 firings are left out" in shown
 
 
 def test_a_plc_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:

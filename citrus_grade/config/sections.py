@@ -96,13 +96,15 @@ class SpectrometerSection(Section):
 
 
 class OutletSection(Section):
-    """A drop. The default outlet is the end of the belt and is never fired."""
+    """A drop. The default outlet is the end of the belt and is never fired. ``way_cups`` is how far the belt moves between
+    coil and drop on top of the latency, as it was measured: the station allows for it already."""
 
     name: str
     station: Number
     capacity_per_min: Positive | None = None
     min_gap_cups: int = Field(default=0, ge=0)
     latency_ms: Annotated[float, BeforeValidator(from_int), Field(ge=0)] = 30.0
+    way_cups: Annotated[Number, Field(ge=-1, le=1)] = 0.0
 
 
 class LogSection(Section):
