@@ -35,6 +35,11 @@ def severity(kind: str) -> Severity:
     return "stop" if kind in _STOPS else "note" if kind in _NOTES else "warning"
 
 
+def lies_in(where: str, place: str) -> bool:
+    """Say whether an alarm is of a place: ``lane 3 change +7.0`` is of ``lane 3``."""
+    return f"{where} ".startswith(f"{place} ")
+
+
 @dataclass(slots=True)
 class Alarms:
     """How often each kind was told, and of which places, the first `PLACES` each once in the order told."""
@@ -43,7 +48,9 @@ class Alarms:
     places: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, alarm: "Alarm") -> None:
-        """Count one more."""
+        """Count one more; the end of one is none."""
+        if alarm.is_over:
+            return
         self.times[alarm.kind] += alarm.count
         known = self.places.setdefault(alarm.kind, [])
         if len(known) < PLACES and alarm.where not in known:
@@ -79,12 +86,10 @@ class AlarmBook:
         self.active[key] = Raised(alarm.kind, alarm.where, alarm.tick, now_s, now_s, alarm.count)
         return True
 
-    def end(self, kind: str, where: str, now_s: float) -> Raised | None:
-        """Take an alarm off the list, its reason being gone; return it, if it stood."""
-        found = self.active.pop((kind, where), None)
-        if found is not None:
-            found.ended_s = now_s
-            self.ended.append(found)
+    def end(self, kind: str, place: str, now_s: float) -> list[Raised]:
+        """Take all alarms of a kind in a place off the list, their reason being gone; return those that stood."""
+        found = [one for one in self.active.values() if one.kind == kind and lies_in(one.where, place)]
+        self._take_off(found, now_s)
         return found
 
     def gone_quiet(self, now_s: float) -> list[Raised]:
@@ -92,4 +97,11 @@ class AlarmBook:
         quiet = [one for one in self.active.values() if one.kind not in STANDING and now_s - one.last_s > QUIET_S]
         spare = list(self.active.values())[: max(len(self.active) - len(quiet) - ACTIVE, 0)]
         over = [one for one in spare if one not in quiet]
-        return [ended for one in (*quiet, *over) if (ended := self.end(one.kind, one.where, now_s))]
+        self._take_off(ended := [*quiet, *over], now_s)
+        return ended
+
+    def _take_off(self, ended: list[Raised], now_s: float) -> None:
+        for one in ended:
+            del self.active[one.kind, one.where]
+            one.ended_s = now_s
+        self.ended.extend(ended)

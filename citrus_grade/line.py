@@ -36,6 +36,7 @@ from citrus_grade.messages import (
     Reading,
     Scans,
     Views,
+    over,
 )
 from citrus_grade.rings import join_lanes, place_scans, place_views
 from citrus_grade.spectra import references, step
@@ -103,7 +104,7 @@ class Line:
         self._no_traits["status"] = 1
         self._room = surface.room(config.n_views)
         self._work = np.empty((2, max(config.n_views, 1)))
-        self._new = np.empty(len(health.KINDS), np.bool_)
+        self._turned = np.empty(len(health.KINDS), np.int8)
         self._stations = Stations.of(config, self._ruler)
         self._bind_artefacts()
         self._begin("calibration", "model")
@@ -229,10 +230,14 @@ class Line:
     def _watch(self, views: Views) -> list[Output]:
         state, camera = self.state, views.camera
         clarity = views.clarity.reshape(self.config.line.lanes, -1)
-        lane, window = health.watch(state.watched[camera], state.watch_told[camera], clarity, self._new)
-        where = {"lens_dirty": f"camera {camera} lane {lane} window {window}"}
-        begun = [kind for kind, new in zip(health.KINDS, self._new.tolist(), strict=True) if new]
-        return [Alarm(views.tick, kind, where.get(kind, f"camera {camera}")) for kind in begun]
+        lane, window = health.watch(state.watched[camera], state.watch_told[camera], clarity, self._turned)
+        place = f"camera {camera}"
+        begun = {"lens_dirty": f"{place} lane {lane} window {window}"}
+        return [
+            Alarm(views.tick, kind, begun.get(kind, place)) if turn > 0 else over(views.tick, kind, place)
+            for kind, turn in zip(health.KINDS, self._turned.tolist(), strict=True)
+            if turn
+        ]
 
     def _on_joined(self, joined: Joined) -> list[Output]:
         state = self.state
@@ -435,18 +440,22 @@ class Line:
         if self._misfits(**{command.kind: command.value}):
             return [Alarm(command.tick, "unfit_artefact", f"{command.kind} {command.value}")]
         setattr(self.state, f"{command.kind}_id", command.value)
-        before = self._imagers
+        imagers, calibration = self._imagers, self._calibration
         self._bind_artefacts()
-        self._learn_anew(before)
+        told = self._learn_anew(imagers, command.tick)
         self._begin(command.kind)
-        return []
+        return told + references.agreed(self.state.references, calibration, self._calibration, command.tick)
 
-    def _learn_anew(self, before: list[Imager]) -> None:
-        """Forget what the watch has learnt of cameras that a new calibration has look at other places."""
+    def _learn_anew(self, before: list[Imager], tick: int) -> list[Output]:
+        """Forget what the watch has learnt of cameras that a new calibration has look at other places; return what ends by it."""
+        state, ended = self.state, list[Output]()
         memory, told = health.nothing_yet(self.config)
         for camera, (old, new) in enumerate(zip(before, self._imagers, strict=True)):
             if not np.array_equal(old.gap, new.gap):
-                self.state.watched[camera], self.state.watch_told[camera] = memory[camera], told[camera]
+                stood = np.flatnonzero(state.watch_told[camera]).tolist()
+                ended += [over(tick, health.KINDS[kind], f"camera {camera}") for kind in stood]
+                state.watched[camera], state.watch_told[camera] = memory[camera], told[camera]
+        return ended
 
     def _start_lot(self, tick: int, lot: int) -> None:
         """The lot begins with the first cup that has not yet passed the loading point."""

@@ -158,12 +158,25 @@ class Ejection:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Something an operator must know; ``kind`` is a stable word, ``where`` the device or lane, ``count`` how often at once."""
+    """Something an operator must know; ``kind`` is a stable word, ``where`` the device or lane, ``count`` how often at once.
+
+    A ``count`` of 0 says that what stood has gone: all of the ``kind`` in the place that ``where`` names.
+    """
 
     tick: int
     kind: str
     where: str
     count: int = 1
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it says that what it tells of has gone."""
+        return self.count == 0
+
+
+def over(tick: int, kind: str, place: str) -> Alarm:
+    """Return the message that alarms of a kind in a place have ended."""
+    return Alarm(tick, kind, place, 0)
 
 
 @dataclass(frozen=True, slots=True)

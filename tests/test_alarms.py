@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from citrus_grade.alarms import ACTIVE, PLACES, QUIET_S, STANDING, AlarmBook, Alarms, severity
+from citrus_grade.cli.alarms import once
 from citrus_grade.imaging import health
-from citrus_grade.messages import Alarm
+from citrus_grade.messages import Alarm, over
 from citrus_grade.report import labels
 from citrus_grade.report.causes import cause, meaning
 from citrus_grade.report.labels import remedy
@@ -72,9 +73,27 @@ def test_what_stands_ends_when_its_reason_is_gone_and_not_before() -> None:
     book = AlarmBook()
     book.tell(Alarm(1, "outlet_jammed", "lane 1 outlet 0"), 0.0)
     assert book.gone_quiet(1e6) == []
-    assert book.end("outlet_jammed", "lane 1 outlet 0", 2e6) is not None
-    assert book.end("outlet_jammed", "lane 1 outlet 0", 2e6) is None
+    assert book.end("outlet_jammed", "lane 1 outlet 0", 2e6) != []
+    assert book.end("outlet_jammed", "lane 1 outlet 0", 2e6) == []
     assert [one.kind for one in book.ended] == ["outlet_jammed"]
+
+
+def test_the_end_of_alarms_in_a_place_takes_all_of_that_kind_there_off_the_list_and_no_other() -> None:
+    book, counted = AlarmBook(), Alarms()
+    wheres = ["lane 1 change +5.1", "lane 1 change +6.0", "lane 11 change +5.1"]
+    for alarm in [*(Alarm(1, "lamp_level", where) for where in wheres), Alarm(1, "lamp_colour", wheres[0])]:
+        book.tell(alarm, 0.0)
+    assert [one.where for one in book.end("lamp_level", "lane 1", 9.0)] == wheres[:2]
+    assert list(book.active) == [("lamp_level", wheres[2]), ("lamp_colour", wheres[0])]
+    counted.add(over(9, "lamp_level", "lane 1"))
+    assert not counted.times
+
+
+def test_an_alarm_that_comes_back_after_its_end_is_told_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    told, dirty = once(), Alarm(1, "lens_dirty", "camera 0 lane 2 window 1")
+    for alarm in (dirty, dirty, over(2, "lens_dirty", "camera 0"), Alarm(3, "lens_dirty", "camera 0 lane 2 window 1")):
+        told(alarm)
+    assert capsys.readouterr().err.count("clean the lens") == 2
 
 
 def test_lists_of_alarms_are_bounded_however_many_places_there_are() -> None:

@@ -63,13 +63,15 @@ class Watch:
 
     def __init__(self, config: LineConfig) -> None:
         memory, told = health.nothing_yet(config)
-        self.memory, self.told, self.new = memory[0], told[0], np.empty(len(KINDS), np.bool_)
+        self.memory, self.told, self.turned = memory[0], told[0], np.empty(len(KINDS), np.int8)
+        self.ended: list[str] = []
 
     def feed(self, clarity: Table, times: int = 1) -> list[tuple[str, int, int]]:
         said = []
         for _ in range(times):
-            lane, window = health.watch(self.memory, self.told, clarity, self.new)
-            said += [(KINDS[kind], lane, window) for kind in np.flatnonzero(self.new)]
+            lane, window = health.watch(self.memory, self.told, clarity, self.turned)
+            said += [(KINDS[kind], lane, window) for kind in np.flatnonzero(self.turned > 0)]
+            self.ended += [KINDS[kind] for kind in np.flatnonzero(self.turned < 0)]
         return said
 
 
@@ -121,18 +123,34 @@ def test_nothing_is_said_before_a_reference_is_learnt(small: LineConfig) -> None
     ("what", "factor", "kind"),
     [("level", 0.9, "light_low"), ("level", 1.1, "light_drift"), ("edge", 0.85, "focus_soft")],
 )
-def test_a_change_everywhere_is_told_once(learnt: Watch, what: str, factor: float, kind: str) -> None:
+def test_a_change_everywhere_is_told_once_and_ends_once_when_half_of_it_has_gone(
+    learnt: Watch, what: str, factor: float, kind: str
+) -> None:
     changed = usual()
     changed[what] *= factor
     assert [said[0] for said in learnt.feed(changed, 3 * AVERAGED)] == [kind]
+    assert not learnt.ended
     assert not learnt.feed(usual(), 6 * AVERAGED)
+    assert learnt.ended == [kind]
     assert [said[0] for said in learnt.feed(changed, 3 * AVERAGED)] == [kind]
+    assert learnt.ended == [kind]
 
 
 def test_a_change_in_one_place_is_dirt_and_named(learnt: Watch) -> None:
     changed = usual()
     changed["level"][2, 1] *= 1.2
     assert learnt.feed(changed, 3 * AVERAGED) == [("lens_dirty", 2, 1)]
+    assert not learnt.feed(usual(), 6 * AVERAGED)
+    assert learnt.ended == ["lens_dirty"]
+
+
+def test_a_change_that_comes_and_goes_about_the_limit_does_not_flap(learnt: Watch) -> None:
+    more, less = usual(), usual()
+    more["level"] *= 0.93
+    less["level"] *= 0.96
+    told = [said[0] for _ in range(10) for said in (*learnt.feed(more, AVERAGED), *learnt.feed(less, AVERAGED))]
+    assert told == ["light_low"]
+    assert not learnt.ended
 
 
 def test_what_was_not_seen_changes_nothing(learnt: Watch) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from citrus_grade.messages import Alarm, Command, OutletReport, Pulse, Reason
+from citrus_grade.messages import Alarm, Command, OutletReport, Pulse, Reason, over
 from citrus_grade.rundir import Loaded
 from citrus_grade.runtime.live import events
 from citrus_grade.runtime.live.carry import Carrier, outlook
@@ -119,6 +119,23 @@ def test_a_lane_that_degrades_is_an_alarm_and_ends_as_one(
     said = [event["event"] for event in events.read(tmp_path)]
     assert said == ["lane_changed", "alarm_raised", "lane_changed", "alarm_ended"]
     assert not observer.book.active
+
+
+def test_a_lens_that_is_cleaned_ends_its_alarm_and_is_told_anew_when_it_is_dirty_again(
+    watched: tuple[Observer, list[Alarm]], tmp_path: Path
+) -> None:
+    observer, told = watched
+    dirty = Alarm(1, "lens_dirty", "camera 0 lane 2 window 1")
+    observer.take(dirty)
+    observer.take(over(2, "lens_dirty", "camera 0"))
+    assert not observer.book.active
+    observer.take(over(2, "lens_dirty", "camera 0"))
+    observer.take(dirty)
+    observer.close()
+    assert told == [dirty, dirty]
+    assert observer.counted.times == {"lens_dirty": 2}
+    said = [event["event"] for event in events.read(tmp_path)]
+    assert said == ["alarm_raised", "alarm_ended", "alarm_raised"]
 
 
 def test_fruit_that_passed_while_a_device_was_gone_say_nothing_when_it_is_back(

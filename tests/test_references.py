@@ -247,6 +247,9 @@ def test_a_shutter_that_does_not_open_again_is_told_once(bed: Bed) -> None:
         plant.move([output for output in given if isinstance(output, Shutter) and output.position != Position.OPEN])
         outputs += given
     assert [(alarm.kind, alarm.where) for alarm in alarms(outputs)] == [("shutter_stuck", "lane 3 position 1")]
+    freed = Reading(0, 0, 3, "shutter", float(Position.OPEN))
+    assert line.feed(freed) == (Alarm(0, "shutter_stuck", "lane 3", 0),)
+    assert line.feed(freed) == ()
 
 
 def test_a_snapshot_at_any_message_goes_on_as_if_nothing_had_been(bed: Bed) -> None:
@@ -319,6 +322,17 @@ def test_scans_exposed_otherwise_than_the_references_are_told_and_no_reference_i
     _, outputs = bed.run(bed.plant(2.5), {6: [("dark_refresh", "")]}, line)
     assert {new.lane for new in new_references(outputs)} == {0, 1, 2, 3, 5}
     assert [alarm.kind for alarm in alarms(outputs)] == ["integration_differs"]
+    assert line.feed(Reading(0, 0, -1, "integration_us", 5000.0)) == (Alarm(0, "integration_differs", "lane 4", 0),)
+    assert line.feed(Reading(0, 0, -1, "integration_us", 5000.0)) == ()
+
+
+def test_a_calibration_made_at_the_exposure_in_use_ends_what_was_told_of_it(bed: Bed) -> None:
+    lanes = bed.config.line.lanes
+    old, new = (replace(bed.calibration, integration_us=np.full(lanes, us)) for us in (5000.0, 5200.0))
+    line = Bed(bed.loaded, bed.config, old).line()
+    line.artefacts = replace(line.artefacts, calibrations={old.id: old, new.id: new})
+    assert [said.kind for said in alarms(line.feed(Reading(0, 0, 4, "integration_us", 5200.0)))] == ["integration_differs"]
+    assert line.feed(Command(0, 0, "calibration", new.id)) == (Alarm(0, "integration_differs", "lane 4", 0),)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from citrus_grade.alarms import severity
+from citrus_grade.messages import Alarm
 from citrus_grade.report.labels import label, remedy
 from citrus_grade.spectra import step
 from citrus_grade.tables import DECISION, DOUBLE, EMPTY, FRUIT_SEEN, UNSEEN, empty
@@ -19,6 +20,7 @@ class Lane:
 
     def __init__(self) -> None:
         self.step = step.nothing_yet(1)
+        self.ended: list[Alarm] = []
 
     def show(self, size_mm: float, seen_mm: float, state: int = FRUIT_SEEN, received: bool = True) -> bool:
         """Show a cup whose fruit is ``size_mm`` and whose light passed one of ``seen_mm``; say whether an alarm begins."""
@@ -26,7 +28,9 @@ class Lane:
         row["state"], row["diameter_mm"] = (EMPTY, np.nan) if size_mm == 0 else (state, size_mm)
         light = FULL if seen_mm == 0 else 600 + 4000 * np.exp(-seen_mm / 15.0)
         counts = np.full((1, BINS, PIXELS), light).astype(np.uint16)
-        return len(step.watch(self.step, row, counts, np.full((1, BINS), received), DARK, 0)) == 1
+        told = step.watch(self.step, row, counts, np.full((1, BINS), received), DARK, 0)
+        self.ended += [alarm for alarm in told if alarm.is_over]
+        return any(not alarm.is_over for alarm in told)
 
     def run(self, sizes_mm: np.ndarray, late: int = 0) -> list[int]:
         """Show cups whose spectra come ``late`` cups late; return at which of them an alarm began."""
@@ -54,8 +58,10 @@ def test_a_lane_that_is_in_step_again_is_believed_again() -> None:
     lane = Lane()
     lane.run(fruit(200, 3), late=1)
     assert lane.step.out[0]
+    assert not lane.ended
     lane.run(fruit(200, 4))
     assert not lane.step.out[0]
+    assert [(alarm.kind, alarm.where) for alarm in lane.ended] == [(kind, "lane 0") for kind in step.KINDS]
 
 
 @given(st.integers(0, 1000), st.floats(0.0, 1.0))

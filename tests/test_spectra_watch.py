@@ -26,13 +26,15 @@ class Lane:
     def __init__(self) -> None:
         self.watched = watch.nothing_yet(1)
         self.watched.memory[:, T2:, watch.REFERENCE] = OF_TRAINING
+        self.ended: list[str] = []
 
     def _show(self, rows: Table, counts: np.ndarray, received: bool) -> list[str]:
-        new, seen = np.empty((1, len(KINDS)), np.bool_), np.full((1, BINS), received)
+        turned, seen = np.empty((1, len(KINDS)), np.int8), np.full((1, BINS), received)
         watched = self.watched
-        told = watch.watch(watched.memory, watched.told, rows, counts, seen, DARK, WHITE, FULL, LIMITS, MOST, new)
-        assert told == new.sum()
-        return [KINDS[kind] for kind in np.flatnonzero(new[0])]
+        told = watch.watch(watched.memory, watched.told, rows, counts, seen, DARK, WHITE, FULL, LIMITS, MOST, turned)
+        assert told == np.abs(turned).sum()
+        self.ended += [KINDS[kind] for kind in np.flatnonzero(turned[0] < 0)]
+        return [KINDS[kind] for kind in np.flatnonzero(turned[0] > 0)]
 
     def empty_cup(self, short: float, long: float, received: bool = True) -> list[str]:
         row, counts = empty(DECISION, 1), np.empty((1, BINS, PIXELS), np.uint16)
@@ -57,11 +59,13 @@ def test_a_lamp_that_shines_as_at_first_is_not_talked_about() -> None:
     np.testing.assert_allclose(lane.watched.memory[0, LEVEL, watch.MEAN], 0.4, rtol=0.01)
 
 
-def test_a_lamp_that_fades_is_told_once_and_again_only_after_it_was_well() -> None:
+def test_a_lamp_that_fades_is_told_once_and_again_only_after_it_has_ended_for_it_was_well() -> None:
     lane = Lane()
     lane.learn()
     assert [kind for _ in range(300) for kind in lane.empty_cup(17600, 17600)] == ["lamp_level"]
+    assert not lane.ended
     assert [kind for _ in range(300) for kind in lane.empty_cup(20600, 20600)] == []
+    assert lane.ended == ["lamp_level"]
     assert [kind for _ in range(300) for kind in lane.empty_cup(17600, 17600)] == ["lamp_level"]
 
 

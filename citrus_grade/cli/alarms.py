@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from citrus_grade.alarms import lies_in
 from citrus_grade.cli import out
 from citrus_grade.report.labels import label, remedy
 from citrus_grade.words import _
@@ -12,17 +13,19 @@ if TYPE_CHECKING:  # it loads NumPy, which a help text need not wait for
 
 
 def tell(alarm: "Alarm") -> None:
-    """Print on stderr what to do about an alarm, if anything can be done while the line runs."""
-    if advice := remedy(alarm.kind, alarm.where):
+    """Print on stderr what to do about an alarm that stands, if anything can be done while the line runs."""
+    if not alarm.is_over and (advice := remedy(alarm.kind, alarm.where)):
         out.errors([f"{label(alarm.kind)}: {advice}"])
 
 
 def once() -> Callable[["Alarm"], None]:
-    """Return what tells each alarm as `tell` does, of one kind and place only the first."""
+    """Return what tells each alarm as `tell` does, of one kind and place only the first until it has ended."""
     known: set[tuple[str, str]] = set()
 
     def told(alarm: "Alarm") -> None:
-        if (alarm.kind, alarm.where) not in known:
+        if alarm.is_over:
+            known.difference_update([one for one in known if one[0] == alarm.kind and lies_in(one[1], alarm.where)])
+        elif (alarm.kind, alarm.where) not in known:
             known.add((alarm.kind, alarm.where))
             tell(alarm)
 

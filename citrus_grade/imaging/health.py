@@ -32,7 +32,7 @@ LEARNT = 256
 AVERAGED = 128
 """Samples over which a mean forgets."""
 LIMIT = np.array([0.06, 0.05, 0.05, 0.08])
-"""Relative change from which on each of `KINDS` is told. It is told again only after half of the change has gone."""
+"""Relative change from which on each of `KINDS` is told. It ends, and may be told again, when half of the change has gone."""
 
 _COLUMNS = 16
 _TAPS = 10
@@ -195,8 +195,8 @@ def _rise(tap: NDArray[np.float64]) -> float:
 
 
 @njit(cache=True, nogil=True)
-def watch(memory: NDArray[np.float64], told: NDArray[np.bool_], clarity: Any, new: NDArray[np.bool_]) -> tuple[int, int]:
-    """Take what a frame showed into a camera's memory; fill ``new`` (4,) with the `KINDS` that begin to stand.
+def watch(memory: NDArray[np.float64], told: NDArray[np.bool_], clarity: Any, turned: NDArray[np.int8]) -> tuple[int, int]:
+    """Take what a frame showed into a camera's memory; fill ``turned`` (4,) with 1 of `KINDS` that begin to stand, -1 that end.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ def watch(memory: NDArray[np.float64], told: NDArray[np.bool_], clarity: Any, ne
     change = (abs(level[worst] - common), -common, common, -_median(edge))
     for kind in range(len(change)):
         stands = change[kind] > (0.5 * LIMIT[kind] if told[kind] else LIMIT[kind])
-        new[kind] = stands and not told[kind]
+        turned[kind] = np.int8(stands) - np.int8(told[kind])
         told[kind] = stands
     return worst // windows, worst % windows
 

@@ -235,7 +235,7 @@ def _foxglove(walk: Walk, out: Path) -> dict[str, int]:
                 n_fruit += file.decisions(t_ns, item.rows)
             elif isinstance(item, Alarm):
                 file.alarm(t_ns, item)
-                n_alarms += 1
+                n_alarms += not item.is_over
             elif isinstance(item, Frame):
                 camera = walk.config.camera[item.camera]
                 file.image(item.t_ns, camera.name, item.seq, demosaic(item.mosaic, camera.bayer))

@@ -89,7 +89,7 @@ class FoxgloveFile:
     def alarm(self, t_ns: int, alarm: Alarm) -> None:
         """Write an alarm as a log line."""
         sec, nsec = divmod(t_ns, 1_000_000_000)
-        message = f"{alarm.kind}: {alarm.where}, {alarm.count} x"
+        message = f"{alarm.kind}: {alarm.where}, {'over' if alarm.is_over else f'{alarm.count} x'}"
         stamp = {"sec": sec, "nsec": nsec}
         line = {"timestamp": stamp, "level": _WARNING, "message": message, "name": alarm.kind, "file": "", "line": 0}
         self._put("/alarms", "json", "foxglove.Log", t_ns, json.dumps(line).encode())

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from citrus_grade.calibration_set import CalibrationSet
 from citrus_grade.config import LineConfig
 from citrus_grade.config.references import ReferencesSection
-from citrus_grade.messages import Alarm, Command, Output, Position, Reading, References
+from citrus_grade.messages import Alarm, Command, Output, Position, Reading, References, over
 from citrus_grade.spectra import references, watch
 from citrus_grade.spectra.model import SpectralModel
 from citrus_grade.spectra.references import ASKED_BY, Memory
@@ -28,16 +28,16 @@ class Keeper:
     calibration: CalibrationSet
     limits: NDArray[np.float64]
     most: NDArray[np.float64]
-    new: NDArray[np.bool_]
+    turned: NDArray[np.int8]
 
     @classmethod
     def of(cls, config: LineConfig, calibration: CalibrationSet, model: SpectralModel | None) -> "Keeper | None":
         """Return the keeper of a line, None if it has no spectrometers."""
         if config.spectrometer is None:
             return None
-        new = np.empty((config.line.lanes, len(KINDS)), np.bool_)
+        turned = np.empty((config.line.lanes, len(KINDS)), np.int8)
         limits, most = watch.limits_of(config.references), watch.most(model)
-        return cls(config.references, config.spectrometer.full_scale, calibration, limits, most, new)
+        return cls(config.references, config.spectrometer.full_scale, calibration, limits, most, turned)
 
     def command(self, memory: Memory, command: Command, next_cup: int) -> list[Output] | None:
         """Begin a refresh; return None if the command is none, or names no lane."""
@@ -55,8 +55,7 @@ class Keeper:
             return references.exposed(memory, reading, self.calibration)
         if reading.value not in tuple(Position):
             return None
-        references.moved(memory, reading, next_cup + self.section.patience_cups)
-        return []
+        return references.moved(memory, reading, next_cup + self.section.patience_cups)
 
     def settle(self, memory: Memory, watched: Watched, tick: int, next_cup: int) -> list[Output]:
         """Judge the references that have been collected; what is new holds from ``next_cup`` on."""
@@ -67,11 +66,15 @@ class Keeper:
         return told
 
     def watch(self, memory: Memory, watched: Watched, rows: NDArray[Any], counts: Any, received: Any, tick: int) -> list[Output]:
-        """Take a pitch into what is watched, see `watch.watch`; return the alarms that begin."""
+        """Take a pitch into what is watched, see `watch.watch`; return the alarms that begin and those that end."""
         scans = (counts, received, memory.dark, memory.white, self.full_scale)
-        if not watch.watch(watched.memory, watched.told, rows, *scans, self.limits, self.most, self.new):
+        if not watch.watch(watched.memory, watched.told, rows, *scans, self.limits, self.most, self.turned):
             return []
+        begun, ended = np.argwhere(self.turned > 0).tolist(), np.argwhere(self.turned < 0).tolist()
         return [
-            Alarm(tick, KINDS[kind], f"lane {lane} change {watch.change_pct(watched, lane, kind):+.1f}")
-            for lane, kind in np.argwhere(self.new).tolist()
+            *(
+                Alarm(tick, KINDS[kind], f"lane {lane} change {watch.change_pct(watched, lane, kind):+.1f}")
+                for lane, kind in begun
+            ),
+            *(over(tick, KINDS[kind], f"lane {lane}") for lane, kind in ended),
         ]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from citrus_grade.calibration_set import CalibrationSet
 from citrus_grade.config.references import ReferencesSection
-from citrus_grade.messages import Alarm, Output, Position, Reading, References, Shutter
+from citrus_grade.messages import Alarm, Output, Position, Reading, References, Shutter, over
 
 Floats = NDArray[np.float64]
 
@@ -109,28 +109,46 @@ def ask(memory: Memory, lanes: list[int], what: int, until_cup: int) -> list[Out
     return moves
 
 
-def moved(memory: Memory, reading: Reading, until_cup: int) -> None:
-    """Take in where a shutter stands, in all lanes where the reading names none."""
-    position = int(reading.value)
+def moved(memory: Memory, reading: Reading, until_cup: int) -> list[Output]:
+    """Take in where a shutter stands, in all lanes where the reading names none; a lane that has its light again has no stuck
+    shutter."""
+    position, told = int(reading.value), list[Output]()
     for lane in range(len(memory.lanes)) if reading.lane < 0 else [reading.lane]:
         own = memory.lanes[lane]
         own["position"], own["since_tick"], own["n"] = position, reading.tick, 0
         if position != Position.OPEN and memory.light_from[lane] != NEVER:
             memory.light_from[lane], own["until_cup"] = NEVER, until_cup
         elif position == Position.OPEN and not own["asked"]:
+            if memory.light_from[lane] == NEVER:
+                told.append(over(reading.tick, "shutter_stuck", f"lane {lane}"))
             memory.light_from[lane] = reading.tick
     _count(memory)
+    return told
 
 
 def exposed(memory: Memory, reading: Reading, calibration: CalibrationSet) -> list[Output]:
-    """Take in how long scans are exposed, in all lanes where the reading names none; say where references were not exposed so."""
+    """Take in how long scans are exposed, in all lanes where the reading names none; say where references were not exposed so,
+    and where they are again."""
     lanes = range(len(memory.lanes)) if reading.lane < 0 else [reading.lane]
     told: list[Output] = []
     for lane in lanes:
+        before = float(memory.lanes[lane]["integration_us"])
         memory.lanes[lane]["integration_us"] = reading.value
         if (refused := _judge_exposure(reading.value, lane, calibration)) is not None:
             told.append(_alarm(reading.tick, lane, refused))
+        elif _judge_exposure(before, lane, calibration) is not None:
+            told.append(over(reading.tick, "integration_differs", f"lane {lane}"))
     return told
+
+
+def agreed(memory: Memory, before: CalibrationSet, after: CalibrationSet, tick: int) -> list[Output]:
+    """Return that exposures differ no more, of lanes whose exposure is that of a new calibration and was not that of the old."""
+    exposed_us = enumerate(memory.lanes["integration_us"].tolist())
+    return [
+        over(tick, "integration_differs", f"lane {lane}")
+        for lane, own_us in exposed_us
+        if _judge_exposure(own_us, lane, before) is not None and _judge_exposure(own_us, lane, after) is None
+    ]
 
 
 def _judge_exposure(integration_us: float, lane: int, calibration: CalibrationSet) -> Refusal | None:

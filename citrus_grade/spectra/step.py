@@ -13,11 +13,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from citrus_grade.messages import Alarm
+from citrus_grade.messages import Alarm, over
 from citrus_grade.tables import EMPTY, FRUIT_SEEN
 
 Floats = NDArray[np.float64]
 
+KINDS: Final = ("lanes_crossed", "spectra_out_of_step")
+"""Kinds of alarm: the light fits another lane's fruit, or that of a cup beside."""
 BEFORE, BEHIND = -2, -1
 """The cup that passed before a lane's own, the one behind; where they stand behind the cups of all lanes."""
 PAIRS, MEAN_SIZE, MEAN_DARK, VAR_SIZE, VAR_DARK, BOTH = range(6)
@@ -52,7 +54,7 @@ def nothing_yet(n_lanes: int) -> Step:
 
 
 def watch(step: Step, rows: NDArray[Any], counts: Any, received: Any, dark: Floats, tick: int) -> list[Alarm]:
-    """Take in a pitch; return the alarms that begin.
+    """Take in a pitch; return the alarms that begin and those that end: which of both a lane was told of, its end does not say.
 
     Parameters
     ----------
@@ -64,7 +66,9 @@ def watch(step: Step, rows: NDArray[Any], counts: Any, received: Any, dark: Floa
         return []
     new = np.flatnonzero(step.out & ~was_out).tolist()
     crossed = [Alarm(tick, "lanes_crossed", f"lane {lane} other {step.fits[lane]}") for lane in new if step.fits[lane] < n]
-    return crossed + [Alarm(tick, "spectra_out_of_step", f"lane {lane}") for lane in new if step.fits[lane] >= n]
+    beside = [Alarm(tick, "spectra_out_of_step", f"lane {lane}") for lane in new if step.fits[lane] >= n]
+    back = np.flatnonzero(was_out & ~step.out).tolist()
+    return crossed + beside + [over(tick, kind, f"lane {lane}") for lane in back for kind in KINDS]
 
 
 @njit(cache=True, nogil=True)

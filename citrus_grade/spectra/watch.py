@@ -98,28 +98,32 @@ def most(model: SpectralModel | None) -> Floats:
 @njit(cache=True, nogil=True)
 def watch(
     memory: Floats, told: NDArray[np.bool_], rows: Any, counts: Any, received: Any, dark: Floats, white: Floats, full_scale: int,
-    limits: Floats, most: Floats, new: NDArray[np.bool_],
+    limits: Floats, most: Floats, turned: NDArray[np.int8],
 ) -> int:  # fmt: skip
-    """Take a pitch into the memory of `Watched`; fill ``new`` (n_lanes, 4) with the `KINDS` that begin to stand, return how many.
+    """Take a pitch into the memory of `Watched`; fill ``turned`` (n_lanes, 4) with 1 of `KINDS` that begin to stand, -1 that end.
 
     Parameters
     ----------
     rows : (n_lanes,) of `tables.DECISION`. counts, received : (n_lanes, n_bins, n_pixels) and (n_lanes, n_bins), their scans.
     dark, white : (n_lanes, n_pixels). limits : `limits_of`. most : `most`.
+
+    Returns
+    -------
+    How many begin or end.
     """
-    n_new = 0
+    n_turned = 0
     for lane in range(len(rows)):
-        new[lane] = False
+        turned[lane] = 0
         row = rows[lane]
         if row.state == EMPTY:
             level, colour = _light(counts[lane], received[lane], dark[lane], white[lane], full_scale)
             if not np.isnan(level):
-                n_new += _remember(memory[lane], told[lane], LEVEL, level, limits, new[lane])
-                n_new += _remember(memory[lane], told[lane], COLOUR, colour, limits, new[lane])
+                n_turned += _remember(memory[lane], told[lane], LEVEL, level, limits, turned[lane])
+                n_turned += _remember(memory[lane], told[lane], COLOUR, colour, limits, turned[lane])
         elif row.state == FRUIT_SEEN and not np.isnan(row.t2):
-            n_new += _remember(memory[lane], told[lane], T2, min(row.t2, most[0]), limits, new[lane])
-            n_new += _remember(memory[lane], told[lane], Q, min(row.q, most[1]), limits, new[lane])
-    return n_new
+            n_turned += _remember(memory[lane], told[lane], T2, min(row.t2, most[0]), limits, turned[lane])
+            n_turned += _remember(memory[lane], told[lane], Q, min(row.q, most[1]), limits, turned[lane])
+    return n_turned
 
 
 @njit(cache=True, nogil=True)
@@ -149,10 +153,10 @@ def _light(counts: Any, received: Any, dark: Floats, white: Floats, full_scale: 
 
 
 @njit(cache=True, nogil=True)
-def _remember(memory: Floats, told: NDArray[np.bool_], kind: int, value: float, limits: Floats, new: NDArray[np.bool_]) -> int:
-    """Move one mean of a lane towards what was seen; say whether its alarm begins to stand.
+def _remember(memory: Floats, told: NDArray[np.bool_], kind: int, value: float, limits: Floats, turned: NDArray[np.int8]) -> int:
+    """Move one mean of a lane towards what was seen; say whether its alarm begins to stand, or ends.
 
-    An alarm is told again only after half of the change has gone. T2 and Q are watched for rising only.
+    An alarm ends, and may be told again, when half of the change has gone. T2 and Q are watched for rising only.
     """
     own = memory[kind]
     if own[SAMPLES] == 0:
@@ -167,6 +171,6 @@ def _remember(memory: Floats, told: NDArray[np.bool_], kind: int, value: float, 
     if kind < T2:
         change = abs(change)
     stands = change > (0.5 * limits[kind] if told[kind] else limits[kind])
-    new[kind] = stands and not told[kind]
+    turned[kind] = np.int8(stands) - np.int8(told[kind])
     told[kind] = stands
-    return int(new[kind])
+    return int(turned[kind] != 0)

@@ -69,7 +69,10 @@ class Observer:
         self.take(Alarm(self._tick() or 0, kind, where, count))
 
     def take(self, alarm: Alarm) -> None:
-        """Take in an alarm."""
+        """Take in an alarm, or that one has ended."""
+        if alarm.is_over:
+            self._end(alarm.kind, alarm.where)
+            return
         self.counted.add(alarm)
         if not self.book.tell(alarm, time.time()):
             return
@@ -141,7 +144,7 @@ class Observer:
             self._shed[role] = now
 
     def _end(self, kind: str, where: str) -> None:
-        if ended := self.book.end(kind, where, time.time()):
+        for ended in self.book.end(kind, where, time.time()):
             self._ended(ended)
 
     def _ended(self, alarm: Raised) -> None:
