@@ -59,7 +59,8 @@ class Alarms:
 
 @dataclass(slots=True)
 class Raised:
-    """An alarm from when it was first told: ``count`` how often since, ``tick`` where the belt was; times in seconds."""
+    """An alarm from when it was first told: ``count`` how often since, ``tick`` where the belt was; times are of a clock
+    that nobody sets, in seconds."""
 
     kind: str
     where: str
@@ -71,7 +72,7 @@ class Raised:
 
 
 class AlarmBook:
-    """Which alarms stand, and the newest that have ended; times are the caller's, in seconds."""
+    """Which alarms stand, and the newest that have ended; times are the caller's `time.monotonic`, in seconds."""
 
     def __init__(self) -> None:
         self.active: dict[tuple[str, str], Raised] = {}

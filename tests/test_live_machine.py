@@ -9,17 +9,19 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from mcap.records import Message as Record
 from mcap.stream_reader import StreamReader
 
+from citrus_grade.alarms import QUIET_S
 from citrus_grade.config import load
 from citrus_grade.messages import Reason
 from citrus_grade.replay import replay
 from citrus_grade.runlog import files
-from citrus_grade.runtime.live import health, store
+from citrus_grade.runtime.live import events, health, store
 from citrus_grade.runtime.live.played import played
 from citrus_grade.runtime.live.supervisor import Supervisor
 from tests.test_live_faults import Failed
@@ -63,6 +65,7 @@ def test_a_clock_that_is_set_moves_nothing_but_the_times_people_are_told(line_to
             for ahead_s in (HOUR_S, -HOUR_S):
                 clock.set(ahead_s)
                 seen.append(_told_time(run, int(seen[-1][0]) + 20))
+            ended = _ended(run, "clock_set", 2)
             program.send_signal(signal.SIGINT)
             assert program.wait(60.0) == 0
         finally:
@@ -78,9 +81,22 @@ def test_a_clock_that_is_set_moves_nothing_but_the_times_people_are_told(line_to
     times = [message.log_time for path in files(run) for message in _messages(path)]
     assert times == sorted(times)
     assert times[-1] < 150 * 10**9  # counted from the start
-    told = [(alarm["kind"], alarm["where"]) for alarm in health.read(run)["alarms"]]
-    assert [where for kind, where in told if kind == "clock_set"] == ["+3600 s", "-7200 s"]
-    assert not {kind for kind, _where in told} & {"process_died", "process_silent", "encoder_jump"}
+    assert [alarm["where"] for alarm in ended] == ["+3600 s", "-7200 s"]
+    lasted_s = [event["lasted_s"] for event in events.read(run) if event["event"] == "alarm_ended"]
+    assert all(0 <= each < HOUR_S / 2 for each in lasted_s)
+    assert all(QUIET_S <= alarm["ended_s"] - alarm["began_s"] < HOUR_S / 2 for alarm in ended)
+    state = health.read(run)
+    kinds = {alarm["kind"] for alarm in (*state["alarms"], *state["ended_alarms"])}
+    assert not kinds & {"process_died", "process_silent", "encoder_jump"}
+
+
+def _ended(run: Path, kind: str, n: int) -> list[dict[str, Any]]:
+    """Wait until so many alarms of a kind have ended; return them."""
+    until = time.monotonic() + 60.0
+    while len(found := [alarm for alarm in health.read(run)["ended_alarms"] if alarm["kind"] == kind]) < n:
+        assert time.monotonic() < until, f"of {kind} only {len(found)} ended"
+        time.sleep(0.2)
+    return found
 
 
 def _told_time(run: Path, cup: int) -> tuple[int, float, float]:

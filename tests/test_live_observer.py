@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from citrus_grade.alarms import QUIET_S
 from citrus_grade.messages import Alarm, Command, OutletReport, Pulse, Reason, over
 from citrus_grade.rundir import Loaded
 from citrus_grade.runtime.live import events
@@ -136,6 +137,25 @@ def test_a_lens_that_is_cleaned_ends_its_alarm_and_is_told_anew_when_it_is_dirty
     assert observer.counted.times == {"lens_dirty": 2}
     said = [event["event"] for event in events.read(tmp_path)]
     assert said == ["alarm_raised", "alarm_ended", "alarm_raised"]
+
+
+def test_a_clock_that_is_set_neither_ends_alarms_nor_keeps_them(
+    watched: tuple[Observer, list[Alarm]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    observer, _ = watched
+    wall_s, steady_s = 1e9, 100.0
+    monkeypatch.setattr("citrus_grade.runtime.live.observer.time.time", lambda: wall_s)
+    monkeypatch.setattr("citrus_grade.runtime.live.observer.time.monotonic", lambda: steady_s)
+    observer.alarm("scan_gap", "sensors")
+    wall_s, steady_s = wall_s + 3600, steady_s + 1
+    _look(observer)
+    assert [kind for kind, _where in observer.book.active] == ["scan_gap"]
+    wall_s, steady_s = wall_s - 7200, steady_s + QUIET_S
+    _look(observer)
+    observer.close()
+    assert not observer.book.active
+    (ended,) = [event for event in events.read(tmp_path) if event["event"] == "alarm_ended"]
+    assert ended["lasted_s"] == QUIET_S + 1
 
 
 def test_fruit_that_passed_while_a_device_was_gone_say_nothing_when_it_is_back(

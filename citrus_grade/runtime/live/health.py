@@ -110,7 +110,10 @@ def _scale(supervisor: Supervisor) -> dict[str, float] | None:
 
 
 def _alarm(one: Raised) -> dict[str, Any]:
-    return asdict(one) | {"severity": severity(one.kind)}
+    """Return an alarm with its times in UTC, as the machine's clock is set now."""
+    ahead_s = time.time() - time.monotonic()
+    told = {name: None if (at_s := getattr(one, name)) is None else at_s + ahead_s for name in ("began_s", "last_s", "ended_s")}
+    return asdict(one) | told | {"severity": severity(one.kind)}
 
 
 class Keeper:

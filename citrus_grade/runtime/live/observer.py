@@ -74,7 +74,7 @@ class Observer:
             self._end(alarm.kind, alarm.where)
             return
         self.counted.add(alarm)
-        if not self.book.tell(alarm, time.time()):
+        if not self.book.tell(alarm, time.monotonic()):
             return
         self.event("alarm_raised", "supervisor", LEVELS[severity(alarm.kind)], kind=alarm.kind, where=alarm.where)
         if self._told:
@@ -88,7 +88,7 @@ class Observer:
         self._next_s = now_s + LOOK_S
         self._look_at_lanes()
         self._look_at_counters()
-        for ended in self.book.gone_quiet(time.time()):
+        for ended in self.book.gone_quiet(time.monotonic()):
             self._ended(ended)
 
     def close(self) -> None:
@@ -131,7 +131,7 @@ class Observer:
             self._end(kind, where)
         self._troubles = troubles
         for one in [one for one in self.book.active.values() if one.kind in OUTLETS]:
-            if time.time() - one.last_s > SURE_S and not _stands(one, troubles):
+            if time.monotonic() - one.last_s > SURE_S and not _stands(one, troubles):
                 self._end(one.kind, one.where)
 
     def _look_at_counters(self) -> None:
@@ -144,11 +144,11 @@ class Observer:
             self._shed[role] = now
 
     def _end(self, kind: str, where: str) -> None:
-        for ended in self.book.end(kind, where, time.time()):
+        for ended in self.book.end(kind, where, time.monotonic()):
             self._ended(ended)
 
     def _ended(self, alarm: Raised) -> None:
-        lasted_s = round((alarm.ended_s or alarm.last_s) - alarm.began_s, 1)
+        lasted_s = round((alarm.last_s if alarm.ended_s is None else alarm.ended_s) - alarm.began_s, 1)
         self.event("alarm_ended", "supervisor", kind=alarm.kind, where=alarm.where, count=alarm.count, lasted_s=lasted_s)
 
 
