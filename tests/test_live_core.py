@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from citrus_grade.messages import Alarm
+from citrus_grade.messages import Alarm, Pulse
 from citrus_grade.rundir import create, load_line
 from citrus_grade.runtime.live import core, wire
 from citrus_grade.runtime.live.core import Core
@@ -47,6 +48,13 @@ class Desk:
         self._parents.append(work._parent)
         return Core(work)
 
+    def pulse(self, made: Core, cup: int, t_ns: int) -> None:
+        """Feed a core the pulse with which a cup is decided."""
+        tick = round((cup + self.config.line.decision_station) * self.config.encoder.ratio)
+        for data in wire.of_messages([Pulse(tick, tick, t_ns)], 1):
+            assert wire.send(self.ends["plc"][1], data)
+        made._turn(0.0)
+
     def told(self) -> list[Alarm]:
         """Return the alarms that the core has told the supervisor."""
         said = wire.receive(self.ends["parent"][1])
@@ -62,10 +70,25 @@ class Desk:
             os.close(fd)
 
 
+COMMANDS = """
+[[command]]
+at_min = 0.0
+kind = "lot"
+value = "5"
+
+[[command]]
+at_min = 0.001
+kind = "lot"
+value = "7"
+"""
+
+
 @pytest.fixture
 def desk(line_toml: Path, tmp_path: Path) -> Iterator[Desk]:
     run = tmp_path / "run"
     create(run, load_line(line_toml), seed=None, profile="normal", config_text=line_toml.read_text(encoding="utf-8"))
+    with (run / "line.toml").open("a", encoding="utf-8") as file:
+        file.write(COMMANDS)
     made = Desk(run)
     yield made
     made.close()
@@ -95,3 +118,14 @@ def test_a_core_whose_decisions_are_not_kept_asks_for_the_belt_to_stand_until_th
     desk.board.shared["committed_cup"] = far + 1
     made._turn(0.0)  # without a pulse: the belt stands
     assert not desk.board.wants_stop
+
+
+def test_a_command_due_while_a_core_is_replaced_is_given_by_its_successor_and_none_twice(desk: Desk) -> None:
+    first = desk.core()
+    desk.pulse(first, 0, 10_000_000)
+    assert np.count_nonzero(first.line.state.lot) == 1
+    time.sleep(0.1)  # the second command is due before its successor begins
+    successor = desk.core()
+    desk.pulse(successor, 1, 90_000_000)
+    lots = successor.line.state.lot
+    assert sorted(lots[lots > 0].tolist()) == [5, 7]

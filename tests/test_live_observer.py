@@ -75,7 +75,7 @@ def test_lanes_and_outlets_are_as_the_core_knows_them(loaded: Loaded, board: Boa
     line.feed(OutletReport(0, 0, 1, 0, "jammed"))
     line.feed(OutletReport(0, 0, -1, 2, "full"))
     line.feed(Pulse(4096, 4096, 1))
-    known = outlook(loaded.config, carrier.pack(line.state))
+    known = outlook(loaded.config, carrier.pack(line.state, 1))
     for name in known._fields:
         np.testing.assert_array_equal(getattr(known, name), getattr(line.state, name))
     lanes = lanes_of(loaded.config, board, _graded(loaded.config.line.lanes), known)
@@ -201,12 +201,12 @@ def test_an_outlet_stays_jammed_until_the_core_says_otherwise(
     for alarm in line.feed(OutletReport(0, 0, 1, 0, "jammed")):
         assert isinstance(alarm, Alarm)
         observer.take(alarm)
-    board.carry(carrier.pack(line.state))
+    board.carry(carrier.pack(line.state, 1))
     monkeypatch.setattr("citrus_grade.runtime.live.observer.SURE_S", -1.0)
     _look(observer)
     assert [key[0] for key in observer.book.active] == ["outlet_jammed"]
     line.feed(OutletReport(0, 0, 1, 0, "clear"))
-    board.carry(carrier.pack(line.state))
+    board.carry(carrier.pack(line.state, 1))
     _look(observer)
     assert not observer.book.active
     observer.close()

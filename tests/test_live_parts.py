@@ -229,7 +229,7 @@ def test_a_core_goes_on_where_the_one_before_had_come_to(loaded: Loaded) -> None
     line.state.next_cup, line.state.offset = 41, -12
     line.state.references.dark[1] += 5.0
     line.feed(Pulse(4096, 4096, 1))
-    resumed(successor, carrier.pack(line.state), 44)
+    assert resumed(successor, carrier.pack(line.state, 77), 44) == 77
     assert successor.state.next_cup == 45
     for name in ("offset", "plan_id", "model_id"):
         assert getattr(successor.state, name) == getattr(line.state, name)
@@ -240,7 +240,7 @@ def test_a_core_goes_on_where_the_one_before_had_come_to(loaded: Loaded) -> None
     line.feed(Command(4096, 1, "dark_refresh", ""))
     line.state.references.dark[:] = 0.0  # half-way
     again = loaded.line()
-    resumed(again, carrier.pack(line.state), 44)
+    resumed(again, carrier.pack(line.state, 77), 44)
     np.testing.assert_array_equal(again.state.references.dark, sound)
     assert not again.state.references.lanes["asked"].any()
 
@@ -262,7 +262,7 @@ def test_what_a_core_leaves_finds_room_on_every_line_that_may_be_configured(lane
     state = initial(config, "p" * 16, "m" * 16, "c" * 16, "")
     carrier = Carrier.__new__(Carrier)
     carrier._references = b""
-    assert len(carrier.pack(state)) <= carry_bytes(lanes, pixels)
+    assert len(carrier.pack(state, 1 << 62)) <= carry_bytes(lanes, pixels)
 
 
 def test_the_belt_is_followed_through_a_late_look() -> None:

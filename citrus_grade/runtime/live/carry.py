@@ -15,6 +15,7 @@ from citrus_grade.spectra.references import NEVER
 from citrus_grade.state import State
 
 _WORDS = ("next_cup", "offset", "plan_id", "model_id", "shadow_id", "calibration_id", "classifier_id")
+_FED = "fed_ns"
 _ARRAYS = ("outlet_open", "outlet_sound", "last_cup", "due_tick", "lane_on", "lot_from", "lot")
 _REFERENCES = ("lanes", "light_from", "dark", "white", "busy")
 
@@ -36,27 +37,29 @@ class Carrier:
     def __init__(self, line: Line) -> None:
         self._references = _bytes(_references(line.state))
 
-    def pack(self, state: State) -> bytes:
-        """Return what to keep."""
+    def pack(self, state: State, fed_ns: int) -> bytes:
+        """Return what to keep once a pulse of ``fed_ns`` has been fed."""
         memory = state.references
         if not memory.busy.any() and not memory.lanes["asked"].any() and (memory.light_from != NEVER).all():
             self._references = _bytes(_references(state))
-        words = json.dumps({name: getattr(state, name) for name in _WORDS}).encode()
+        words = json.dumps({name: getattr(state, name) for name in _WORDS} | {_FED: fed_ns}).encode()
         return b"\n".join([words, _bytes([getattr(state, name) for name in _ARRAYS]) + self._references])
 
 
-def resumed(line: Line, carried: bytes, decided_cup: int) -> None:
-    """Have a new line go on where one before had come to."""
+def resumed(line: Line, carried: bytes, decided_cup: int) -> int:
+    """Have a new line go on where one before had come to; return when the last pulse it was fed came, in ns."""
     state = line.state
     words, _, data = carried.partition(b"\n")
-    for name, value in json.loads(words).items():
-        setattr(state, name, value)
+    found = json.loads(words)
+    for name in _WORDS:
+        setattr(state, name, found[name])
     at = 0
     for array in [*(getattr(state, name) for name in _ARRAYS), *_references(state)]:
         array[...] = np.frombuffer(data, array.dtype, array.size, at).reshape(array.shape)
         at += array.nbytes
     state.next_cup = max(state.next_cup, decided_cup + 1)
     line.restore(line.snapshot())
+    return int(found[_FED])
 
 
 def outlook(config: LineConfig, carried: bytes) -> Outlook:

@@ -93,7 +93,7 @@ class Core:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self.line, goes_on = _line(work)
+        self.line, fed_ns = _line(work)
         self._carrier = Carrier(self.line)
         self._rings: list[FrameRing] = [work.ring(index) for index in range(len(work.config.camera))]
         self._cameras = [work.board.station(camera_role(index)) for index in range(len(work.config.camera))]
@@ -109,7 +109,7 @@ class Core:
         self._begun_ns = work.now_ns()
         self._number = 0
         self._look_at = 0.0
-        self._schedule = Schedule(work.config.command, 0, work.now_ns() if goes_on else 0)
+        self._schedule = Schedule(work.config.command, 0, fed_ns + 1)
         work.board.shared["shutter"] = Position.OPEN
 
     def run(self) -> None:
@@ -211,7 +211,7 @@ class Core:
         if ejections and not wire.send(self._plc, wire.of_ejections(_t_ns(message), ejections)):
             self._work.station.count("ejections_refused", len(ejections))
         if isinstance(message, Pulse):
-            self._work.board.carry(self._carrier.pack(self.line.state))
+            self._work.board.carry(self._carrier.pack(self.line.state, message.t_ns))
             self._work.station.took("decide", self._work.now_ns() - message.t_ns)
         self._stream.gave(outputs)
 
@@ -238,13 +238,13 @@ def _is_source(name: str) -> bool:
     return name.startswith("camera") or name in (SPECTRA, SCALE)
 
 
-def _line(work: Work) -> tuple[Line, bool]:
-    """Return the line as it was when a core before this one died, or a new one; and whether it goes on."""
+def _line(work: Work) -> tuple[Line, int]:
+    """Return the line as it was when a core before this one died, or a new one; and when the last pulse it was fed came."""
     line = reopen(work.run_dir).line()
     carried = work.board.carried()
-    if carried is not None:
-        resumed(line, carried, int(work.board.shared["decided_cup"][0]))
-    return line, carried is not None
+    if carried is None:
+        return line, -1
+    return line, resumed(line, carried, int(work.board.shared["decided_cup"][0]))
 
 
 def run(work: Work) -> None:
