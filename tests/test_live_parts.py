@@ -20,11 +20,12 @@ from hypothesis import strategies as st
 
 from citrus_grade.config import load, parse
 from citrus_grade.geometry import Ruler
+from citrus_grade.line import Line
 from citrus_grade.messages import Alarm, Command, Ejection, OutletReport, Pulse, Scans
 from citrus_grade.rundir import Loaded, create, load_line
 from citrus_grade.runtime.live import store, wire
 from citrus_grade.runtime.live.belt import Belt
-from citrus_grade.runtime.live.carry import Carrier, resumed
+from citrus_grade.runtime.live.carry import Carrier, _bytes, _references, resumed
 from citrus_grade.runtime.live.clock import BeltClock, DeviceClock, nearest_trigger, tick_at
 from citrus_grade.runtime.live.core import CLOSE, END
 from citrus_grade.runtime.live.memory import (
@@ -34,7 +35,6 @@ from citrus_grade.runtime.live.memory import (
     Decided,
     FrameRing,
     Shape,
-    carry_bytes,
     least_us,
     quantile_us,
     reserve,
@@ -220,6 +220,11 @@ def test_a_device_clock_is_read_by_its_quickest_messages() -> None:
     assert again == arrival_ns + 1_000_000
 
 
+def _learnt(line: Line) -> list[np.ndarray]:
+    state = line.state
+    return [state.watched, state.watch_told, *state.spectra_watched, *state.spectra_step]
+
+
 def test_a_core_goes_on_where_the_one_before_had_come_to(loaded: Loaded) -> None:
     line, successor = loaded.line(), loaded.line()
     carrier = Carrier(line)
@@ -228,6 +233,9 @@ def test_a_core_goes_on_where_the_one_before_had_come_to(loaded: Loaded) -> None
     line.feed(OutletReport(0, 0, 2, 1, "full"))
     line.state.next_cup, line.state.offset = 41, -12
     line.state.references.dark[1] += 5.0
+    learnt = _learnt(line)
+    for k, array in enumerate(learnt):
+        array[...] = k % 2 if array.dtype == np.bool_ else k + 1
     line.feed(Pulse(4096, 4096, 1))
     assert resumed(successor, carrier.pack(line.state, 77), 44) == 77
     assert successor.state.next_cup == 45
@@ -236,6 +244,8 @@ def test_a_core_goes_on_where_the_one_before_had_come_to(loaded: Loaded) -> None
     for name in ("lane_on", "outlet_open", "lot", "lot_from"):
         np.testing.assert_array_equal(getattr(successor.state, name), getattr(line.state, name))
     np.testing.assert_array_equal(successor.state.references.dark, line.state.references.dark)
+    for said, carried in zip(learnt, _learnt(successor), strict=True):
+        np.testing.assert_array_equal(carried, said)
     sound = line.state.references.dark.copy()
     line.feed(Command(4096, 1, "dark_refresh", ""))
     line.state.references.dark[:] = 0.0  # half-way
@@ -245,24 +255,24 @@ def test_a_core_goes_on_where_the_one_before_had_come_to(loaded: Loaded) -> None
     assert not again.state.references.lanes["asked"].any()
 
 
-@pytest.mark.parametrize(("lanes", "pixels"), [(1, 16), (6, 2048), (32, 8192)])
-def test_what_a_core_leaves_finds_room_on_every_line_that_may_be_configured(lanes: int, pixels: int) -> None:
-    spectrometer = {"pixels": pixels, "wavelength_nm": [650, 1010], "scans": 1, "bins": 1, "station": 14}
+@pytest.mark.parametrize(("lanes", "pixels", "windows"), [(1, 16, 1), (6, 2048, 4), (32, 8192, 16)])
+def test_what_a_core_leaves_finds_room_on_every_line_that_may_be_configured(lanes: int, pixels: int, windows: int) -> None:
+    spectrometer = {"pixels": pixels, "scans": 1, "bins": 1, "station": 14, "wavelength_nm": (650.0, 1010.0)}
     text = LINE.read_text(encoding="utf-8")
     config = parse(text)
     assert config.spectrometer is not None
-    camera = config.camera[0].model_copy(update={"lane_y_px": (64.0,) * lanes})
+    camera = config.camera[0].model_copy(update={"lane_y_px": (64.0,) * lanes, "windows": windows})
     config = config.model_copy(
         update={
             "line": config.line.model_copy(update={"lanes": lanes}),
-            "camera": (camera,),
-            "spectrometer": config.spectrometer.model_copy(update=spectrometer | {"wavelength_nm": (650.0, 1010.0)}),
+            "camera": (camera, camera),
+            "spectrometer": config.spectrometer.model_copy(update=spectrometer),
         }
     )
     state = initial(config, "p" * 16, "m" * 16, "c" * 16, "")
     carrier = Carrier.__new__(Carrier)
-    carrier._references = b""
-    assert len(carrier.pack(state, 1 << 62)) <= carry_bytes(lanes, pixels)
+    carrier._references = _bytes(_references(state))
+    assert len(carrier.pack(state, 1 << 62)) <= room_to_carry(config)
 
 
 def test_the_belt_is_followed_through_a_late_look() -> None:

@@ -1,9 +1,11 @@
-"""What a core leaves to the one that takes its place: the few things of its state that no sensor tells again.
+"""What a core leaves to the one that takes its place: the few things of its state that no sensor tells again, and what it has
+learnt of lenses, lamps and spectra, lest a dirty lens become the reference and a lane not to be believed be believed again.
 
 Rings are not among them: views and scans of fruit on the belt went with the core, and those fruit say so in their rows.
 """
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +18,8 @@ from citrus_grade.state import State
 
 _WORDS = ("next_cup", "offset", "plan_id", "model_id", "shadow_id", "calibration_id", "classifier_id")
 _FED = "fed_ns"
-_ARRAYS = ("outlet_open", "outlet_sound", "last_cup", "due_tick", "lane_on", "lot_from", "lot")
+_ARRAYS = ("outlet_open", "outlet_sound", "last_cup", "due_tick", "lane_on", "lot_from", "lot", "watched", "watch_told")
+_WATCHED = ("spectra_watched", "spectra_step")
 _REFERENCES = ("lanes", "light_from", "dark", "white", "busy")
 
 
@@ -43,7 +46,7 @@ class Carrier:
         if not memory.busy.any() and not memory.lanes["asked"].any() and (memory.light_from != NEVER).all():
             self._references = _bytes(_references(state))
         words = json.dumps({name: getattr(state, name) for name in _WORDS} | {_FED: fed_ns}).encode()
-        return b"\n".join([words, _bytes([getattr(state, name) for name in _ARRAYS]) + self._references])
+        return b"\n".join([words, _bytes(_own(state)) + self._references])
 
 
 def resumed(line: Line, carried: bytes, decided_cup: int) -> int:
@@ -54,7 +57,7 @@ def resumed(line: Line, carried: bytes, decided_cup: int) -> int:
     for name in _WORDS:
         setattr(state, name, found[name])
     at = 0
-    for array in [*(getattr(state, name) for name in _ARRAYS), *_references(state)]:
+    for array in [*_own(state), *_references(state)]:
         array[...] = np.frombuffer(data, array.dtype, array.size, at).reshape(array.shape)
         at += array.nbytes
     state.next_cup = max(state.next_cup, decided_cup + 1)
@@ -76,9 +79,16 @@ def outlook(config: LineConfig, carried: bytes) -> Outlook:
     return Outlook(*(found[name] for name in Outlook._fields))
 
 
+def _own(state: State) -> Iterator[NDArray[np.generic]]:
+    """Yield what is carried pulse after pulse; `outlook` reads the first of it."""
+    yield from (getattr(state, name) for name in _ARRAYS)
+    for name in _WATCHED:
+        yield from getattr(state, name)
+
+
 def _references(state: State) -> list[NDArray[np.generic]]:
     return [getattr(state.references, name) for name in _REFERENCES]
 
 
-def _bytes(arrays: list[NDArray[np.generic]]) -> bytes:
+def _bytes(arrays: Iterable[NDArray[np.generic]]) -> bytes:
     return b"".join(array.tobytes() for array in arrays)

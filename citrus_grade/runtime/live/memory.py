@@ -187,9 +187,10 @@ CLOCK = np.dtype(
 )
 
 
-def carry_bytes(lanes: int, pixels: int) -> int:
-    """Return the room for what a core leaves to its successor: mostly the dark and white of every lane."""
-    return 64 * 1024 + lanes * (16 * pixels + 256)
+def carry_bytes(lanes: int, pixels: int, windows: int) -> int:
+    """Return the room for what a core leaves to its successor: mostly the dark and white of every lane, and what is watched in
+    each of its ``windows``, of all cameras, and against the other lanes."""
+    return 64 * 1024 + lanes * (16 * pixels + 48 * (windows + lanes) + 512)
 
 
 SHARED = np.dtype(

@@ -71,7 +71,8 @@ def stops_in(role: str) -> int:
 
 def room_to_carry(config: LineConfig) -> int:
     """Return how much a core of this line may leave to its successor, in bytes."""
-    return carry_bytes(config.line.lanes, config.spectrometer.pixels if config.spectrometer else 0)
+    windows = len(config.camera) * max((camera.windows for camera in config.camera), default=0)
+    return carry_bytes(config.line.lanes, config.spectrometer.pixels if config.spectrometer else 0, windows)
 
 
 def ring_shape(config: LineConfig, index: int) -> Shape:
