@@ -13,10 +13,11 @@ import pytest
 
 from citrus_grade.messages import Alarm, Pulse
 from citrus_grade.rundir import create, load_line
+from citrus_grade.runlog.writer import Topic
 from citrus_grade.runtime.live import core, wire
 from citrus_grade.runtime.live.core import Core
 from citrus_grade.runtime.live.memory import DECIDED_CUPS, Board, Decided, reserve
-from citrus_grade.runtime.live.work import ALARM, CORE, METRICS, Spec, Work, ring_shape, roles_of, room_to_carry
+from citrus_grade.runtime.live.work import ALARM, CORE, METRICS, RECORDER, Spec, Work, ring_shape, roles_of, room_to_carry
 from citrus_grade.tables import DECISION, empty
 
 
@@ -129,3 +130,31 @@ def test_a_command_due_while_a_core_is_replaced_is_given_by_its_successor_and_no
     desk.pulse(successor, 1, 90_000_000)
     lots = successor.line.state.lot
     assert sorted(lots[lots > 0].tolist()) == [5, 7]
+
+
+def test_what_waited_for_a_recorder_that_died_is_counted_and_its_alarms_go_to_the_next(desk: Desk) -> None:
+    made = desk.core()
+    made._begin_file()
+    for topic in (Topic.MESSAGES, Topic.FRAMES, Topic.ALARMS, Topic.DECISIONS):
+        made._outbox.put(topic, 0, bytes(2 * wire.PART_BYTES if topic == Topic.MESSAGES else 8))
+    desk.board.station(RECORDER).begin()
+    assert made._outbox.again()
+    counted = desk.board.station(CORE).counted()
+    assert (counted["shed_messages"], counted["shed_frames"]) == (2, 1)
+    made._outbox.flush()
+    join = wire.Joiner()
+    came = [record for part in wire.receive(desk.ends["recorder"][1]) if (record := join(part))]
+    assert [topic for topic, *_ in came] == [Topic.ALARMS]
+    assert made._outbox._bytes == 0
+
+
+def test_a_file_says_why_another_had_to_follow_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = desk.core()
+    made._begin_file()
+    monkeypatch.setattr(core, "WAITING_BYTES", 0)
+    made._outbox.put(Topic.MESSAGES, 0, b"too much")
+    made._begin_file()
+    made._outbox.flush()
+    join = wire.Joiner()
+    came = [record for part in wire.receive(desk.ends["recorder"][1]) if (record := join(part))]
+    assert [data for topic, _, _, data in came if topic == core.OPEN] == [core.STARTED, core.TORN]

@@ -1,5 +1,6 @@
 """How a live line ends, part by part and without a belt: what the recorder waits for, and what the supervisor saves."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -15,7 +16,7 @@ import pytest
 from citrus_grade.messages import Alarm
 from citrus_grade.rundir import create, load_line
 from citrus_grade.runlog.writer import Topic
-from citrus_grade.runtime.live import events, record, store, supervisor, wire
+from citrus_grade.runtime.live import events, health, record, store, supervisor, wire
 from citrus_grade.runtime.live.core import CLOSE, END, OPEN
 from citrus_grade.runtime.live.memory import DECIDED_CUPS, NEXT_CUPS, Board, Decided, reserve
 from citrus_grade.runtime.live.session import _signals
@@ -202,6 +203,25 @@ def test_decisions_that_the_disk_takes_no_more_are_counted_when_the_supervisor_s
     line.stop(lambda: True)
     assert line.board.station(RECORDER).counted()["shed_decisions"] == NEXT_CUPS + 10
     assert store.last_cup(run_dir) == DECIDED_CUPS + 9
+
+
+def test_the_state_of_a_line_that_has_ejected_nothing_is_strict_json(run_dir: Path) -> None:
+    line = _with_processes(run_dir)
+    state = json.loads(json.dumps(health.state(line), allow_nan=False))
+    line.stop(lambda: True)
+    assert (state["deadline"]["least_ms"], state["deadline"]["n"]) == (None, 0)
+
+
+def test_a_file_that_is_cut_says_why(run_dir: Path) -> None:
+    desk = Desk(run_dir)
+    recorder = record.LiveRecorder(desk.work)
+    for why in (b"", b"something was shed"):
+        for part in wire.parts(OPEN, 0, 0, why):
+            recorder.take(part)
+    recorder.close()
+    desk.close()
+    first = (run_dir / "log" / "000000.mcap").read_bytes()
+    assert b"something was shed" in first
 
 
 def _with_processes(run_dir: Path, told: Callable[[Alarm], None] | None = None) -> Supervisor:

@@ -24,6 +24,9 @@ from citrus_grade.runtime.warming import warm
 
 OPEN, CLOSE, END = 64, 65, 66
 """What the recorder is told beside the records of a log: a file begins, it ends whole, no more comes."""
+STARTED, TORN = b"the core was started again", b"the recorder or its disk took records more slowly than they came"
+"""Why a file that has not ended whole is followed by another; goes with `OPEN`."""
+NEVER_SHED = (OPEN, CLOSE, END, Topic.SNAPSHOT)
 FRAME_AT = struct.Struct("<iqqqq")
 """What stands for a frame on its way to the recorder: camera, number in its ring, seq, tick, t_ns."""
 WAITING_BYTES = 32 << 20
@@ -52,11 +55,14 @@ class Outbox:
 
     def put(self, topic: int, t_ns: int, data: bytes) -> None:
         """Append a record of the log, or shed it."""
-        if topic not in (OPEN, CLOSE, END, Topic.SNAPSHOT) and (self.torn or self._bytes + len(data) > WAITING_BYTES):
+        if topic not in NEVER_SHED and (self.torn or self._bytes + len(data) > WAITING_BYTES):
             self.torn = True
-            self._work.station.count("shed_frames" if topic == Topic.FRAMES else "shed_messages")
+            self._count_shed(topic)
             return
         self._append(topic, t_ns, data)
+
+    def _count_shed(self, topic: int) -> None:
+        self._work.station.count("shed_frames" if topic == Topic.FRAMES else "shed_messages")
 
     def _append(self, topic: int, t_ns: int, data: bytes) -> None:
         for part in wire.parts(topic, t_ns, self._number, data):
@@ -71,12 +77,18 @@ class Outbox:
         self._work.station.set("queue_bytes", self._bytes)
 
     def again(self) -> bool:
-        """Say whether there is a new recorder; what waited for the one before is of no use to it."""
+        """Say whether there is a new recorder; of what waited for the one before only alarms are of use to it."""
         if self._recorder.epoch == self._epoch:
             return False
         self._epoch = self._recorder.epoch
-        self._waiting.clear()
-        self._bytes = 0
+        waited, self._waiting, self._bytes = self._waiting, deque(), 0
+        for part in waited:
+            topic = wire.ends_record(part)
+            if topic == Topic.ALARMS:
+                self._waiting.append(part)
+                self._bytes += len(part)
+            elif topic is not None and topic not in NEVER_SHED:
+                self._count_shed(topic)
         return True
 
     @property
@@ -224,9 +236,10 @@ class Core:
     def _begin_file(self) -> None:
         """Have the recorder begin a file, with the state of the line before the next message."""
         self._stream.flush()  # what was fed already is in that state
+        why = TORN if self._outbox.torn else STARTED
         self._outbox.torn = False
         self._begun_ns = self._work.now_ns()
-        self._outbox.put(OPEN, self._begun_ns, b"")
+        self._outbox.put(OPEN, self._begun_ns, why)
         self._stream.begin(self.line.snapshot())
 
 

@@ -87,17 +87,13 @@ def _ring(supervisor: Supervisor, camera: int) -> dict[str, int]:
     return {"camera": camera, "lag": lag, "lag_most": levels["ring_lag_most"], "frames": supervisor.config.live.ring_frames}
 
 
-def _deadline(supervisor: Supervisor) -> dict[str, float | int]:
-    """Return how long before the last moment ejections were in the PLC's queue."""
+def _deadline(supervisor: Supervisor) -> dict[str, float | int | None]:
+    """Return how long before the last moment ejections were in the PLC's queue; None of none."""
     station = supervisor.board.station(PLC)
     found = station.times("margin")
-    return {
-        "least_ms": least_us(found) / 1000,
-        "p01_ms": quantile_us(found, 0.01) / 1000,
-        "p50_ms": quantile_us(found, 0.5) / 1000,
-        "n": int(found.sum()),
-        "late": station.counted()["ejections_late"],
-    }
+    times_us = {"least_ms": least_us(found), "p01_ms": quantile_us(found, 0.01), "p50_ms": quantile_us(found, 0.5)}
+    in_ms = {name: us / 1000 if found.any() else None for name, us in times_us.items()}
+    return in_ms | {"n": int(found.sum()), "late": station.counted()["ejections_late"]}
 
 
 def _scale(supervisor: Supervisor) -> dict[str, float] | None:

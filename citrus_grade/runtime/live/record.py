@@ -26,7 +26,7 @@ SYNC_S = 0.5
 AGAIN_S = 5.0
 """Before a disk that took no more is tried again."""
 WAITING_ALARMS = 2000
-"""Alarms that may wait for the database; the log has them all."""
+"""Alarms that may wait for the database; what finds no room is counted."""
 END_S = 0.5
 """When the core has ended, what it sent lies ready: so long without anything, and nothing more comes."""
 
@@ -55,14 +55,15 @@ class LiveRecorder:
         if topic == END:
             self.ended = True
         elif topic == OPEN:
-            self._open()
+            self._open(data.decode())
         elif topic == CLOSE:
             self._finish()
         else:
             self._record(Topic(topic), t_ns, data)
 
-    def _open(self) -> None:
-        self._cut("the core was started again")
+    def _open(self, why: str) -> None:
+        """Begin a file; ``why`` the one before it has not ended whole, if so."""
+        self._cut(why)
         folder = self._work.run_dir / "log"
         name = f"{next_serial(folder):06d}.mcap"
         try:

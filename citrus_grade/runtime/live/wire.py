@@ -121,6 +121,12 @@ def parts(topic: int, t_ns: int, number: int, data: bytes) -> Iterator[bytes]:
         yield _PART.pack(ends, topic, 0, t_ns, number) + data[start : start + PART_BYTES]
 
 
+def ends_record(part: bytes) -> int | None:
+    """Return the topic of the record that a datagram of `parts` is the last of; None of any other."""
+    ends, topic, *_ = _PART.unpack_from(part)
+    return topic if ends & _LAST else None
+
+
 class Joiner:
     """Puts `parts` together again; a record whose beginning went to a process that died is left out."""
 
