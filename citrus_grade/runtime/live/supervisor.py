@@ -27,6 +27,7 @@ from citrus_grade.runtime.live.keeping import keep
 from citrus_grade.runtime.live.looks import Looked
 from citrus_grade.runtime.live.memory import Board, Decided
 from citrus_grade.runtime.live.observer import Observer, Told
+from citrus_grade.runtime.live.patience import START_S, patience_s
 from citrus_grade.runtime.live.store import Store
 from citrus_grade.runtime.live.work import (
     ALARM,
@@ -34,7 +35,6 @@ from citrus_grade.runtime.live.work import (
     EVENT,
     LAST_STEP,
     METRICS,
-    PLC,
     RECORDER,
     SCALE,
     SPARE,
@@ -50,17 +50,12 @@ from citrus_grade.runtime.live.work import (
 from citrus_grade.words import N_, _
 
 LOOK_S = 0.02
-START_S = 180.0
-"""A first start compiles; this long it may take."""
 DEVICES_S = 180.0
 """So long a line that starts waits for its devices."""
 WAITS = N_("the line waits for it")
 NOT_STARTED = N_("{role}: can't be started: {error}; end what else takes processes, memory or open files of this machine")
 WITHOUT = {SPECTRA: N_("its lane starts without spectra"), SCALE: N_("the line starts without weights")}
 """What becomes of a line that starts while a device is missing."""
-SILENT_S = {CORE: 2.0, RECORDER: 10.0, PLC: 2.0, SPECTRA: 5.0, SCALE: 15.0}
-"""A process that has not moved for so long is killed and started again. A recorder may wait for its disk."""
-CAMERA_SILENT_S = 5.0
 CLOCK_SET_S = 2.0
 """A clock that is kept right is moved by less at a time."""
 STOP_S = {1: 5.0, 2: 14.0, 3: 3.0, 4: 20.0}
@@ -301,8 +296,7 @@ class Supervisor:
         station = self.board.station(child.role)
         if station.is_ready:
             self._ready(child)
-        silent_s = SILENT_S.get(child.role, CAMERA_SILENT_S) if station.is_ready else START_S
-        if station.silent_s > silent_s:
+        if station.silent_s > patience_s(child.role, station, self.config):
             self.observer.alarm("process_silent", child.role)
             self.observer.event("process_silent", child.role, "error", pid=child.pid, silent_s=round(station.silent_s, 1))
             process.send_signal(signal.SIGUSR1)  # it writes down where it stands
