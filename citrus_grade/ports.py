@@ -161,10 +161,11 @@ class Spectrometer(Protocol):
 class PlcState:
     """One look at the PLC: ``count`` is the raw encoder counter at the host's ``t_ns``; ``reports`` what outlets did since the
     last look, with the ticks still raw; ``index_counts`` the raw counter at each flag that passed a lane's cup-index sensor;
-    ``boot`` another number after each start of the PLC, where it tells: its counter begins anew then; ``lost`` how many reports
-    were written over since the last look, before anybody had read them; ``shutters`` the lane of each that has moved since the
-    last look (of all at the first), where it stands, and the raw counter since when; ``report`` the number of the last report
-    read, where they are numbered."""
+    ``boot`` another number after each start of the PLC, where it tells: its counter begins anew then; ``lost`` how many
+    reports were written over since the last look, before anybody had read them; ``shutters`` the lane of each that has moved
+    since the last look (of all at the first), where it stands, and the raw counter since when; ``report`` the number of the
+    last report read, where they are numbered; ``pitches`` how many whole pitches the PLC has counted since its start, -1 where
+    it counts none."""
 
     t_ns: int
     count: int
@@ -176,6 +177,7 @@ class PlcState:
     lost: int = 0
     shutters: tuple[tuple[int, Position, int], ...] = ()
     report: int = -1
+    pitches: int = -1
 
 
 @runtime_checkable

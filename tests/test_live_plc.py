@@ -6,18 +6,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from citrus_grade import templates
 from citrus_grade.config import load
 from citrus_grade.drivers.modbus import map as m
 from citrus_grade.drivers.modbus.emulated import EmulatedPlc
 from citrus_grade.drivers.modbus.server import DrivenBelt, PlcServer
+from citrus_grade.geometry import Ruler
 from citrus_grade.messages import Ejection, Message, OutletReport
 from citrus_grade.runtime.live import permission, wire
+from citrus_grade.runtime.live.belt import Belt
 from citrus_grade.runtime.live.memory import Board, reserve
 from citrus_grade.runtime.live.played import Devices, with_devices
 from citrus_grade.runtime.live.plc import watch_plc
@@ -206,3 +211,63 @@ def test_reports_made_while_the_plc_was_out_of_reach_arrive(tmp_path: Path) -> N
         line.stop()
         assert [report.cup for report in line.reports("fired")] == [5]
         assert line.counted("reports_lost") == 0
+
+
+SHORT = {"ticks_per_cup": 1100, "bits": 16}
+AWAY_S = 2.0
+"""After so long a counter of 16 bits may have turned over."""
+
+
+@pytest.mark.parametrize("further_cups", [12, 45, 70, 130])
+def test_a_counter_that_turned_over_unseen_numbers_cups_as_before(tmp_path: Path, further_cups: int) -> None:
+    with watched(tmp_path, encoder=SHORT) as line:
+        line.until(lambda: line.tick() > 2 * 1100)
+        apart = line.tick() - _ticks(line)
+        line.server.stop()
+        time.sleep(AWAY_S)
+        line.belt.further_cups += further_cups
+        line.server.start()
+        line.until(lambda: line.tick() > further_cups * 1100)
+        assert abs(line.tick() - _ticks(line) - apart) < 1100
+        assert not any("counts" in told for told in line.told)
+
+
+def _ticks(line: Watched) -> int:
+    return int(line.belt(time.monotonic_ns()) * 1100)
+
+
+def test_where_the_plc_counts_no_pitches_the_line_begins_anew_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_status = EmulatedPlc._write_status
+
+    def without(plc: EmulatedPlc, now_ns: int) -> None:
+        write_status(plc, now_ns)
+        plc.words[m.STATUS.at("pitches") : m.STATUS.at("pitches") + 2] = [0, 0]
+
+    monkeypatch.setattr(EmulatedPlc, "_write_status", without)
+    with watched(tmp_path, encoder=SHORT) as line:
+        line.until(lambda: line.tick() > 2 * 1100)
+        cup = line.tick() // 1100
+        line.server.stop()
+        time.sleep(AWAY_S)
+        line.server.start()
+        line.until(lambda: any("counts no pitches" in told for told in line.told))
+        line.until(lambda: line.tick() > (cup + 45) * 1100)
+
+
+@given(st.integers(0, 2**16 - 1), st.integers(0, 500_000), st.integers(0, 2**32 - 1))
+def test_pitches_say_how_often_a_counter_turned_over(first: int, moved: int, pitches: int) -> None:
+    belt = Belt(16, Ruler.of(Fraction(1100)))
+    before = belt.tick(first)
+    belt.pitches = pitches
+    assert belt.wrapped((first + moved) & 0xFFFF, (pitches + moved // 1100) & 0xFFFFFFFF)
+    assert belt.tick((first + moved) & 0xFFFF) == before + moved
+
+
+def test_pitches_that_do_not_fit_the_counter_say_nothing() -> None:
+    belt = Belt(16, Ruler.of(Fraction(1100)))
+    belt.tick(0)
+    assert not belt.wrapped(5000, 7)
+    belt.pitches = 3
+    assert not belt.wrapped(5000, 3)

@@ -162,6 +162,7 @@ class ModbusPlc:
             lost=self._reports.lost - lost,
             shutters=news.shutters,
             report=self._reports.tail,
+            pitches=status["pitches"] or -1,  # a PLC that leaves the register free, or has just begun, says nothing by it
         )
 
     def eject(self, ejections: list[Ejection]) -> int:

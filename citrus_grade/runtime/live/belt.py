@@ -4,19 +4,22 @@ from citrus_grade.geometry import Ruler, Unwrapper
 
 FURTHEST_BACK_CUPS = 4
 """A belt that is pushed back moves less than that from one look to the next."""
+UNSURE_CUPS = 2
+"""Pitches that a PLC counts and the ticks of its counter agree to within so much."""
 
 
 class Belt:
     """Counts of the PLC as ticks of the line, and back.
 
     The line's own count begins at a whole pitch near where the counter stood at the start: by the counter itself, until a cup's
-    flag tells it better. ``origin`` and ``last`` are those of a process before this one.
+    flag tells it better. ``origin``, ``last`` and ``pitches`` are those of a process before this one; ``pitches`` is what the PLC
+    itself has counted at the last look, -1 where it counts none.
     """
 
-    def __init__(self, bits: int, ruler: Ruler, origin: int | None = None, last: int | None = None) -> None:
+    def __init__(self, bits: int, ruler: Ruler, origin: int | None = None, last: int | None = None, pitches: int = -1) -> None:
         self._ruler, self._mask = ruler, (1 << bits) - 1
         self._unwrap = Unwrapper(bits, last)
-        self.origin = origin
+        self.origin, self.pitches = origin, pitches
         self._in_step = origin is not None
         self._flags: dict[int, int] = {}
 
@@ -26,6 +29,27 @@ class Belt:
         if self.origin is None:
             self.origin = unwrapped // self._ruler.num * self._ruler.num
         return unwrapped - self.origin
+
+    def may_have_wrapped(self, most_ticks: float) -> bool:
+        """Say whether a belt that has moved so far at most may have moved by more than the counter tells: half its range, with
+        as much again in reserve."""
+        return 4 * most_ticks > self._mask
+
+    def wrapped(self, count: int, pitches: int) -> bool:
+        """Go on with a counter that may have wrapped unseen, by the pitches that the PLC has counted meanwhile; False if it
+        counts none, or others than the counter: then nobody knows how far the belt has moved."""
+        last = self._unwrap.last
+        if last is None:
+            return True
+        if min(self.pitches, pitches) < 0:
+            return False
+        moved = _signed(pitches - self.pitches) * self._ruler.num / self._ruler.den
+        step = (count - last) & self._mask
+        step += round((moved - step) / (self._mask + 1)) * (self._mask + 1)
+        if abs(step - moved) * self._ruler.den > UNSURE_CUPS * self._ruler.num:
+            return False
+        self._unwrap.last = last + step
+        return True
 
     def restarted(self, count: int) -> bool:
         """Say whether the counter has begun anew: it lies further back than a belt runs backwards."""
@@ -73,3 +97,8 @@ class Belt:
     def count(self, tick: int) -> int:
         """Return the counter's reading at a tick."""
         return (tick + (self.origin or 0)) & self._mask
+
+
+def _signed(difference: int) -> int:
+    """Return a difference of two numbers of 32 bits that turn over."""
+    return (difference + (1 << 31)) % (1 << 32) - (1 << 31)

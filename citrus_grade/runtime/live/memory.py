@@ -205,6 +205,7 @@ SHARED = np.dtype(
         ("origin_known", "<i8"),
         ("boot", "<i8"),
         ("report", "<i8"),
+        ("pitches", "<i8"),
         ("moves_shutters", "<i8"),
         ("shutter", "u1", (32,)),
         ("carries", "<i8"),

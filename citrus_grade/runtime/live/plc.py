@@ -7,6 +7,7 @@ Nothing of the core waits for it, however slow the PLC is.
 import math
 import socket
 import time
+from dataclasses import replace
 
 from citrus_grade.config import LineConfig
 from citrus_grade.geometry import Ruler
@@ -36,7 +37,8 @@ def watch_plc(work: Work) -> None:
     shared = work.board.shared
     ruler = Ruler.of(work.config.encoder.ratio)
     known = bool(shared["origin_known"][0])
-    belt = Belt(work.config.encoder.bits, ruler, *((int(shared["origin"][0]), int(shared["count"][0])) if known else ()))
+    before = [int(shared[name][0]) for name in ("origin", "count", "pitches")] if known else ()
+    belt = Belt(work.config.encoder.bits, ruler, *before)
     clock, pitch, mover = BeltClock(), None, Mover(work.config, work.board)
     permission = Permission(work.config, work.board)
     if work.config.live.realtime:
@@ -51,15 +53,20 @@ def watch_plc(work: Work) -> None:
             work.station.ready()
             while work.going():
                 state = _looked(work, plc)
-                if belt.restarted(state.count) or (known and state.boot != int(shared["boot"][0])):
-                    work.tell(_("plc: it was started again and counts anew; all fruit on the belt goes to the default outlet"))
+                t_ns = state.t_ns - work.spec.start_ns
+                far = belt.may_have_wrapped(_most_ticks(work, t_ns))
+                if why := _anew(work, belt, state, far=far):
+                    work.tell(_("plc: {why}; all fruit on the belt goes to the default outlet").format(why=why))
                     belt.begin_anew(state.count, _length(work.config))
                     clock = BeltClock()
-                tick, t_ns = belt.tick(state.count), state.t_ns - work.spec.start_ns
+                tick = belt.tick(state.count)
+                if far:
+                    state = replace(state, index_counts=())  # of which turn of the counter each is nobody can tell
                 if state.index_counts and not belt.in_step(state.index_counts[0][1]):
                     tick, clock = belt.tick(state.count), BeltClock()
                 shared["origin"], shared["count"], shared["origin_known"] = belt.origin, tick + (belt.origin or 0), 1
                 shared["boot"], known = state.boot, True
+                shared["pitches"] = belt.pitches = state.pitches
                 clock.look(tick, t_ns)
                 work.board.set_clock(tick, t_ns, clock.ticks_per_s)
                 moved_ns = t_ns if clock.ticks_per_s or not state.running else moved_ns
@@ -105,6 +112,24 @@ def _looked(work: Work, plc: Plc) -> PlcState:
     work.station.count("slow_polls", took_ns > SLOW_POLLS * work.config.live.poll_ms * 1e6)
     work.station.count("reports_lost", state.lost)
     return state
+
+
+def _most_ticks(work: Work, t_ns: int) -> float:
+    """Return how far the belt can have moved since the last look."""
+    last = work.board.belt()
+    if last is None:
+        return 0.0
+    return max(last[2], work.config.line.cups_per_s * float(work.config.encoder.ratio)) * (t_ns - last[1]) / SECOND_NS
+
+
+def _anew(work: Work, belt: Belt, state: PlcState, *, far: bool) -> str:
+    """Say why the belt's count begins anew at this look; nothing if it goes on. ``far`` : the counter may have turned over."""
+    shared = work.board.shared
+    if shared["origin_known"][0] and state.boot != int(shared["boot"][0]):
+        return _("it was started again and counts anew")
+    if far and not belt.wrapped(state.count, state.pitches):
+        return _("it was away for so long that its counter may have turned over, and it counts no pitches")
+    return _("it was started again and counts anew") if belt.restarted(state.count) else ""
 
 
 def _length(config: LineConfig) -> int:
