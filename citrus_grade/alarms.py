@@ -11,7 +11,7 @@ Severity = Literal["stop", "warning", "note"]
 _STOPS: Final = frozenset(
     {
         "encoder_jump", "encoder_slip", "outlet_jammed", "device", "plc_gone", "core_gone", "camera_gone", "shed_decisions",
-        "decisions_unkept", "ejections_refused", "lanes_crossed", "spectra_out_of_step",
+        "decisions_unkept", "ejections_refused", "lanes_crossed", "spectra_out_of_step", "emergency_stop",
     }
 )  # fmt: skip
 _NOTES: Final = frozenset({"process_back", "lane_off", "clock_set"})

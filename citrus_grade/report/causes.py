@@ -47,6 +47,7 @@ _CAUSES = {
     "spectrometer_gone": N_("the spectrometer does not answer: power, cable or network"),
     "spectra_missing": N_("the spectrometer answers and most fruit have no scan: no trigger, or scans that come too late"),
     "plc_gone": N_("the PLC does not answer: power, cable, network, or it is stopped"),
+    "emergency_stop": N_("somebody has pressed an emergency stop, or a guard is open"),
     "core_gone": N_("the process that decides is being started again"),
     "lane_off": N_("a command has switched the lane off"),
     "frames_torn": N_("the core was behind by more frames than the ring holds: this machine is too busy"),
