@@ -165,7 +165,7 @@ class PlcState:
     reports were written over since the last look, before anybody had read them; ``shutters`` the lane of each that has moved
     since the last look (of all at the first), where it stands, and the raw counter since when; ``report`` the number of the
     last report read, where they are numbered; ``pitches`` how many whole pitches the PLC has counted since its start, -1 where
-    it counts none."""
+    it counts none; ``emergency`` whether an emergency stop is pressed."""
 
     t_ns: int
     count: int
@@ -178,6 +178,7 @@ class PlcState:
     shutters: tuple[tuple[int, Position, int], ...] = ()
     report: int = -1
     pitches: int = -1
+    emergency: bool = False
 
 
 @runtime_checkable

@@ -213,6 +213,16 @@ def test_reports_made_while_the_plc_was_out_of_reach_arrive(tmp_path: Path) -> N
         assert line.counted("reports_lost") == 0
 
 
+def test_an_emergency_stop_is_an_alarm(tmp_path: Path) -> None:
+    with watched(tmp_path) as line:
+        line.until(lambda: line.tick() > TICKS)
+        assert not line.alarms
+        line.plc.emergency_stop = True
+        line.until(lambda: line.alarms)
+        line.stop()
+        assert line.alarms == [("emergency_stop", "plc")]
+
+
 SHORT = {"ticks_per_cup": 1100, "bits": 16}
 AWAY_S = 2.0
 """After so long a counter of 16 bits may have turned over."""

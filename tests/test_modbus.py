@@ -563,6 +563,34 @@ def test_the_pc_starts_stops_and_sets_the_speed() -> None:
         assert state.count == 5 * TICKS
 
 
+def test_an_emergency_stop_stops_the_belt_and_is_told() -> None:
+    with emulated() as line:
+        belt = DrivenBelt(0.0, CONFIG.encoder.ratio, START_NS)
+        line.plc._belt, line.plc._drive = belt, belt.drive
+        plc = line.open()
+        plc.drive(run=True, cups_per_s=10.0)
+        line.go(1)
+        assert not plc.poll().emergency
+        line.plc.emergency_stop = True
+        line.go(1)
+        state = plc.poll()
+        assert state.emergency
+        assert not state.running
+        line.go(5)
+        assert plc.poll().count == state.count
+        line.plc.emergency_stop = False
+        line.go(1)
+        state = plc.poll()
+        assert state.running
+        assert not state.emergency
+
+
+@pytest.mark.parametrize("watchdog_ms", [0, 50])
+def test_a_plc_that_waits_no_longer_than_a_few_looks_is_refused(watchdog_ms: int) -> None:
+    with emulated(watchdog_ms=watchdog_ms) as line, pytest.raises(DeviceError, match=f"watchdog_ms: it has {watchdog_ms}, which"):
+        line.open()
+
+
 def test_a_belt_stands_while_the_pc_is_silent_and_goes_on_when_it_is_back() -> None:
     with emulated() as line:
         belt = DrivenBelt(0.0, CONFIG.encoder.ratio, START_NS)

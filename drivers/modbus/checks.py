@@ -8,6 +8,8 @@ from citrus_grade.drivers.modbus import map as m
 from citrus_grade.ports import DeviceError
 from citrus_grade.words import _
 
+LEAST_LOOKS = 25
+"""A PLC that waits for the PC no longer than so many looks would miss it at every hiccup."""
 SWAPPED = m.join(list(reversed(m.split(m.MAGIC, 2))))
 
 
@@ -43,7 +45,7 @@ def check_line(words: Sequence[int], said: dict[str, int], config: LineConfig, u
     ------
     DeviceError : naming everything that differs, on either side.
     """
-    problems = [*_name(words, config), *_numbers(said, config), *_reach(said, config)]
+    problems = [*_name(words, config), *_numbers(said, config), *_watchdog(said, config), *_reach(said, config)]
     if problems:
         raise DeviceError("\n".join(_("the PLC at {url}: {problem}").format(url=url, problem=problem) for problem in problems))
 
@@ -88,6 +90,15 @@ def _numbers(said: dict[str, int], config: LineConfig) -> Iterator[str]:
         yield _("encoder.bits: the register map carries 32 bits; let the PLC give the low 32 and set bits = 32")
     if len(config.outlet) > m.MAX_OUTLETS:
         yield _("[[outlet]]: the register map has room for {most} outlets").format(most=m.MAX_OUTLETS)
+
+
+def _watchdog(said: dict[str, int], config: LineConfig) -> Iterator[str]:
+    least_ms = LEAST_LOOKS * config.live.poll_ms
+    if said["watchdog_ms"] < least_ms:
+        yield _(
+            "watchdog_ms: it has {theirs}, which is too short for a look every {poll:g} ms; let it wait {least:g} ms or longer"
+            " for the PC, such as 2000"
+        ).format(theirs=said["watchdog_ms"], poll=config.live.poll_ms, least=least_ms)
 
 
 def _reach(said: dict[str, int], config: LineConfig) -> Iterator[str]:

@@ -157,6 +157,7 @@ class ModbusPlc:
             reports=news.reports,
             index_counts=news.index_counts,
             running=status["state"] == m.RUNNING,
+            emergency=status["state"] == m.EMERGENCY_STOP,
             heartbeat_ok=look.t_ns - self._beat_ns <= self._watchdog_ns,
             boot=self._boot,
             lost=self._reports.lost - lost,

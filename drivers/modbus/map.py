@@ -83,7 +83,12 @@ IDENTITY = Block(
         _value("outlets", "u16", "", "fired outlets, 1 to 32"),
         _value("ticks_per_cup", "u32", "tick", "from one cup to the next: numerator"),
         _value("ticks_per_cup_divisor", "u16", "", "denominator, 1 if ticks per cup are whole"),
-        _value("watchdog_ms", "u16", "ms", "the PLC empties its queue when the PC's heartbeat has stood still so long"),
+        _value(
+            "watchdog_ms",
+            "u16",
+            "ms",
+            "the PLC empties its queue when the PC's heartbeat has stood still so long; 2000 is a good one",
+        ),
         _value("line_name", "text", "", "ASCII, two characters a word, filled up with 0", NAME_WORDS),
         _value("simulated", "u16", "", "1: an emulated PLC, whose figures are marked as such; 0: a real one"),
         _value("shutters", "u16", "", "as many as lanes where the PLC moves the spectrometers' shutters; 0: it moves none"),

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from citrus_grade.config import LineConfig
 from citrus_grade.geometry import Ruler
-from citrus_grade.messages import Ejection, Message, OutletReport, Pulse, Reading
+from citrus_grade.messages import Alarm, Ejection, Message, OutletReport, Pulse, Reading
 from citrus_grade.ports import DeviceGone, Plc, PlcState, Resumable
 from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.belt import Belt
@@ -26,6 +26,7 @@ PRIORITY = 51
 """Above the core's: what it does is short, and what the core has decided must not wait here."""
 STANDING_S = 2.0
 """A running line whose encoder stands still for so long has lost its encoder."""
+AGAIN_NS = 5 * SECOND_NS
 SLOW_POLLS = 5
 """A look at the PLC that takes so many times `poll_ms` is a slow one."""
 
@@ -40,7 +41,7 @@ def watch_plc(work: Work) -> None:
     before = [int(shared[name][0]) for name in ("origin", "count", "pitches")] if known else ()
     belt = Belt(work.config.encoder.bits, ruler, *before)
     clock, pitch, mover = BeltClock(), None, Mover(work.config, work.board)
-    permission = Permission(work.config, work.board)
+    permission, stopped = Permission(work.config, work.board), Stopped(work)
     if work.config.live.realtime:
         real_time(work, PRIORITY)
     while (plc := opened(work, lambda: open_(work.config), work.going)) is not None:
@@ -73,6 +74,7 @@ def watch_plc(work: Work) -> None:
                 if t_ns - moved_ns > STANDING_S * SECOND_NS:
                     work.tell(_("plc: it says that the line runs, but the encoder stands still; check the encoder and its cable"))
                     moved_ns = t_ns
+                stopped.look(state, tick, t_ns)
                 messages = [*_told(belt, state, t_ns), *mover.told(state, belt.near, clock, t_ns)]
                 reached = ruler.passed(tick, 0)
                 if pitch is None or reached > pitch:
@@ -95,6 +97,21 @@ def watch_plc(work: Work) -> None:
             work.station.count("reopened")
         finally:
             plc.close()
+
+
+class Stopped:
+    """Tells of an emergency stop for as long as it is pressed, often enough that its alarm stands."""
+
+    def __init__(self, work: Work) -> None:
+        self._work, self._told_ns = work, -AGAIN_NS
+
+    def look(self, state: PlcState, tick: int, t_ns: int) -> None:
+        """Take in a look at the PLC."""
+        if state.emergency and t_ns - self._told_ns >= AGAIN_NS:
+            self._work.alarm(Alarm(tick, "emergency_stop", "plc"))
+            self._told_ns = t_ns
+        if not state.emergency:
+            self._told_ns = -AGAIN_NS
 
 
 def _looked(work: Work, plc: Plc) -> PlcState:
