@@ -585,6 +585,17 @@ def test_an_emergency_stop_stops_the_belt_and_is_told() -> None:
         assert not state.emergency
 
 
+def test_nothing_is_fired_under_an_emergency_stop_nor_said_to_be() -> None:
+    with emulated() as line:
+        plc = line.open()
+        plc.poll()
+        plc.eject([ahead(line, 3, lane=2, outlet=1, cup=4)])
+        line.plc.emergency_stop = True
+        line.go(5)  # as a belt runs out
+        assert said(plc.poll().reports) == [("late", 2, 1, 4)]
+        assert line.fell == []
+
+
 @pytest.mark.parametrize("watchdog_ms", [0, 50])
 def test_a_plc_that_waits_no_longer_than_a_few_looks_is_refused(watchdog_ms: int) -> None:
     with emulated(watchdog_ms=watchdog_ms) as line, pytest.raises(DeviceError, match=f"watchdog_ms: it has {watchdog_ms}, which"):

@@ -87,5 +87,7 @@ def test_the_example_names_registers_of_this_map() -> None:
     named = {m.STATUS.at(name) for name in status} | {m.STATUS.at(name) + 1 for name in ("count", "speed", "count_copy")}
     named |= {m.QUEUE.at("sequence"), m.QUEUE.at("entries"), m.QUEUE_ENTRY.address, m.REPORT.address, m.LATENCY.address}
     named |= {m.SHUTTER.address, m.SHUTTER_AT.address}
+    named |= {m.STATUS.at(name) + word for name in ("pitches", "full") for word in (0, 1)}
+    named |= {m.JAMMED.address, m.JAMMED.address + 1}
     speed = m.COMMAND.at("speed_setpoint")
     assert used == named | {m.COMMAND.at("heartbeat"), m.COMMAND.at("run"), speed, speed + 1}

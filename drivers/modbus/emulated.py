@@ -201,6 +201,9 @@ class EmulatedPlc:
 
     def _fire(self, shot: Shot, now_ns: int) -> None:
         on_ns = self._when(shot.fire - self._ahead(shot.outlet, now_ns), now_ns)
+        if self.emergency_stop:
+            self._report(m.LATE, self._count(on_ns), shot.lane, shot.outlet, shot.cup)
+            return
         if self._memory.jammed[shot.lane] >> shot.outlet & 1:
             self._report(m.JAM, self._count(on_ns), shot.lane, shot.outlet, shot.cup)
             return
