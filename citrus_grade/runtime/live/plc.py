@@ -57,7 +57,7 @@ def watch_plc(work: Work) -> None:
                 t_ns = state.t_ns - work.spec.start_ns
                 far = belt.may_have_wrapped(_most_ticks(work, t_ns))
                 if why := _anew(work, belt, state, far=far):
-                    work.tell(_("plc: {why}; all fruit on the belt goes to the default outlet").format(why=why))
+                    work.tell(why)
                     belt.begin_anew(state.count, _length(work.config))
                     clock = BeltClock()
                 tick = belt.tick(state.count)
@@ -142,11 +142,15 @@ def _most_ticks(work: Work, t_ns: int) -> float:
 def _anew(work: Work, belt: Belt, state: PlcState, *, far: bool) -> str:
     """Say why the belt's count begins anew at this look; nothing if it goes on. ``far`` : the counter may have turned over."""
     shared = work.board.shared
-    if shared["origin_known"][0] and state.boot != int(shared["boot"][0]):
-        return _("it was started again and counts anew")
-    if far and not belt.wrapped(state.count, state.pitches):
-        return _("it was away for so long that its counter may have turned over, and it counts no pitches")
-    return _("it was started again and counts anew") if belt.restarted(state.count) else ""
+    restarted = bool(shared["origin_known"][0]) and state.boot != int(shared["boot"][0])
+    if far and not restarted and not belt.wrapped(state.count, state.pitches):
+        return _(
+            "plc: it was away for so long that its counter may have turned over, and it counts no pitches; all fruit on the belt"
+            " goes to the default outlet"
+        )
+    if restarted or belt.restarted(state.count):
+        return _("plc: it was started again and counts anew; all fruit on the belt goes to the default outlet")
+    return ""
 
 
 def _length(config: LineConfig) -> int:
