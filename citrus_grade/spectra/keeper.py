@@ -45,7 +45,7 @@ class Keeper:
         if command.kind not in ASKED_BY or (command.value and not 0 <= lane < len(memory.lanes)):
             return None
         lanes = [lane] if command.value else list(range(len(memory.lanes)))
-        return references.ask(memory, lanes, ASKED_BY[command.kind], next_cup + self.section.patience_cups)
+        return references.ask(memory, lanes, ASKED_BY[command.kind], next_cup + self.section.patience_cups, command.tick)
 
     def reading(self, memory: Memory, reading: Reading, next_cup: int) -> list[Output] | None:
         """Take in where a shutter stands, or an exposure; return None if there is no such lane or place."""

@@ -95,11 +95,16 @@ def take(memory: Memory, calibration: CalibrationSet) -> None:
     memory.lanes["reference_id"] = 0
 
 
-def ask(memory: Memory, lanes: list[int], what: int, until_cup: int) -> list[Output]:
-    """Ask for a new reference of ``what`` kind (`DARK` or `WHITE`) in lanes; return where their shutters are to go."""
+def ask(memory: Memory, lanes: list[int], what: int, until_cup: int, tick: int) -> list[Output]:
+    """Ask for a new reference of ``what`` kind (`DARK` or `WHITE`) in lanes; return where their shutters are to go.
+
+    A shutter that was stuck is tried anew, so that it is stuck has ended.
+    """
     moves: list[Output] = []
     for lane in lanes:
         own = memory.lanes[lane]
+        if _is_stuck(memory, lane):
+            moves.append(over(tick, "shutter_stuck", f"lane {lane}"))
         before = _wanted(int(own["asked"]))
         own["asked"] |= what
         if _wanted(int(own["asked"])) != before:
@@ -110,8 +115,7 @@ def ask(memory: Memory, lanes: list[int], what: int, until_cup: int) -> list[Out
 
 
 def moved(memory: Memory, reading: Reading, until_cup: int) -> list[Output]:
-    """Take in where a shutter stands, in all lanes where the reading names none; a lane that has its light again has no stuck
-    shutter."""
+    """Take in where a shutter stands, in all lanes where the reading names none; return which are stuck no more."""
     position, told = int(reading.value), list[Output]()
     for lane in range(len(memory.lanes)) if reading.lane < 0 else [reading.lane]:
         own = memory.lanes[lane]
@@ -119,11 +123,16 @@ def moved(memory: Memory, reading: Reading, until_cup: int) -> list[Output]:
         if position != Position.OPEN and memory.light_from[lane] != NEVER:
             memory.light_from[lane], own["until_cup"] = NEVER, until_cup
         elif position == Position.OPEN and not own["asked"]:
-            if memory.light_from[lane] == NEVER:
+            if _is_stuck(memory, lane):
                 told.append(over(reading.tick, "shutter_stuck", f"lane {lane}"))
             memory.light_from[lane] = reading.tick
     _count(memory)
     return told
+
+
+def _is_stuck(memory: Memory, lane: int) -> bool:
+    """Say whether it was told that a lane's shutter does not open."""
+    return bool(memory.light_from[lane] == NEVER and memory.lanes[lane]["until_cup"] == NEVER)
 
 
 def exposed(memory: Memory, reading: Reading, calibration: CalibrationSet) -> list[Output]:
