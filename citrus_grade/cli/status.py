@@ -61,19 +61,22 @@ def verb(run: Annotated[Path, typer.Argument(metavar="RUN", help=N_("Run folder.
 
 
 def needs_a_hand(state: dict[str, Any]) -> bool:
-    """Say whether an operator should look: a process is down or silent, a lane degraded, an alarm stands, something was shed or
-    not kept, or nobody has written how the line fares for a while."""
-    if state["running"] and time.time() - state["at_utc_s"] > STALE_S:
-        return True
-    if not state["running"] and state["committed_cup"] < state["decided_cup"]:
-        return True
-    if state["running"]:
-        down = any(not one["ready"] or one["silent_s"] > STALE_S for one in state["processes"].values())
-        if down or any(lane["state"] == "degraded" for lane in state["lanes"]):
-            return True
-        if any(severity(alarm["kind"]) != "note" for alarm in state["alarms"]):
-            return True
-    return any(one["what"] != "slow_polls" for one in state["shed"])
+    """Say whether an operator should look.
+
+    Of a line that runs: a process is down or silent, a lane degraded, an alarm stands, as it does for a while of whatever was
+    shed, or nobody has written how the line fares for a while. Of one that does not: it was broken off, or fruit are missing
+    from its table.
+    """
+    if not state["running"]:
+        lost = any(severity(one["what"]) == "stop" for one in state["shed"])
+        return lost or state["broken_off"] or bool(state["committed_cup"] < state["decided_cup"])
+    down = any(not one["ready"] or one["silent_s"] > STALE_S for one in state["processes"].values())
+    degraded = any(lane["state"] == "degraded" for lane in state["lanes"])
+    return down or degraded or _is_stale(state) or any(severity(alarm["kind"]) != "note" for alarm in state["alarms"])
+
+
+def _is_stale(state: dict[str, Any]) -> bool:
+    return bool(state["running"] and abs(time.time() - state["at_utc_s"]) > STALE_S)
 
 
 def _put_into_words(state: dict[str, Any]) -> None:
@@ -85,14 +88,22 @@ def _put_into_words(state: dict[str, Any]) -> None:
         trouble |= {"label": label(trouble["kind"]), "means": meaning(trouble["kind"])}
 
 
-def _show(state: dict[str, Any]) -> None:
+def _head(state: dict[str, Any]) -> tuple[str, str]:
+    """Return what is said first, and its style."""
+    at = _at(state["at_utc_s"], "%Y-%m-%d %H:%M:%S")
+    if _is_stale(state):
+        text = _("STALE since {at}: the supervisor lives and writes nothing; it hangs, or its disk is full. All below is of then")
+        return text.format(at=at), STYLES["stop"]
+    if state["broken_off"]:
+        text = _("BROKEN OFF after {at}: the supervisor was killed before it could stop the line. All below is of then")
+        return text.format(at=at), STYLES["stop"]
     running = _("running") if state["running"] else _("ended")
-    out.text(
-        _("{running}, as of {at}: {speed:.1f} cups/s a lane").format(
-            running=running, at=_at(state["at_utc_s"], "%Y-%m-%d %H:%M:%S"), speed=state["cups_per_s"]
-        ),
-        "bold",
-    )
+    text = _("{running}, as of {at}: {speed:.1f} cups/s a lane")
+    return text.format(running=running, at=at, speed=state["cups_per_s"]), "bold"
+
+
+def _show(state: dict[str, Any]) -> None:
+    out.text(*_head(state))
     waiting = state["decided_cup"] - state["committed_cup"]
     out.text(
         _("decided up to cup {cup:,}, {waiting:,} of them not yet safe on disk").format(cup=state["decided_cup"], waiting=waiting)

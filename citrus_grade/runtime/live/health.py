@@ -154,12 +154,13 @@ class Keeper:
 
 
 def read(run_dir: Path) -> dict[str, Any]:
-    """Return the last state of a run; ``running`` says whether its supervisor still lives.
+    """Return the last state of a run; ``running`` says whether its supervisor still lives, ``broken_off`` that it was killed.
 
     Raises
     ------
     FileNotFoundError : if the run is not of a live line.
     """
     found: dict[str, Any] = json.loads((run_dir / NAME).read_text(encoding="utf-8"))
-    found["running"] = found["running"] and Path(f"/proc/{found['supervisor_pid']}").exists()
+    lives = Path(f"/proc/{found['supervisor_pid']}").exists()
+    found["running"], found["broken_off"] = found["running"] and lives, found["running"] and not lives
     return found
