@@ -20,6 +20,7 @@ STANDING: Final = frozenset(
         "lens_dirty", "light_low", "light_drift", "focus_soft", "lamp_level", "lamp_colour", "fruit_unlike", "spectra_unlike",
         "shutter_stuck", "integration_differs", "outlet_jammed", "outlet_full", "camera_gone", "views_missing",
         "spectrometer_gone", "spectra_missing", "plc_gone", "core_gone", "lane_off", "lanes_crossed", "spectra_out_of_step",
+        "scale_gone", "not_realtime",
     }
 )  # fmt: skip
 """Kinds that are told once and then stand, until they are seen to have gone."""

@@ -27,17 +27,17 @@ def _written() -> Iterator[tuple[str, str]]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
                 made = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-                place = {"Alarm": 1, "Refusal": 0, "Trouble": 0, "alarm": 0}.get(made)
+                place = {"Alarm": 1, "Refusal": 0, "Trouble": 0, "alarm": 0, "trouble": 0}.get(made)
                 if place is not None and len(node.args) > place and isinstance(node.args[place], ast.Constant):
                     yield made, node.args[place].value
 
 
-COMPOSED = {"outlet_late", *OUTLETS, "plc_gone", "core_gone", "dark_few", "white_few"}
+COMPOSED = {"outlet_late", *OUTLETS, "plc_gone", "core_gone", "dark_few", "white_few", "scale_gone", "device"}
 KINDS = sorted({*(kind for _, kind in _written()), *TROUBLES, *health.KINDS, *watch.KINDS, *SHED, *COMPOSED})
 
 
 def test_kinds_are_found_where_they_are_made() -> None:
-    assert {made for made, _ in _written()} == {"Alarm", "Refusal", "Trouble", "alarm"}
+    assert {made for made, _ in _written()} == {"Alarm", "Refusal", "Trouble", "alarm", "trouble"}
     assert len(KINDS) > 50
 
 
@@ -76,6 +76,11 @@ def test_what_stands_ends_when_its_reason_is_gone_and_not_before() -> None:
     assert book.end("outlet_jammed", "lane 1 outlet 0", 2e6) != []
     assert book.end("outlet_jammed", "lane 1 outlet 0", 2e6) == []
     assert [one.kind for one in book.ended] == ["outlet_jammed"]
+
+
+@pytest.mark.parametrize("kind", ["log_disk", "table_disk", "not_realtime", "scale_gone"])
+def test_what_costs_no_fruit_is_no_reason_to_stop(kind: str) -> None:
+    assert severity(kind) == "warning"
 
 
 def test_the_end_of_alarms_in_a_place_takes_all_of_that_kind_there_off_the_list_and_no_other() -> None:

@@ -66,7 +66,8 @@ def test_a_full_disk_ends_the_log_and_not_the_grading(line_toml: Path, loop: Pat
     assert rows["cup"].max() >= steps[1] + 40
     assert ended.live is not None
     assert ended.live["processes"]["recorder"]["restarts"] == 0
-    assert any("log" in place for place in ended.alarm_places["device"])
+    assert ended.alarm_places["log_disk"] == [os.strerror(errno.EFBIG)]
+    assert "device" not in ended.alarms
     assert len(list((tmp_path / "run" / "log").iterdir())) >= 2
     assert replay(tmp_path / "run").diff_fields == 0
 
@@ -107,7 +108,9 @@ def test_a_disk_that_answers_with_errors_ends_the_log_and_not_the_grading(
     assert ended.live is not None
     assert ended.live["processes"]["recorder"]["restarts"] == 0
     assert ended.live["processes"]["core"]["restarts"] == 1
-    assert any(os.strerror(error) in place for place in ended.alarm_places["device"])
+    assert ended.alarm_places["log_disk"] == [os.strerror(error)]
+    assert ended.alarms["table_disk"]
+    assert "device" not in ended.alarms
     assert len(list((run / "log").iterdir())) >= 2
     assert replay(run).diff_fields == 0
 

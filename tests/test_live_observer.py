@@ -139,6 +139,23 @@ def test_a_lens_that_is_cleaned_ends_its_alarm_and_is_told_anew_when_it_is_dirty
     assert said == ["alarm_raised", "alarm_ended", "alarm_raised"]
 
 
+def test_a_box_scale_that_is_gone_is_an_alarm_until_it_is_back(loaded: Loaded, tmp_path: Path) -> None:
+    config = loaded.config.model_copy(update={"scale": {"driver": "serial", "url": "loop://"}})
+    roles, room = roles_of(config), room_to_carry(config)
+    board = Board(reserve("board", Board.n_bytes(len(roles), room)), roles, room)
+    for role in roles:
+        board.station(role).ready()
+    observer = Observer(tmp_path, config, board, Decided(reserve("decided", Decided.n_bytes(6)), 6), None)
+    board.station("scale").set_gone(0, True)
+    observer.said("scale", "the scale at loop:// is gone: pulled")
+    _look(observer)
+    assert list(observer.book.active) == [("scale_gone", "scale: the scale at loop:// is gone: pulled")]
+    board.station("scale").set_gone(0, False)
+    _look(observer)
+    observer.close()
+    assert not observer.book.active
+
+
 def test_a_clock_that_is_set_neither_ends_alarms_nor_keeps_them(
     watched: tuple[Observer, list[Alarm]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

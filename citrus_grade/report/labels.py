@@ -72,6 +72,10 @@ _LABELS = {
     "outlet_jammed": N_("outlet jammed"),
     "outlet_late": N_("outlet fired late"),
     "device": N_("device"),
+    "scale_gone": N_("box scale gone"),
+    "log_disk": N_("run log does not reach the disk"),
+    "table_disk": N_("fruit table does not reach the disk"),
+    "not_realtime": N_("process without a fixed priority"),
     "process_died": N_("process died"),
     "process_silent": N_("process stood still"),
     "process_back": N_("process works again"),
@@ -155,6 +159,18 @@ _REMEDIES = {
     "light_drift": N_("clean the whole lens of camera {camera}, then check its lamps: its pictures are brighter than at first"),
     "focus_soft": N_("clean and focus the lens of camera {camera} and make it fast: outlines are softer than at first"),
     "device": "{where}",
+    "scale_gone": N_("{where}; no box is weighed until it is back, and it is opened again by itself. Fruit are graded as before"),
+    "log_disk": N_(
+        "{where}: free space on the disk or change it. Fruit are graded as before; the log goes on by itself in a new file, and"
+        " what passes until then cannot be replayed"
+    ),
+    "table_disk": N_(
+        "{where}: free space on the disk or change it. Fruit are graded as before; decisions wait in memory, after some minutes"
+        " the oldest are lost"
+    ),
+    "not_realtime": N_(
+        "{where}: give the program CAP_SYS_NICE, or LimitRTPRIO= in its unit; until then it may be late when this machine is busy"
+    ),
     "process_died": N_(
         "{where}: another takes its place; if it dies again and again send the run folder to whoever keeps the line"
     ),

@@ -49,8 +49,8 @@ def opened(work: Work, open_: Callable[[], Device], going: Callable[[], bool], n
             return device
         except DeviceGone as error:
             if failed == 0:
-                work.tell(str(error))
                 work.gone(number, True)
+                work.tell(str(error))
             pause(PAUSES_S[min(failed, len(PAUSES_S) - 1)], going)
             failed += 1
     return None

@@ -15,6 +15,7 @@ from citrus_grade.runtime.live.carry import outlook
 from citrus_grade.runtime.live.events import NAME, EventLog, Level
 from citrus_grade.runtime.live.lanes import LAST_CUPS, Lane, Trouble, lanes_of, last_decisions
 from citrus_grade.runtime.live.memory import Board, Decided
+from citrus_grade.runtime.live.work import SCALE
 
 LOOK_S = 1.0
 SURE_S = 2.0
@@ -68,6 +69,10 @@ class Observer:
         """Raise an alarm of the line's own running, or count one that stands once more."""
         self.take(Alarm(self._tick() or 0, kind, where, count))
 
+    def said(self, role: str, words: str) -> None:
+        """Raise the alarm for what a process says of its device, in words."""
+        self.alarm("scale_gone" if role == SCALE else "device", f"{role}: {words}")
+
     def take(self, alarm: Alarm) -> None:
         """Take in an alarm, or that one has ended."""
         if alarm.is_over:
@@ -88,6 +93,8 @@ class Observer:
         self._next_s = now_s + LOOK_S
         self._look_at_lanes()
         self._look_at_counters()
+        if SCALE in self._board.roles and self._board.station(SCALE).works:
+            self._end("scale_gone", f"{SCALE}:")
         for ended in self.book.gone_quiet(time.monotonic()):
             self._ended(ended)
 

@@ -105,7 +105,7 @@ class LiveRecorder:
 
     def _lost(self, error: OSError) -> None:
         """Leave a file that takes no more as it is."""
-        self._work.tell(f"log: {error.strerror or error}")
+        self._work.trouble("log_disk", error.strerror or str(error))
         self._work.event("file_lost", error=error.strerror or str(error))
         self._work.station.count("reopened")
         self._log = None
@@ -121,7 +121,7 @@ class LiveRecorder:
                 self._store.rollback()
                 self._next_cup = self._store.committed + 1
                 self._commit_at = time.monotonic() + AGAIN_S
-                self._work.tell(f"{self._store.path.name}: {error}")
+                self._work.trouble("table_disk", str(error))
         if self._log is not None:
             try:
                 self._log.sync()
@@ -172,7 +172,7 @@ class LiveRecorder:
         try:
             self._store.close()
         except sqlite3.Error as error:
-            self._work.tell(f"{self._store.path.name}: {error}")
+            self._work.trouble("table_disk", str(error))
 
 
 def _store(run_dir: Path) -> Store:

@@ -366,7 +366,7 @@ class Supervisor:
                     self.observer.event(name, child.role, **fields)
                 else:
                     child.said = [*child.said[-9:], data.decode(errors="replace")]
-                    self.observer.alarm("device", f"{child.role}: {child.said[-1]}")
+                    self.observer.said(child.role, child.said[-1])
 
     def _save_the_rest(self) -> None:
         """Write what was decided and not committed, should the recorder have ended before it could."""
@@ -380,7 +380,7 @@ class Supervisor:
             self.board.set_kept(store.commit(), store.reasons())
             store.close()
         except sqlite3.Error as error:
-            self.observer.alarm("device", f"{RECORDER}: {error}")
+            self.observer.alarm("table_disk", str(error))
 
     def stop(self, hurried: Callable[[], bool] = lambda: False) -> None:
         """Stop in steps, so that nothing sent is left undecided and nothing decided unwritten, and leave no process behind.

@@ -21,8 +21,8 @@ def watch_scale(work: Work) -> None:
         try:
             _pass_on(work, scale)
         except DeviceGone as error:
-            work.tell(str(error))
             work.gone(0, True)
+            work.tell(str(error))
             work.station.count("reopened")
         finally:
             scale.close()

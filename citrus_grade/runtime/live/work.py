@@ -13,7 +13,6 @@ from citrus_grade.config import LineConfig, load
 from citrus_grade.messages import Alarm, Message
 from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.memory import Board, FrameRing, Shape, carry_bytes
-from citrus_grade.words import _
 
 CORE, RECORDER, PLC, SPECTRA, SCALE, METRICS, SPARE = "core", "recorder", "plc", "spectra", "scale", "metrics", "spare"
 STACKS = "stacks.txt"
@@ -142,6 +141,11 @@ class Work:
         """Have the supervisor write an event of this process."""
         self._say(EVENT + json.dumps([name, fields]).encode())
 
+    def trouble(self, kind: str, where: str) -> None:
+        """Tell the supervisor of a trouble of this process that has a kind of alarm of its own."""
+        belt = self.board.belt()
+        self.alarm(Alarm(belt[0] if belt else 0, kind, where))
+
     def alarm(self, alarm: Alarm) -> None:
         """Tell the supervisor of an alarm of the line."""
         self._say(ALARM + json.dumps([alarm.tick, alarm.kind, alarm.where, alarm.count]).encode())
@@ -161,7 +165,5 @@ def real_time(work: Work, priority: int) -> None:
     """Take a fixed priority, or tell the supervisor that the machine does not permit it."""
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
-    except OSError as error:
-        work.tell(
-            _("live.realtime: {error}; give the program CAP_SYS_NICE, or LimitRTPRIO= in its unit").format(error=error.strerror)
-        )
+    except OSError:
+        work.trouble("not_realtime", work.spec.role)
