@@ -195,6 +195,28 @@ def test_a_start_says_what_it_waits_for_before_any_process_is_started(tmp_path: 
     assert not (tmp_path / "run" / "stacks.txt").exists()
 
 
+def test_a_start_says_what_the_look_at_the_devices_cautions_of(tmp_path: Path, spectrometers: Served) -> None:
+    with plc() as server:
+        line = live_line(tmp_path, server.url, spectrometers)
+        line.write_text(line.read_text(encoding="utf-8").replace('serial = "SPEC3", ', ""), encoding="utf-8")
+
+        def told(alarm: Any) -> None:
+            raise _Told(f"{alarm.kind} {alarm.where}")
+
+        with pytest.raises(_Told, match=r'caution spectra: spectrometer.device.3 names no serial .*serial = "SPEC3"'):
+            run_live(line, tmp_path / "run", told=told)
+    assert not (tmp_path / "run" / "stacks.txt").exists()
+
+
+@pytest.mark.parametrize("key", ["url", "serial"])
+def test_a_spectrometer_that_two_lanes_claim_is_refused_with_both(key: str, tmp_path: Path, spectrometers: Served) -> None:
+    line = live_line(tmp_path, "tcp://127.0.0.1:1", spectrometers)
+    theirs = {"url": spectrometers.urls, "serial": [f"SPEC{lane}" for lane in range(TEMPLATE.line.lanes)]}[key]
+    line.write_text(line.read_text(encoding="utf-8").replace(f'"{theirs[4]}"', f'"{theirs[1]}"'), encoding="utf-8")
+    with pytest.raises(ConfigError, match=rf"spectrometer.device.4.{key}: .* is that of lane 1, too"):
+        load(line)
+
+
 def test_a_look_writes_nothing_into_a_plc(tmp_path: Path, spectrometers: Served) -> None:
     with plc() as server:
         found = modbus.look(load(live_line(tmp_path, server.url, spectrometers)))

@@ -22,7 +22,7 @@ def check_devices(config: LineConfig) -> list[str]:
                 n=len(config.spectrometer.device), lanes=config.line.lanes
             )
         )
-    problems += _one_camera_twice(config)
+    problems += _one_camera_twice(config) + _one_spectrometer_twice(config)
     if config.source:
         problems.append(_("source: a line with [plc] is driven by its devices; take [source] out, or [plc]"))
     problems += [
@@ -46,5 +46,20 @@ def _one_camera_twice(config: LineConfig) -> list[str]:
                     _("{where}.device.{key}: {value!r} is that of {other}, too; give each camera its own").format(
                         where=where, key=key, value=value, other=other
                     )
+                )
+    return problems
+
+
+def _one_spectrometer_twice(config: LineConfig) -> list[str]:
+    problems, first = [], dict[tuple[str, str], int]()
+    for lane, device in enumerate(config.spectrometer.device if config.spectrometer else ()):
+        for key in ("serial", "url"):
+            value = device.get(key)
+            if isinstance(value, str) and (other := first.setdefault((key, value), lane)) != lane:
+                problems.append(
+                    _(
+                        "spectrometer.device.{lane}.{key}: {value!r} is that of lane {other}, too, so both would see the fruit of"
+                        " one; give lane {lane} its own"
+                    ).format(lane=lane, key=key, value=value, other=other)
                 )
     return problems

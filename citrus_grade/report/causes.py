@@ -43,6 +43,7 @@ _CAUSES = {
     "log_disk": N_("the disk of the run folder is full, broken or not to be written to"),
     "table_disk": N_("the disk of the run folder is full, broken or not to be written to"),
     "not_realtime": N_("line.toml says `live.realtime`, and this machine permits the program no fixed priority"),
+    "caution": N_("the look at the devices before the start found something that works and is likely to go wrong"),
     "process_died": N_("an error of the program or of a maker's library, or the machine has run out of memory"),
     "process_silent": N_("a device or a disk does not answer and holds the process up, or this machine is too busy"),
     "process_back": N_("another process has taken the place of one that died"),

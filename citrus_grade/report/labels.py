@@ -76,6 +76,7 @@ _LABELS = {
     "log_disk": N_("run log does not reach the disk"),
     "table_disk": N_("fruit table does not reach the disk"),
     "not_realtime": N_("process without a fixed priority"),
+    "caution": N_("caution about a device"),
     "process_died": N_("process died"),
     "process_silent": N_("process stood still"),
     "process_back": N_("process works again"),
@@ -159,6 +160,7 @@ _REMEDIES = {
     "light_drift": N_("clean the whole lens of camera {camera}, then check its lamps: its pictures are brighter than at first"),
     "focus_soft": N_("clean and focus the lens of camera {camera} and make it fast: outlines are softer than at first"),
     "device": "{where}",
+    "caution": "{where}",
     "scale_gone": N_("{where}; no box is weighed until it is back, and it is opened again by itself. Fruit are graded as before"),
     "log_disk": N_(
         "{where}: free space on the disk or change it. Fruit are graded as before; the log goes on by itself in a new file, and"

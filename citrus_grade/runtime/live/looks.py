@@ -85,8 +85,8 @@ def looks(config: LineConfig, *, opening: bool, patience_s: float = PATIENCE_S) 
         yield from _answered([cameras, *([one] for one in others)], opening, patience_s)
 
 
-def missing(config: LineConfig) -> list[Looked]:
-    """Return the devices that a line which starts has to wait for.
+def noted(config: LineConfig) -> list[Looked]:
+    """Return the devices that a line which starts has to wait for, and those that there is a caution about.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def missing(config: LineConfig) -> list[Looked]:
     seen = list(looks(config, opening=False))
     if wrong := [looked.said for looked in seen if looked.kind not in ("found", "missing")]:
         raise DeviceError("\n".join(wrong))
-    return [looked for looked in seen if looked.kind == "missing"]
+    return [looked for looked in seen if looked.kind == "missing" or looked.cautions]
 
 
 def _answered(groups: Sequence[Sequence[Device]], opening: bool, patience_s: float) -> Iterator[Looked]:

@@ -18,7 +18,7 @@ from citrus_grade.rundir import Loaded, create, load_line
 from citrus_grade.runtime.accuracy import against_truth
 from citrus_grade.runtime.live import health, store
 from citrus_grade.runtime.live.emulated import FELL, TAPE
-from citrus_grade.runtime.live.looks import missing
+from citrus_grade.runtime.live.looks import noted
 from citrus_grade.runtime.live.played import truth
 from citrus_grade.runtime.live.supervisor import LOOK_S, Supervisor
 from citrus_grade.runtime.session import Progress, RunSummary, Told, flat
@@ -51,14 +51,14 @@ def run_live(
     """
     loaded = load_line(config_path)
     kept = profile or loaded.config.log.profile
-    absent = missing(loaded.config)
+    seen = noted(loaded.config)
     create(run_dir, loaded, seed=None, profile=kept, config_text=config_path.read_text(encoding="utf-8"))
     supervisor = Supervisor(run_dir, kept, told)
     status = health.Keeper(supervisor)
     began = started = time.monotonic()
     with _signals() as came:
         try:
-            supervisor.start(lambda: bool(came), absent)
+            supervisor.start(lambda: bool(came), seen)
             started = time.monotonic()
             while not came and (seconds is None or time.monotonic() - started < seconds):
                 supervisor.watch()

@@ -160,8 +160,9 @@ class Supervisor:
                 self.children[CORE].fds[role] = core_end.fileno()
                 self.children[role].fds["core"] = own_end.fileno()
 
-    def start(self, stopped: Callable[[], bool] = lambda: False, missing: Sequence[Looked] = ()) -> None:
-        """Start everything; the recorder and the core first, devices when those are ready. Say first which are ``missing``.
+    def start(self, stopped: Callable[[], bool] = lambda: False, seen: Sequence[Looked] = ()) -> None:
+        """Start everything; the recorder and the core first, devices when those are ready. Say first what was ``seen``
+        of the devices: which are missing, and what to beware of.
 
         Raises
         ------
@@ -171,9 +172,12 @@ class Supervisor:
         self.observer.event(
             "line_starts", "supervisor", software=__version__, pid=os.getpid(), roles=self.roles, profile=self._profile
         )
-        for looked in missing:
-            then = _(WITHOUT.get(looked.device.role, WAITS))
-            self.observer.alarm("device", f"{looked.device.role}: {looked.said}; {then}")
+        for looked in seen:
+            if looked.kind == "missing":
+                then = _(WITHOUT.get(looked.device.role, WAITS))
+                self.observer.said(looked.device.role, f"{looked.said}; {then}")
+            for caution in looked.cautions:
+                self.observer.alarm("caution", f"{looked.device.role}: {caution}")
         self._begin((RECORDER, CORE), START_S)
         self._begin(tuple(role for role in self.roles if role not in (CORE, RECORDER)), DEVICES_S)
         self._make_spare()
