@@ -11,7 +11,8 @@ Severity = Literal["stop", "warning", "note"]
 _STOPS: Final = frozenset(
     {
         "encoder_jump", "encoder_slip", "outlet_jammed", "device", "plc_gone", "core_gone", "camera_gone", "shed_decisions",
-        "decisions_unkept", "ejections_refused", "lanes_crossed", "spectra_out_of_step", "emergency_stop",
+        "decisions_unkept", "outlet_silent", "ejections_refused", "lanes_crossed", "spectra_out_of_step",
+        "emergency_stop",
     }
 )  # fmt: skip
 _NOTES: Final = frozenset({"process_back", "lane_off", "clock_set"})
@@ -20,7 +21,7 @@ STANDING: Final = frozenset(
         "lens_dirty", "light_low", "light_drift", "focus_soft", "lamp_level", "lamp_colour", "fruit_unlike", "spectra_unlike",
         "shutter_stuck", "integration_differs", "outlet_jammed", "outlet_full", "camera_gone", "views_missing",
         "spectrometer_gone", "spectra_missing", "plc_gone", "core_gone", "lane_off", "lanes_crossed", "spectra_out_of_step",
-        "scale_gone", "not_realtime",
+        "scale_gone", "not_realtime", "outlet_silent",
     }
 )  # fmt: skip
 """Kinds that are told once and then stand, until they are seen to have gone."""

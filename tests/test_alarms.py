@@ -13,6 +13,7 @@ from citrus_grade.messages import Alarm, over
 from citrus_grade.report import labels
 from citrus_grade.report.causes import cause, meaning
 from citrus_grade.report.labels import remedy
+from citrus_grade.runtime.live import fired
 from citrus_grade.runtime.live.observer import OUTLETS, SHED
 from citrus_grade.spectra import watch
 from citrus_grade.state import TROUBLES
@@ -32,7 +33,7 @@ def _written() -> Iterator[tuple[str, str]]:
                     yield made, node.args[place].value
 
 
-COMPOSED = {"outlet_late", *OUTLETS, "plc_gone", "core_gone", "dark_few", "white_few", "scale_gone", "device"}
+COMPOSED = {"outlet_late", *OUTLETS, "plc_gone", "core_gone", "dark_few", "white_few", "scale_gone", "device", fired.KIND}
 KINDS = sorted({*(kind for _, kind in _written()), *TROUBLES, *health.KINDS, *watch.KINDS, *SHED, *COMPOSED})
 
 

@@ -70,6 +70,7 @@ _LABELS = {
     "unknown_artefact": N_("unknown artefact asked for"),
     "unfit_artefact": N_("artefact asked for does not fit the others in use"),
     "outlet_jammed": N_("outlet jammed"),
+    "outlet_silent": N_("outlet fires nothing"),
     "outlet_late": N_("outlet fired late"),
     "device": N_("device"),
     "scale_gone": N_("box scale gone"),
@@ -99,6 +100,7 @@ _LABELS = {
     "decisions_unkept": N_("decisions that the disk does not take"),
     "shed_decisions": N_("decisions that never reached the disk"),
     "ejections_refused": N_("ejections the PLC did not take"),
+    "ejections_unanswered": N_("ejections of which the PLC never said that they were fired"),
     "ejections_late": N_("ejections queued after their last moment"),
     "reports_lost": N_("reports of the PLC that nobody read"),
     "slow_polls": N_("slow answers of the PLC"),
@@ -120,6 +122,10 @@ _REMEDIES = {
     "unknown_artefact": N_("{where}: name it in line.toml and start the line again; until then the one in use stays"),
     "unfit_artefact": N_("{where}: choose a plan, a model and a classifier that fit; until then the one in use stays"),
     "outlet_jammed": N_("lane {lane}, outlet {outlet} (the first is 0): clear it and acknowledge it at the PLC"),
+    "outlet_silent": N_(
+        "lane {lane}, outlet {outlet} (the first is 0): the PLC takes orders for it and says nothing of them. See whether it fires, its"
+        " output, its fuse and its air; else take it out of the sort plan"
+    ),
     "outlet_full": N_("outlet {outlet} (the first is 0): empty the packing place behind it"),
     "outlet_late": N_(
         "lane {lane}, outlet {outlet} (the first is 0): see what slows this machine or the PLC, or raise `lead_ms`"
@@ -149,6 +155,7 @@ _REMEDIES = {
     "decisions_unkept": N_("stop the belt and free space on the disk or change it, before decisions are lost"),
     "shed_decisions": N_("{where}: free space on the disk or change it; packout and settlement lack these fruit"),
     "ejections_refused": N_("{where}: check the PLC and its network; these fruit went to the default outlet"),
+    "ejections_unanswered": N_("{where}: such fruit may have run on to the end of the belt; see whether the outlets fire"),
     "ejections_late": N_("{where}: slow the belt down or stop what loads this machine; these fruit may have missed their outlet"),
     "bad_messages": N_("{where}: check the device's settings and cable"),
     "reports_lost": N_(

@@ -165,6 +165,7 @@ COUNTERS = (
     "frames_lost",
     "frames_unplaced",
     "scans_unplaced",
+    "ejections_unanswered",
 )
 """What only rises."""
 LEVELS = ("devices_gone", "queue_bytes", "ring_newest", "ring_looked", "ring_lag_most")

@@ -32,6 +32,7 @@ SHED: Final = (
     "shed_decisions",
     "ejections_refused",
     "ejections_late",
+    "ejections_unanswered",
     "bad_messages",
     "reports_lost",
     "slow_polls",

@@ -17,6 +17,7 @@ from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.belt import Belt
 from citrus_grade.runtime.live.clock import SECOND_NS, BeltClock, tick_at
 from citrus_grade.runtime.live.devices import PLCS, opened, opener
+from citrus_grade.runtime.live.fired import Orders
 from citrus_grade.runtime.live.permission import Permission
 from citrus_grade.runtime.live.shutters import Mover
 from citrus_grade.runtime.live.work import Work, real_time
@@ -42,6 +43,7 @@ def watch_plc(work: Work) -> None:
     belt = Belt(work.config.encoder.bits, ruler, *before)
     clock, pitch, mover = BeltClock(), None, Mover(work.config, work.board)
     permission, stopped = Permission(work.config, work.board), Stopped(work)
+    orders = Orders(float(work.config.encoder.ratio))
     if work.config.live.realtime:
         real_time(work, PRIORITY)
     while (plc := opened(work, lambda: open_(work.config), work.going)) is not None:
@@ -59,6 +61,7 @@ def watch_plc(work: Work) -> None:
                 if why := _anew(work, belt, state, far=far):
                     work.tell(why)
                     belt.begin_anew(state.count, _length(work.config))
+                    orders.forget()
                     clock = BeltClock()
                 tick = belt.tick(state.count)
                 if far:
@@ -87,8 +90,9 @@ def watch_plc(work: Work) -> None:
                 mover.move(plc)
                 permission.keep(plc)
                 due = max(due + work.config.live.poll_ms / 1000, time.monotonic())
-                _eject_until(due, work, plc, core, belt)
-            _eject_until(0.0, work, plc, core, belt)  # the core has ended: what it decided last
+                _look_for_answers(work, orders, state, tick)
+                _eject_until(due, work, plc, core, belt, orders)
+            _eject_until(0.0, work, plc, core, belt, orders)  # the core has ended: what it decided last
             mover.let_go(plc)
             permission.end(plc)
         except DeviceGone as error:
@@ -164,7 +168,17 @@ def _told(belt: Belt, state: PlcState, t_ns: int) -> list[Message]:
     return [*reports, *(Reading(tick, t_ns, lane, "cup_index", 0.0) for lane, tick in flags if tick is not None)]
 
 
-def _eject_until(due_s: float, work: Work, plc: Plc, core: socket.socket, belt: Belt) -> None:
+def _look_for_answers(work: Work, orders: Orders, state: PlcState, tick: int) -> None:
+    """Count orders without an answer, and tell of an outlet that gives none; what a PLC that stands had queued is lost."""
+    before = orders.unanswered
+    if state.lost or not (state.running and state.heartbeat_ok):
+        orders.forget()
+    for alarm in orders.look(state.reports, tick):
+        work.alarm(alarm)
+    work.station.count("ejections_unanswered", orders.unanswered - before)
+
+
+def _eject_until(due_s: float, work: Work, plc: Plc, core: socket.socket, belt: Belt, orders: Orders) -> None:
     """Queue ejections as they come until the next look at the PLC is due."""
     while True:
         left_s = due_s - time.monotonic()
@@ -179,6 +193,7 @@ def _eject_until(due_s: float, work: Work, plc: Plc, core: socket.socket, belt: 
             except DeviceGone:
                 work.station.count("ejections_refused", len(raw))  # how many it took nobody knows
                 raise
+            orders.sent(ejections[:taken])
             work.station.count("ejections", taken)
             work.station.count("ejections_refused", len(raw) - taken)
             now_ns = work.now_ns()
