@@ -6,6 +6,8 @@ FURTHEST_BACK_CUPS = 4
 """A belt that is pushed back moves less than that from one look to the next."""
 UNSURE_CUPS = 2
 """Pitches that a PLC counts and the ticks of its counter agree to within so much."""
+DOUBTED_FLAGS = 2
+"""So many flags in a row are doubted; an encoder that disagrees with them for longer has to be told of."""
 
 
 class Belt:
@@ -21,7 +23,7 @@ class Belt:
         self._unwrap = Unwrapper(bits, last)
         self.origin, self.pitches = origin, pitches
         self._in_step = origin is not None
-        self._flags: dict[int, int] = {}
+        self._flags: dict[int, tuple[int | None, int]] = {}
 
     def tick(self, count: int) -> int:
         """Return a counter's reading as ticks since the start."""
@@ -80,13 +82,18 @@ class Belt:
         return off == 0
 
     def flag(self, lane: int, count: int) -> int | None:
-        """Return the tick at which a flag passed; None if the count has not moved on since the one before, as when the encoder
-        stands and the belt does not: that flag says nothing of where in its pitch the belt is."""
+        """Return the tick at which a flag passed; None of one by which the belt must not be corrected.
+
+        Flags are whole pitches apart. Where the count has not moved on so since the one before, the encoder stood, ran backwards
+        or slipped in between, and its next flags tell what to believe.
+        """
         tick = self.near(count)
-        if lane in self._flags and 2 * self._ruler.den * (tick - self._flags[lane]) < self._ruler.num:
-            return None
-        self._flags[lane] = tick
-        return tick
+        before, doubted = self._flags.get(lane, (None, 0))
+        moved = before is None or 2 * self._ruler.den * (tick - before) >= self._ruler.num
+        agrees = before is None or 10 * abs(self._ruler.slip(tick - before)) <= self._ruler.num
+        sure = moved and (agrees or doubted == DOUBTED_FLAGS)
+        self._flags[lane] = tick, 0 if sure else doubted + moved
+        return tick if sure else None
 
     def near(self, count: int) -> int:
         """Return a reading from a little before or after the last as ticks since the start, without moving on."""
