@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from citrus_grade.config import load
+from benchmarks import invariant
 from citrus_grade.replay import replay
 from citrus_grade.runtime.live import store
 from citrus_grade.runtime.live.played import played
@@ -35,13 +35,14 @@ def _run(
     line_toml: Path, loop: Path, run: Path, during: Callable[[Supervisor], bool], profile: str = "normal"
 ) -> tuple[RunSummary, Table]:
     live = line_toml.with_name("disk.toml")
-    live.write_text(played(line_toml, loop, cups_per_s=CUPS_PER_S), encoding="utf-8")
+    fell = run.with_name("fell")
+    live.write_text(played(line_toml, loop, fell=fell, cups_per_s=CUPS_PER_S), encoding="utf-8")
     ended = run_live(live, run, seconds=90.0, during=during, profile=profile)
-    rows = np.concatenate(list(store.decisions(run)))
-    lanes = load(line_toml).line.lanes
-    cups = np.arange(rows["cup"].max() + 1)
-    np.testing.assert_array_equal(rows["cup"], np.repeat(cups, lanes))
-    return ended, rows
+    held = invariant.look(run, fell)
+    assert held.broken == []
+    assert len(held.fell) > 0
+    assert ended.cups == sum(ended.reasons.values()) == len(held.rows)
+    return ended, held.rows
 
 
 @pytest.mark.fault

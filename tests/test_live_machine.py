@@ -16,12 +16,13 @@ import pytest
 from mcap.records import Message as Record
 from mcap.stream_reader import StreamReader
 
+from benchmarks import invariant
 from citrus_grade.alarms import QUIET_S
 from citrus_grade.config import load
 from citrus_grade.messages import Reason
 from citrus_grade.replay import replay
 from citrus_grade.runlog import files
-from citrus_grade.runtime.live import events, health, store
+from citrus_grade.runtime.live import events, health
 from citrus_grade.runtime.live.played import played
 from citrus_grade.runtime.live.supervisor import Supervisor
 from tests.test_live_faults import Failed
@@ -55,7 +56,7 @@ def test_a_clock_that_is_set_moves_nothing_but_the_times_people_are_told(line_to
     if shutil.which("cc") is None:
         pytest.skip("no C compiler to make the clock with")
     clock, live, run = WallClock(tmp_path), tmp_path / "live.toml", tmp_path / "run"
-    live.write_text(played(line_toml, loop, cups_per_s=CUPS_PER_S), encoding="utf-8")
+    live.write_text(played(line_toml, loop, fell=tmp_path / "fell", cups_per_s=CUPS_PER_S), encoding="utf-8")
     for name in ("plan.toml", "model", "calibration"):
         (tmp_path / name).symlink_to(line_toml.parent / name)
     command = [sys.executable, "-m", "citrus_grade.cli", "run", str(live), "--run", str(run), "--seconds", "150"]
@@ -72,8 +73,9 @@ def test_a_clock_that_is_set_moves_nothing_but_the_times_people_are_told(line_to
             program.kill()
     ahead_s = [at_s - true_s for _cup, at_s, true_s in seen]
     np.testing.assert_allclose(ahead_s, [0, HOUR_S, -HOUR_S], atol=60)  # the line was told, or this proves nothing
-    rows, lanes = np.concatenate(list(store.decisions(run))), load(line_toml).line.lanes
-    np.testing.assert_array_equal(rows["cup"], np.repeat(np.arange(rows["cup"].max() + 1), lanes))
+    held = invariant.look(run, tmp_path / "fell")
+    assert held.broken == []
+    rows, lanes = held.rows, load(line_toml).line.lanes
     assert np.all(np.diff(rows["tick"][::lanes]) >= 0)
     assert np.any(rows["reason"][rows["cup"] > seen[-1][0] - 15] == Reason.GRADED)
     report = replay(run)

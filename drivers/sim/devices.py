@@ -6,7 +6,9 @@ clock.
 
 import heapq
 import math
+import threading
 import time
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,13 +23,13 @@ from citrus_grade.drivers.sim.fault_plan import PlanFile
 from citrus_grade.drivers.sim.faulty import FaultyCamera, FaultyPlc, FaultySpectrometer
 from citrus_grade.drivers.sim.shutters import Shutters
 from citrus_grade.geometry import Ruler
-from citrus_grade.messages import Ejection, OutletReport, Position, Shutter
+from citrus_grade.messages import Ejection, OutletReport, OutletState, Position, Shutter
 from citrus_grade.ports import Camera, DeviceError, Exposure, Plc, PlcState, Spectrometer, Spectrum
 
 READOUT_S, TRANSFER_S = 0.010, 0.003
 """From the middle of an exposure to the host: of a frame, of a spectrum."""
 FELL = np.dtype([("lane", "<i4"), ("outlet", "<i4"), ("cup", "<i8"), ("fire_count", "<i8")])
-"""What dropped: ``cup`` counted from where the belt began to move."""
+"""What dropped: ``fire_count`` is where the belt was when it was fired, ``cup`` what it hit, both from where the belt began."""
 
 
 class TapeOptions(BaseModel):
@@ -69,9 +71,13 @@ class LoopClock:
         """Return the clock that a device's options name."""
         return cls(options.t0_ns, options.cups_per_s)
 
+    def now_ns(self) -> int:
+        """Return the host's monotonic clock."""
+        return time.monotonic_ns()
+
     def cups(self) -> float:
         """Return how many pitches the belt has moved by now."""
-        return self.cups_at(time.monotonic_ns())
+        return self.cups_at(self.now_ns())
 
     def cups_at(self, host_ns: int) -> float:
         """Return how many pitches the belt has moved by a moment of the host's monotonic clock."""
@@ -83,17 +89,38 @@ class LoopClock:
 
     def wait(self, cups: float, late_s: float, timeout_s: float) -> bool:
         """Wait until ``late_s`` after the belt has moved so far; False if that takes longer than ``timeout_s``."""
-        left_s = (self._t0_ns + self.ns(cups) - time.monotonic_ns()) / 1e9 + late_s
-        time.sleep(min(max(left_s, 0.0), timeout_s))
+        left_s = (self._t0_ns + self.ns(cups) - self.now_ns()) / 1e9 + late_s
+        self._sleep(min(max(left_s, 0.0), timeout_s))
         return left_s <= timeout_s
+
+    def _sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class SteppedClock(LoopClock):
+    """A belt that moves when it is told to, and a host's clock that goes with it; to wait is to move it on."""
+
+    def __init__(self, cups_per_s: float) -> None:
+        super().__init__(0, cups_per_s)
+        self._at_ns = 0
+
+    def now_ns(self) -> int:
+        return self._at_ns
+
+    def _sleep(self, seconds: float) -> None:
+        self._at_ns += round(seconds * 1e9)
+
+    def move_to(self, cups: float) -> None:
+        """Move the belt until it has moved so many pitches in all; it never goes back."""
+        self._at_ns = max(self._at_ns, self.ns(cups))
 
 
 class TapeCamera:
     """Shows the frame of each whole pitch; see `ports.Camera`."""
 
-    def __init__(self, options: TapeOptions, index: int) -> None:
+    def __init__(self, options: TapeOptions, index: int, clock: LoopClock | None = None) -> None:
         self._frames = tape.load(Path(options.tape)).frames[index]
-        self._clock = LoopClock.of(options)
+        self._clock = clock or LoopClock.of(options)
         self._next = int(self._clock.cups()) + 1
         self.identity = f"simulated camera {index}"
 
@@ -102,7 +129,7 @@ class TapeCamera:
         if not self._clock.wait(pitch, READOUT_S, timeout_s):
             return None
         self._next = pitch + 1
-        return Exposure(pitch, self._clock.ns(pitch), time.monotonic_ns(), self._frames[pitch % len(self._frames)])
+        return Exposure(pitch, self._clock.ns(pitch), self._clock.now_ns(), self._frames[pitch % len(self._frames)])
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -111,11 +138,11 @@ class TapeCamera:
 class TapeSpectrometer:
     """Hands over the scans of one lane's cups; see `ports.Spectrometer`."""
 
-    def __init__(self, options: TapeOptions, config: LineConfig, lane: int) -> None:
+    def __init__(self, options: TapeOptions, config: LineConfig, lane: int, clock: LoopClock | None = None) -> None:
         spectrometer = config.spectrometer
         assert spectrometer is not None
         self._counts: NDArray[np.uint16] = tape.load(Path(options.tape)).counts[:, :, lane]
-        self._clock = LoopClock.of(options)
+        self._clock = clock or LoopClock.of(options)
         scans, chord = spectrometer.scans, spectrometer.chord_cups
         self._places = [spectrometer.station + config.phases[lane] + chord * ((j + 0.5) / scans - 0.5) for j in range(scans)]
         self._next = int(self._clock.cups()) * scans
@@ -134,7 +161,7 @@ class TapeSpectrometer:
         number = self._next
         self._next += 1
         device_ns = self._clock.ns(at)
-        return Spectrum(number, device_ns, time.monotonic_ns(), self._seen(number, self._t0_ns + device_ns))
+        return Spectrum(number, device_ns, self._clock.now_ns(), self._seen(number, self._t0_ns + device_ns))
 
     def _seen(self, number: int, t_ns: int) -> NDArray[np.uint16]:
         cup, scan = divmod(number, len(self._places))
@@ -149,14 +176,17 @@ class TapeSpectrometer:
         """Nothing to let go of."""
 
 
-class TapePlc:
-    """Counts the loop's encoder and the flags of its cups, fires by it and says what it fired; see `ports.Plc`."""
+class LoopPlc:
+    """Counts the loop's encoder and the flags of its cups, fires by it and says what it fired; see `ports.Plc`.
+
+    Whoever holds it calls `fire_due` as often as its solenoids are to be in time. ``jammed`` says which (lane, outlet) lets
+    nothing fall.
+    """
 
     identity = "simulated PLC"
 
-    def __init__(self, options: TapeOptions, config: LineConfig) -> None:
-        self._options = options
-        self._clock = LoopClock.of(options)
+    def __init__(self, options: TapeOptions, config: LineConfig, clock: LoopClock) -> None:
+        self._clock = clock
         self._ratio: Fraction = config.encoder.ratio
         self._mask = (1 << config.encoder.bits) - 1
         self._bits = config.encoder.bits
@@ -164,26 +194,40 @@ class TapePlc:
         self._station = [[outlet.station + phase for outlet in config.outlet] for phase in config.phases]
         self._queue: list[tuple[int, int, int, int]] = []
         self._reports: list[OutletReport] = []
-        self._fell: list[tuple[int, int, int, int]] = []
+        self.jammed: Callable[[int, int], bool] = lambda _lane, _outlet: False
         self._flags = math.floor(self._clock.cups())
         self._shutters = _shutters(options, config)
         self.positions = frozenset(Position) - {Position.BETWEEN} if self._shutters else frozenset()
+        self._fell = Path(options.fell).open("ab", buffering=0) if options.fell else None  # noqa: SIM115  # until `close`
+        self._changed = threading.Condition()
 
     def _count(self) -> int:
         return int(Fraction(self._clock.cups()) * self._ratio)
 
+    def fire_due(self) -> float | None:
+        """Fire what is due; return how many seconds nothing is, None where nothing is queued."""
+        with self._changed:
+            while self._queue and self._queue[0][0] <= self._count():
+                self._fire(*heapq.heappop(self._queue)[1:])
+            if not self._queue:
+                return None
+            return self._clock.ns(max(float((self._queue[0][0] - self._count()) / self._ratio), 0.0)) / 1e9
+
+    def _fire(self, lane: int, outlet: int, cup: int) -> None:
+        """Fire now, whatever is over the outlet by now."""
+        count, jammed = self._count(), self.jammed(lane, outlet)
+        dropped = round(float(count / self._ratio) - self._station[lane][outlet])
+        if self._fell and not jammed:
+            self._fell.write(np.array([(lane, outlet, dropped, count)], FELL).tobytes())
+        state: OutletState = "jammed" if jammed else "fired"
+        self._reports.append(OutletReport(count & self._mask, self._clock.now_ns(), lane, outlet, state, cup))
+
     def poll(self) -> PlcState:
-        count, t_ns = self._count(), time.monotonic_ns()
+        with self._changed:
+            reports, self._reports = tuple(self._reports), []
+        count, t_ns = self._count(), self._clock.now_ns()
         flags = range(self._flags + 1, math.floor(count / self._ratio) + 1)
         self._flags += len(flags)
-        while self._queue and self._queue[0][0] <= count:
-            fire, lane, outlet, cup = heapq.heappop(self._queue)
-            dropped = round(float(fire / self._ratio) - self._station[lane][outlet])
-            self._fell.append((lane, outlet, dropped, fire))
-            self._reports.append(OutletReport(fire & self._mask, t_ns, lane, outlet, "fired", cup))
-        reports, self._reports = tuple(self._reports), []
-        if len(self._fell) >= 256:
-            self._write()
         index_counts = tuple((0, int(cup * self._ratio) & self._mask) for cup in flags)
         moved = self._moved(t_ns, count)
         return PlcState(t_ns, count & self._mask, reports, index_counts, running=True, heartbeat_ok=True, shutters=moved)
@@ -196,31 +240,55 @@ class TapePlc:
         if self._shutters:
             for shutter in shutters:
                 if shutter.position != self._shutters.goes_to(shutter.lane):
-                    self._shutters.move(shutter.lane, shutter.position, time.monotonic_ns())
+                    self._shutters.move(shutter.lane, shutter.position, self._clock.now_ns())
 
     def eject(self, ejections: list[Ejection]) -> int:
-        count = self._count()
-        for e in ejections:
-            ahead = (e.fire_tick - count + (1 << (self._bits - 1))) % (1 << self._bits) - (1 << (self._bits - 1))
-            if ahead < self._lead // 2:
-                self._reports.append(OutletReport(count & self._mask, time.monotonic_ns(), e.lane, e.outlet, "late", e.cup))
-            else:
-                heapq.heappush(self._queue, (count + ahead, e.lane, e.outlet, e.cup))
+        with self._changed:
+            count = self._count()
+            for e in ejections:
+                ahead = (e.fire_tick - count + (1 << (self._bits - 1))) % (1 << self._bits) - (1 << (self._bits - 1))
+                if ahead < self._lead // 2:
+                    self._reports.append(OutletReport(count & self._mask, self._clock.now_ns(), e.lane, e.outlet, "late", e.cup))
+                else:
+                    heapq.heappush(self._queue, (count + ahead, e.lane, e.outlet, e.cup))
+            self._changed.notify()
         return len(ejections)
 
     def forget(self) -> None:
         """Lose what is queued, as a PLC that is started again does."""
-        self._queue.clear()
-
-    def _write(self) -> None:
-        if self._options.fell and self._fell:
-            with Path(self._options.fell).open("ab") as file:
-                file.write(np.array(self._fell, FELL).tobytes())
-        self._fell = []
+        with self._changed:
+            self._queue.clear()
 
     def close(self) -> None:
-        """Write down what fell."""
-        self._write()
+        """Let go of the file of what fell."""
+        if self._fell:
+            self._fell.close()
+
+
+class TapePlc(LoopPlc):
+    """A `LoopPlc` with a thread that fires: however seldom it is asked, nothing is late.
+
+    What is queued is gone with the process; `drivers.emulate.plc` is a PLC that outlives its line.
+    """
+
+    def __init__(self, options: TapeOptions, config: LineConfig) -> None:
+        super().__init__(options, config, LoopClock.of(options))
+        self._going = True
+        self._firing = threading.Thread(target=self._fire_until_closed, daemon=True)
+        self._firing.start()
+
+    def _fire_until_closed(self) -> None:
+        with self._changed:
+            while self._going:
+                self._changed.wait(self.fire_due())
+
+    def close(self) -> None:
+        """Fire no more."""
+        with self._changed:
+            self._going = False
+            self._changed.notify()
+        self._firing.join()
+        super().close()
 
 
 def _shutters(options: TapeOptions, config: LineConfig) -> Shutters | None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -32,6 +33,7 @@ PLC_FAULTS = (
     "outlet_full",
     "shutter_sticks",
 )
+DRAWN_VALUE = {"plc_slow": 20.0, "spectra_late": 8.0}
 KINDS = (*CAMERA_FAULTS, *SPECTROMETER_FAULTS, *PLC_FAULTS)
 
 
@@ -85,6 +87,15 @@ class FaultPlan:
         return FaultPlan(values["seed"], tuple(Fault(**fault) for fault in values["faults"]))
 
 
+class Plan(Protocol):
+    """A source of the plan that holds now."""
+
+    @property
+    def now(self) -> FaultPlan:
+        """The plan."""
+        ...
+
+
 class PlanFile:
     """The plan in a file, from the moment there is one: it may be written when the line has begun to move."""
 
@@ -107,6 +118,6 @@ def draw(seed: int, cups: Iterable[int], kinds: Sequence[str], lanes: int, outle
     for cup in cups:
         kind = str(rng.choice(list(kinds)))
         lane = int(rng.integers(lanes)) if kind in SPECTROMETER_FAULTS or kind.startswith("outlet") else -1
-        value = float(rng.integers(outlets)) if kind.startswith("outlet") else 20.0 if kind == "plc_slow" else 0.0
+        value = float(rng.integers(outlets)) if kind.startswith("outlet") else DRAWN_VALUE.get(kind, 0.0)
         faults.append(Fault(kind, cup, cup + float(rng.uniform(1.0, lasting_cups)), lane, value))
     return FaultPlan(seed, tuple(faults))

@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from citrus_grade.drivers.sim.fault_plan import PlanFile
-from citrus_grade.messages import Ejection, OutletReport, Shutter
+from citrus_grade.drivers.sim.fault_plan import Plan
+from citrus_grade.messages import Ejection, OutletReport, OutletState, Shutter
 from citrus_grade.ports import Camera, DeviceGone, Exposure, Plc, PlcState, Shutters, Spectrometer, Spectrum
 
 Where = Callable[[], float]
@@ -22,7 +22,7 @@ PAST = 64
 class FaultyCamera:
     """A camera that stalls, repeats or spoils frames."""
 
-    def __init__(self, camera: Camera, plan: PlanFile, where: Where, index: int) -> None:
+    def __init__(self, camera: Camera, plan: Plan, where: Where, index: int) -> None:
         self._camera, self._plan, self._where, self._index = camera, plan, where, index
         self._held: list[Exposure] = []
         self.identity = camera.identity
@@ -67,7 +67,7 @@ class FaultyCamera:
 class FaultySpectrometer:
     """A spectrometer that goes away, repeats itself, or speaks nonsense."""
 
-    def __init__(self, spectrometer: Spectrometer, plan: PlanFile, where: Where, lane: int) -> None:
+    def __init__(self, spectrometer: Spectrometer, plan: Plan, where: Where, lane: int) -> None:
         self._spectrometer, self._plan, self._where, self._lane = spectrometer, plan, where, lane
         self._first: NDArray[np.uint16] | None = None
         self._past: deque[NDArray[np.uint16]] = deque(maxlen=PAST)
@@ -104,7 +104,9 @@ class FaultySpectrometer:
 
 
 class Restartable(Plc, Shutters, Protocol):
-    """A PLC that can lose its queue, and moves shutters."""
+    """A PLC that can lose its queue, whose outlets can be ``jammed`` (lane, outlet), and that moves shutters."""
+
+    jammed: Callable[[int, int], bool]
 
     def forget(self) -> None:
         """Lose what is queued."""
@@ -114,14 +116,18 @@ class Restartable(Plc, Shutters, Protocol):
 class FaultyPlc:
     """A PLC that goes away, is slow, starts again, miscounts, or whose outlets jam."""
 
-    def __init__(self, plc: Restartable, plan: PlanFile, where: Where, bits: int) -> None:
+    def __init__(self, plc: Restartable, plan: Plan, where: Where, bits: int) -> None:
         self._plc, self._plan, self._where, self._mask = plc, plan, where, (1 << bits) - 1
         self._began: dict[str, int] = {}
-        self._full: set[tuple[int, int]] = set()
+        self._blocked: dict[str, set[tuple[int, int]]] = {"outlet_full": set(), "outlet_jams": set()}
         self._zero = self._boot = 0
         self._looked = where()
         self._held: dict[int, Shutter] = {}
         self.identity, self.positions = plc.identity, plc.positions
+        plc.jammed = self._jams
+
+    def _jams(self, lane: int, outlet: int) -> bool:
+        return (lane, outlet) in self._places("outlet_jams", self._where())
 
     def poll(self) -> PlcState:
         cup = self._where()
@@ -138,7 +144,8 @@ class FaultyPlc:
         self._looked = cup
         beats = state.heartbeat_ok and self._plan.now.at("plc_stands", cup) is None
         state = replace(state, count=(state.count - self._zero) & self._mask, boot=self._boot, heartbeat_ok=beats)
-        reports = tuple(self._report(report, cup) for report in state.reports) + self._filled(state, cup)
+        passed_on = tuple(replace(report, tick=(report.tick - self._zero) & self._mask) for report in state.reports)
+        reports = passed_on + self._told(state, "outlet_full", "full", cup) + self._told(state, "outlet_jams", "jammed", cup)
         flags = tuple((lane, self._count((count - self._zero) & self._mask, cup)) for lane, count in state.index_counts)
         shutters = tuple((lane, at, self._count((count - self._zero) & self._mask, cup)) for lane, at, count in state.shutters)
         return replace(state, count=self._count(state.count, cup), reports=reports, index_counts=flags, shutters=shutters)
@@ -157,24 +164,18 @@ class FaultyPlc:
             return (count + wobble) & self._mask
         return count
 
-    def _report(self, report: OutletReport, cup: float) -> OutletReport:
-        jam = self._plan.now.at("outlet_jams", cup, report.lane)
-        jammed = jam is not None and int(jam.value) == report.outlet and report.state == "fired"
-        return replace(report, state="jammed" if jammed else report.state, tick=(report.tick - self._zero) & self._mask)
+    def _places(self, kind: str, cup: float) -> set[tuple[int, int]]:
+        """Return (lane, outlet) of all faults of a kind that hold."""
+        faults = self._plan.now.faults
+        return {(f.lane, int(f.value)) for f in faults if f.kind == kind and f.from_cup <= cup < f.until_cup}
 
-    def _filled(self, state: PlcState, cup: float) -> tuple[OutletReport, ...]:
-        now = {
-            (fault.lane, int(fault.value))
-            for fault in self._plan.now.faults
-            if fault.kind == "outlet_full" and fault.from_cup <= cup < fault.until_cup
-        }
-        begun, ended = now - self._full, self._full - now
-        self._full = now
-        told = [(place, "full") for place in sorted(begun)] + [(place, "clear") for place in sorted(ended)]
-        return tuple(
-            OutletReport(state.count, state.t_ns, lane, outlet, "full" if word == "full" else "clear", -1)
-            for (lane, outlet), word in told
-        )
+    def _told(self, state: PlcState, kind: str, word: OutletState, cup: float) -> tuple[OutletReport, ...]:
+        """Return what a PLC says of outlets that have become full or jammed, and of those that are clear again."""
+        before, now = self._blocked[kind], self._places(kind, cup)
+        self._blocked[kind] = now
+        words: list[tuple[tuple[int, int], OutletState]] = [(place, word) for place in sorted(now - before)]
+        words += [(place, "clear") for place in sorted(before - now)]
+        return tuple(OutletReport(state.count, state.t_ns, lane, outlet, one, -1) for (lane, outlet), one in words)
 
     def eject(self, ejections: list[Ejection]) -> int:
         if self._plan.now.at("plc_gone", self._where()):
