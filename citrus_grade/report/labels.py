@@ -123,8 +123,8 @@ _REMEDIES = {
     "unfit_artefact": N_("{where}: choose a plan, a model and a classifier that fit; until then the one in use stays"),
     "outlet_jammed": N_("lane {lane}, outlet {outlet} (the first is 0): clear it and acknowledge it at the PLC"),
     "outlet_silent": N_(
-        "lane {lane}, outlet {outlet} (the first is 0): the PLC takes orders for it and says nothing of them. See whether it fires, its"
-        " output, its fuse and its air; else take it out of the sort plan"
+        "lane {lane}, outlet {outlet} (the first is 0): the PLC takes orders for it and says nothing of them. See whether it"
+        " fires, its output, its fuse and its air; else take it out of the sort plan"
     ),
     "outlet_full": N_("outlet {outlet} (the first is 0): empty the packing place behind it"),
     "outlet_late": N_(
