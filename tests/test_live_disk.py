@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import resource
 import shutil
 import signal
@@ -17,7 +18,7 @@ import pytest
 
 from benchmarks import invariant
 from citrus_grade.replay import replay
-from citrus_grade.runtime.live import store
+from citrus_grade.runtime.live import events, store
 from citrus_grade.runtime.live.played import played
 from citrus_grade.runtime.live.session import run_live
 from citrus_grade.runtime.live.supervisor import Supervisor
@@ -114,6 +115,23 @@ def test_a_disk_that_answers_with_errors_ends_the_log_and_not_the_grading(
     assert "device" not in ended.alarms
     assert len(list((run / "log").iterdir())) >= 2
     assert replay(run).diff_fields == 0
+
+
+@pytest.mark.fault
+def test_a_log_that_may_not_grow_keeps_its_newest_files_and_those_replay(line_toml: Path, loop: Path, tmp_path: Path) -> None:
+    short = re.sub(r"file_minutes = [\d.]+", "file_minutes = 0.02\nkeep_gb = 0.0002", line_toml.read_text(encoding="utf-8"))
+    kept = line_toml.with_name("kept.toml")
+    kept.write_text(short, encoding="utf-8")
+    run = tmp_path / "run"
+    _, rows = _run(kept, loop, run, lambda supervisor: int(supervisor.board.shared["decided_cup"][0]) >= 60)
+    removed = [event["file"] for event in events.read(run) if event["event"] == "file_removed"]
+    there = sorted(path.name for path in (run / "log").iterdir())
+    assert removed
+    assert there
+    assert max(removed) < min(there)
+    report = replay(run)
+    assert (report.diff_fields, report.truncated) == (0, False)
+    assert 0 < report.compared < len(rows)
 
 
 def _say(control: Path, error: int) -> None:

@@ -212,6 +212,48 @@ def test_the_state_of_a_line_that_has_ejected_nothing_is_strict_json(run_dir: Pa
     assert (state["deadline"]["least_ms"], state["deadline"]["n"]) == (None, 0)
 
 
+def test_a_disk_that_stands_still_holds_up_nobody_who_tells_the_state(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who opens a pipe to write into it waits until somebody reads, as on a disk that takes nothing."""
+    monkeypatch.setattr(health, "KEEP_S", 0.0)
+    line = _with_processes(run_dir)
+    os.mkfifo(run_dir / f"{health.NAME}.part")
+    keeper = health.Keeper(line)
+    for cup in range(10, 20):
+        line.board.shared["decided_cup"] = cup
+        keeper.keep()
+    first = json.loads((run_dir / f"{health.NAME}.part").read_text(encoding="utf-8"))
+    line.board.shared["decided_cup"] = 2
+    line.stop(lambda: True)
+    keeper.close()
+    assert first["decided_cup"] < 20
+    state = health.read(run_dir)
+    assert (state["decided_cup"], state["running"]) == (2, False)
+
+
+def test_the_oldest_files_of_a_log_go_when_they_are_more_than_it_may_keep(run_dir: Path) -> None:
+    text = (run_dir / "line.toml").read_text(encoding="utf-8")
+    (run_dir / "line.toml").write_text(text.replace("[log]", "[log]\nkeep_gb = 0.0005"), encoding="utf-8")
+    (run_dir / "log" / "000000.mcap.active").write_bytes(bytes(300_000))  # what a recorder that was killed has left
+    desk = Desk(run_dir)
+    recorder = record.LiveRecorder(desk.work)
+    there = []
+    for _file in range(4):
+        for topic, data in ((OPEN, b""), (Topic.SNAPSHOT, bytes(200_000)), (CLOSE, b"")):
+            for part in wire.parts(topic, 0, 0, data):
+                recorder.take(part)
+        there.append(sorted(path.name[:6] for path in (run_dir / "log").iterdir()))
+    recorder.close()
+    said = [data for data in wire.receive(desk.supervisor) if b"file_removed" in data]
+    desk.close()
+    assert there == [
+        ["000000", "000001"],
+        ["000001", "000002"],
+        ["000001", "000002", "000003"],
+        ["000002", "000003", "000004"],
+    ]
+    assert [json.loads(data[1:])[1]["file"] for data in said] == ["000000.mcap.active", "000001.mcap"]
+
+
 def test_a_file_that_is_cut_says_why(run_dir: Path) -> None:
     desk = Desk(run_dir)
     recorder = record.LiveRecorder(desk.work)

@@ -108,10 +108,12 @@ class OutletSection(Section):
 
 
 class LogSection(Section):
-    """``full`` replays from pixels, ``normal`` from joined measurements, ``off`` keeps decisions only."""
+    """``full`` replays from pixels, ``normal`` from joined measurements, ``off`` keeps decisions only. Of a live line's log the
+    oldest finished files go when all are more than ``keep_gb`` (1e9 bytes); without it all stay."""
 
     profile: Literal["full", "normal", "off"] = "normal"
     file_minutes: Positive = 10.0
+    keep_gb: Positive | None = None
 
 
 class LiveSection(Section):

@@ -14,6 +14,7 @@ import numpy as np
 
 from citrus_grade.messages import Alarm, Frame
 from citrus_grade.ports import DeviceError
+from citrus_grade.runlog import files
 from citrus_grade.runlog.writer import LogFile, Topic, frame_record
 from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.core import CLOSE, END, FRAME_AT, OPEN
@@ -64,6 +65,7 @@ class LiveRecorder:
     def _open(self, why: str) -> None:
         """Begin a file; ``why`` the one before it has not ended whole, if so."""
         self._cut(why)
+        self._remove_oldest()
         folder = self._work.run_dir / "log"
         name = f"{next_serial(folder):06d}.mcap"
         try:
@@ -72,6 +74,17 @@ class LiveRecorder:
             self._lost(error)
         else:
             self._work.event("file_begun", file=name)
+
+    def _remove_oldest(self) -> None:
+        """Remove the oldest files that are more than ``keep_gb`` together; none is being written now."""
+        keep_gb = self._work.config.log.keep_gb
+        for path in oldest_beyond(keep_gb * 1e9, self._work.run_dir) if keep_gb else ():
+            try:
+                path.unlink()
+            except OSError as error:
+                self._work.tell(f"log: {path.name}: {error.strerror}")
+            else:
+                self._work.event("file_removed", file=path.name)
 
     def _record(self, topic: Topic, t_ns: int, data: bytes) -> None:
         if topic == Topic.ALARMS:
@@ -186,6 +199,17 @@ def next_serial(folder: Path) -> int:
     """Return the number of the next log file of a folder."""
     taken = [int(path.name.split(".")[0]) for path in folder.glob("*.mcap*") if path.name.split(".")[0].isdigit()]
     return max(taken, default=-1) + 1
+
+
+def oldest_beyond(keep_bytes: float, run_dir: Path) -> list[Path]:
+    """Return the oldest log files of a run that are too many for ``keep_bytes`` in all; never the newest, by whose number the
+    next is named."""
+    paths, kept = files(run_dir) if any((run_dir / "log").iterdir()) else [], 0
+    for n in range(len(paths) - 1, -1, -1):
+        kept += paths[n].stat().st_size
+        if kept > keep_bytes:
+            return paths[: min(n + 1, len(paths) - 1)]
+    return []
 
 
 def run(work: Work) -> None:
