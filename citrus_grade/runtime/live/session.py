@@ -133,8 +133,12 @@ def _or_told(supervisor: Supervisor, name: str) -> Iterator[None]:
         yield
     except (OSError, sqlite3.Error) as error:
         said = getattr(error, "strerror", None) or str(error)
-        words = _("{name}: {error}; the summary lacks what belongs there, the decisions themselves are in {table}")
-        supervisor.observer.alarm("device", words.format(name=name, error=said, table=store.NAME))
+        words = _(
+            "{name}: {error}; every decision kept is in {table}, and `citrus-grade log export {run} --kind fruit` writes it where"
+            " there is room"
+        )
+        told = words.format(name=name, error=said, table=store.NAME, run=supervisor.run_dir)
+        supervisor.observer.alarm("device", told)
 
 
 def _write_fruit(run_dir: Path, loaded: Loaded) -> None:
