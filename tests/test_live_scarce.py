@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from citrus_grade.rundir import create, load_line
-from citrus_grade.runtime.live import events, supervisor
+from citrus_grade.runtime.live import events, processes, supervisor
 from citrus_grade.runtime.live.supervisor import Supervisor
 
 
@@ -30,7 +30,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(supervisor, "time", made.module)
+    for module in (supervisor, processes):
+        monkeypatch.setattr(module, "time", made.module)
     return made
 
 
@@ -100,7 +101,8 @@ def test_a_spare_that_cannot_be_made_ends_no_line_and_leaves_no_file_open(
     def no_process(*_given: Any, **_options: Any) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    line._spare_at = 0.0
+    spares = line._spares
+    spares._next_at = 0.0
     with monkeypatch.context() as patch:
         patch.setattr(subprocess, "Popen", no_process)
         before = _open_files()
@@ -109,17 +111,18 @@ def test_a_spare_that_cannot_be_made_ends_no_line_and_leaves_no_file_open(
             clock.now_s += 100.0
         assert _open_files() == before
     line.watch()
-    assert line._spare is not None
+    assert spares._there is not None
 
 
 def test_a_spare_that_always_dies_is_made_ever_less_often(line: Supervisor, clock: Clock) -> None:
-    line._spare_at = 0.0
+    spares = line._spares
+    spares._next_at = 0.0
     made_at: list[float] = []
     while len(made_at) < 8:
         line.watch()
-        if line._spare is not None:
+        if spares._there is not None:
             made_at.append(clock.now_s)
-            _kill(line._spare.process)
+            _kill(spares._there[0])
         clock.now_s += 0.5
     pauses = [after - before for before, after in pairwise(made_at)]
     assert pauses == sorted(pauses)

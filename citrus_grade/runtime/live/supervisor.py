@@ -10,13 +10,11 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from citrus_grade import __version__
 from citrus_grade.config import LineConfig, load
@@ -28,6 +26,7 @@ from citrus_grade.runtime.live.looks import Looked
 from citrus_grade.runtime.live.memory import Board, Decided
 from citrus_grade.runtime.live.observer import Observer, Told
 from citrus_grade.runtime.live.patience import START_S, patience_s
+from citrus_grade.runtime.live.processes import HEALTHY_S, Spares, Started, ended_by, launch
 from citrus_grade.runtime.live.store import Store
 from citrus_grade.runtime.live.work import (
     ALARM,
@@ -60,10 +59,6 @@ CLOCK_SET_S = 2.0
 """A clock that is kept right is moved by less at a time."""
 STOP_S = {1: 5.0, 2: 14.0, 3: 3.0, 4: 20.0}
 """How long the processes of each step of a stop may take to end by themselves."""
-HEALTHY_S = 60.0
-"""A process that lived so long is well; its next death is its first."""
-SPARE_AFTER_S = 2.0
-"""After a spare was needed the next is made ready, when the line has found its pace again."""
 KEPT = 1000
 """Recoveries that are remembered of each process."""
 
@@ -88,19 +83,6 @@ class Child:
     def pid(self) -> int | None:
         """The process's number while it runs."""
         return self.process.pid if self.process and self.process.poll() is None else None
-
-
-@dataclass(slots=True)
-class Spare:
-    """A process that has loaded everything and waits to become one that died."""
-
-    process: subprocess.Popen[bytes]
-    parent: socket.socket
-    ready: bool = False
-
-    def takes(self, spec: Spec) -> bool:
-        """Have it become what a `Spec` names; False if it is not ready or gone."""
-        return self.ready and self.process.poll() is None and wire.send(self.parent, spec.to_json().encode())
 
 
 class Supervisor:
@@ -133,9 +115,7 @@ class Supervisor:
         self._decided.clear()
         self.observer = Observer(run_dir, self.config, self.board, self._decided, told)
         self._stopped: Callable[[], bool] = lambda: False
-        self._spare: Spare | None = None
-        self._spare_at = self._spare_begun_at = float("inf")
-        self._spares_lost = 0
+        self._spares = Spares(self._launch_spare, self.observer)
         self._started = False
         self._clock_ahead_s = time.time() - time.monotonic()
 
@@ -180,7 +160,7 @@ class Supervisor:
                 self.observer.alarm("caution", f"{looked.device.role}: {caution}")
         self._begin((RECORDER, CORE), START_S)
         self._begin(tuple(role for role in self.roles if role not in (CORE, RECORDER)), DEVICES_S)
-        self._make_spare()
+        self._spares.make()
         self._started = True
         self.observer.event("line_ready", "supervisor", seconds=round((time.monotonic_ns() - self.start_ns) / 1e9, 1))
 
@@ -212,67 +192,26 @@ class Supervisor:
         """
         child = self.children[role]
         self.board.station(role).count_start()
-        spare, self._spare = self._spare, None
-        if spare is not None and role != METRICS and spare.takes(self._spec(role, {})):
-            child.process, child.parent = spare.process, spare.parent
-            self._spare_at = time.monotonic() + SPARE_AFTER_S
-        else:
-            self._spare = spare
-            child.process, child.parent = self._launch(role, child.fds)
+        spare = self._spares.become(self._spec(role, child.fds)) if role != METRICS else None
+        child.process, child.parent = spare or self._launch(role, child.fds)
         child.begun_at = time.monotonic()
-        self.observer.event("process_started", role, pid=child.process.pid, start=child.restarts, spare=self._spare is not spare)
+        self.observer.event("process_started", role, pid=child.process.pid, start=child.restarts, spare=spare is not None)
 
     def _spec(self, role: str, fds: dict[str, int]) -> Spec:
-        own = self.children[role].fds if role in self.children else {}
-        return Spec(role, str(self.run_dir), self.roles, self.start_ns, self._profile, own | fds)
+        return Spec(role, str(self.run_dir), self.roles, self.start_ns, self._profile, fds)
 
-    def _launch(self, role: str, fds: dict[str, int]) -> tuple[subprocess.Popen[bytes], socket.socket]:
-        own, theirs = wire.pair()
-        spec = self._spec(role, {"parent": theirs.fileno()})
-        command = [sys.executable, "-m", "citrus_grade.runtime.live.worker", spec.to_json()]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-        handed = sorted({*fds.values(), theirs.fileno()})
-        with theirs:
-            try:
-                return subprocess.Popen(command, pass_fds=handed, env=environment, start_new_session=True), own
-            except OSError:
-                own.close()
-                raise
+    def _launch(self, role: str, fds: dict[str, int]) -> Started:
+        return launch(lambda parent: self._spec(role, fds | {"parent": parent}))
+
+    def _launch_spare(self) -> Started:
+        """Start a process that holds the ends of all others, for it may become any of them."""
+        everything = {f"{role} {name}": fd for role, child in self.children.items() for name, fd in child.fds.items()}
+        return self._launch(SPARE, everything)
 
     @property
     def spare_ready(self) -> bool:
         """Whether a process stands ready for the next that dies."""
-        return self._spare is not None and self._spare.ready
-
-    def _make_spare(self) -> None:
-        """Have a process ready that may become any other: loading takes longer than a line may go without one."""
-        everything = {f"{role} {name}": fd for role, child in self.children.items() for name, fd in child.fds.items()}
-        self._spare_at = float("inf")
-        self._spare_begun_at = time.monotonic()
-        try:
-            self._spare = Spare(*self._launch(SPARE, everything))
-        except OSError as error:
-            self._spare_lost(error=error.strerror)
-
-    def _watch_spare(self) -> None:
-        if self._spare is None:
-            if time.monotonic() > self._spare_at:
-                self._make_spare()
-            return
-        self._spare.ready |= any(wire.receive(self._spare.parent))
-        code = self._spare.process.poll()
-        if code is not None:
-            self._spare.parent.close()
-            self._spare = None
-            self._spare_lost(**_ended_by(code))
-
-    def _spare_lost(self, **why: Any) -> None:
-        """Tell that there is no spare; make the next ever later where one dies, or can't be made, again and again."""
-        now = time.monotonic()
-        self._spares_lost = 1 if now > self._spare_begun_at + HEALTHY_S else self._spares_lost + 1
-        self._spare_at = now + min(SPARE_AFTER_S * 2 ** (self._spares_lost - 1), HEALTHY_S)
-        self.observer.alarm("process_died", SPARE)
-        self.observer.event("process_died", SPARE, "warning", **why, restarts=self._spares_lost)
+        return self._spares.ready
 
     def watch(self) -> None:
         """Look once at every process: hear what it tells, start again what died or stands still.
@@ -282,7 +221,7 @@ class Supervisor:
         DeviceError : if a device can't be used as configured, while the line starts.
         """
         self._watch_clock()
-        self._watch_spare()
+        self._spares.watch()
         for child in self.children.values():
             self._hear(child)
             code = child.process.poll() if child.process else None
@@ -343,7 +282,7 @@ class Supervisor:
             child.died_at = time.monotonic()
             self.observer.alarm("process_died", child.role)
         child.restarts += 1
-        self.observer.event("process_died", child.role, "error", **_ended_by(code), restarts=child.restarts)
+        self.observer.event("process_died", child.role, "error", **ended_by(code), restarts=child.restarts)
         self._again(child)
 
     def _again(self, child: Child) -> None:
@@ -392,10 +331,7 @@ class Supervisor:
         Once ``hurried`` says True what still runs is killed: the log then ends early, decisions are saved all the same.
         """
         self.observer.event("line_stops", "supervisor")
-        if self._spare is not None:
-            self._spare.process.kill()
-            self._spare.process.wait()
-            self._spare.parent.close()
+        self._spares.end()
         for step in range(1, LAST_STEP + 1):
             self.board.shared["stop"] = step
             self._end(step, [child for child in self.children.values() if stops_in(child.role) == step], hurried)
@@ -430,16 +366,11 @@ class Supervisor:
             if child.parent:
                 child.parent.close()
                 child.parent = None
-            self.observer.event("process_ended", child.role, "warning" if killed or code else "info", **_ended_by(code))
+            self.observer.event("process_ended", child.role, "warning" if killed or code else "info", **ended_by(code))
 
     def _has_begun(self, child: Child) -> bool:
         """Say whether a process has work to finish; devices are let go of whatever they do."""
         return stops_in(child.role) == 1 or self.board.station(child.role).is_ready
-
-
-def _ended_by(code: int) -> dict[str, int | str]:
-    """Return how a process ended: its exit code, or the signal that killed it."""
-    return {"exit_code": code} if code >= 0 else {"signal": signal.Signals(-code).name}
 
 
 def _given_up(child: Child, seconds: float) -> str:
