@@ -266,6 +266,19 @@ def test_a_file_that_is_cut_says_why(run_dir: Path) -> None:
     assert b"something was shed" in first
 
 
+def test_decisions_that_the_disk_does_not_take_when_the_line_ends_are_counted(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_store: store.Store) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    line = _with_processes(run_dir)
+    monkeypatch.setattr(store.Store, "commit", full)
+    line.stop(lambda: True)
+    assert line.board.station(RECORDER).counted()["shed_decisions"] == 3
+    assert line.observer.counted.times["shed_decisions"] == 3
+
+
 def _with_processes(run_dir: Path, told: Callable[[Alarm], None] | None = None) -> Supervisor:
     """A supervisor whose processes are there, ready, and end by no word."""
     made = Supervisor(run_dir, "normal", told)

@@ -29,6 +29,14 @@ def keep(store: Store, decided: Decided, board: Board, first: int) -> int:
     return last + 1
 
 
+def give_up(decided: Decided, board: Board, first: int) -> None:
+    """Count as lost what was decided from cup ``first`` on: the line has ended and the disk does not take it."""
+    last = int(board.shared["decided_cup"][0])
+    cups = decided.cups(max(first, int(board.shared["lost_cup"][0]) + 1), last)
+    board.station(RECORDER).count("shed_decisions", len(cups))
+    board.shared["lost_cup"] = last
+
+
 def _lost(board: Board, first: int, last: int) -> None:
     before = int(board.shared["lost_cup"][0])
     if last > before:

@@ -82,7 +82,7 @@ class LiveRecorder:
             try:
                 path.unlink()
             except OSError as error:
-                self._work.tell(f"log: {path.name}: {error.strerror}")
+                self._work.trouble("log_disk", error.strerror or str(error))
             else:
                 self._work.event("file_removed", file=path.name)
 

@@ -21,7 +21,7 @@ from citrus_grade.config import LineConfig, load
 from citrus_grade.messages import Alarm
 from citrus_grade.ports import DeviceError
 from citrus_grade.runtime.live import memory, wire
-from citrus_grade.runtime.live.keeping import keep
+from citrus_grade.runtime.live.keeping import give_up, keep
 from citrus_grade.runtime.live.looks import Looked
 from citrus_grade.runtime.live.memory import Board, Decided
 from citrus_grade.runtime.live.observer import Observer, Told
@@ -323,6 +323,7 @@ class Supervisor:
             self.board.set_kept(store.commit(), store.reasons())
             store.close()
         except sqlite3.Error as error:
+            give_up(self._decided, self.board, committed + 1)
             self.observer.alarm("table_disk", str(error))
 
     def stop(self, hurried: Callable[[], bool] = lambda: False) -> None:
