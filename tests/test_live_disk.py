@@ -117,7 +117,6 @@ def test_a_disk_that_answers_with_errors_ends_the_log_and_not_the_grading(
     assert replay(run).diff_fields == 0
 
 
-@pytest.mark.fault
 def test_a_log_that_may_not_grow_keeps_its_newest_files_and_those_replay(line_toml: Path, loop: Path, tmp_path: Path) -> None:
     short = re.sub(r"file_minutes = [\d.]+", "file_minutes = 0.02\nkeep_gb = 0.0002", line_toml.read_text(encoding="utf-8"))
     kept = line_toml.with_name("kept.toml")
