@@ -39,6 +39,7 @@ def verb(
         return doctor.examined(line, run_dir, as_json)
     from citrus_grade.config import load
     from citrus_grade.report import page
+    from citrus_grade.runlog import LogError
     from citrus_grade.runtime import registry
     from citrus_grade.runtime.live.session import run_live
     from citrus_grade.runtime.session import run_line
@@ -54,7 +55,7 @@ def verb(
             )
     try:
         ended = page.with_report(ended)
-    except OSError as error:  # a disk that takes no report is no reason to say nothing of the run
+    except (OSError, LogError) as error:  # a disk that takes no report, or gives no log, is no reason to say nothing of the run
         out.errors(errors.explain(error).problems)
     told = ended.to_dict()
     out.as_json(told) if as_json else summary.show(told)
