@@ -97,23 +97,28 @@ class Exposure:
 
     ``count`` is the device's own number of the frame, unwrapped, so that a gap in it is a lost frame; ``device_ns`` its own
     clock; ``t_ns`` the host's `time.monotonic_ns` at arrival. ``mosaic`` (height, width) uint8 is valid until the next
-    `Camera.grab`.
+    `Camera.grab`. ``transit_ns`` is what lies between its trigger and its arrival at least, as far as the driver knows.
     """
 
     count: int
     device_ns: int
     t_ns: int
     mosaic: NDArray[np.uint8]
+    transit_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spectrum:
-    """An integration as a spectrometer hands it over: ``counts`` (n_pixels,) uint16; the rest as in `Exposure`."""
+    """An integration as a spectrometer hands it over: ``counts`` (n_pixels,) uint16; the rest as in `Exposure`.
+
+    ``transit_ns`` begins with the middle of the integration.
+    """
 
     count: int
     device_ns: int
     t_ns: int
     counts: NDArray[np.uint16]
+    transit_ns: int = 0
 
 
 class Camera(Protocol):

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from citrus_grade.config import LineConfig, Positive, explain
 from citrus_grade.drivers.lanes import check_serial, unnamed
-from citrus_grade.drivers.link import Link, dial
+from citrus_grade.drivers.link import Link, dial, transfer_ns
 from citrus_grade.ports import DeviceError, DeviceGone, Found, Spectrometer, Spectrum
 from citrus_grade.words import _
 
@@ -107,6 +107,7 @@ class AsciiSpectrometer:
         self._buffer = b""
         self._header: tuple[int, ...] | None = None
         self._broken = 0
+        self._shortest = MOST_BYTES
         self._heard_s = time.monotonic()
         model, self.serial, pixels, first_nm, last_nm = self._who()
         self.identity = f"{model} {self.serial}"
@@ -130,7 +131,7 @@ class AsciiSpectrometer:
                 self._scan()
                 counts = self._counts(body)
                 if header is not None and counts is not None:
-                    return Spectrum(header[0], header[1] * 1000, time.monotonic_ns(), counts)
+                    return Spectrum(header[0], header[1] * 1000, time.monotonic_ns(), counts, self._transit_ns(len(body)))
         self._check_silence()
         return None
 
@@ -216,6 +217,12 @@ class AsciiSpectrometer:
         if len(fields) != len(self.wavelength_nm) or not all(_is_number(field, 5) for field in fields):
             return None
         return np.minimum(np.array(fields, np.int64), 65535).astype(np.uint16)
+
+    def _transit_ns(self, n_bytes: int) -> int:
+        """Return the least time from the middle of an integration: the shortest text so far has come the soonest."""
+        self._shortest = min(self._shortest, n_bytes)
+        options = self._options
+        return options.integration_us * 500 + transfer_ns(options.url, options.baud, self._shortest)
 
     def _check_silence(self) -> None:
         """A device that waits for triggers may be silent for any time."""

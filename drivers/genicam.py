@@ -1,6 +1,7 @@
 """A GigE Vision camera, by GenICam's names, through viva-genicam."""
 
 import contextlib
+import math
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ import numpy as np
 
 from citrus_grade.config import CameraSection, LineConfig
 from citrus_grade.drivers.genicam_options import GigeOptions, options_of
-from citrus_grade.drivers.genicam_settings import Features, check_chunk, check_picture, rehearse, settle
+from citrus_grade.drivers.genicam_settings import Features, check_chunk, check_picture, exposure_ns, rehearse, settle
 from citrus_grade.drivers.genicam_watch import FrameNumber, Watch
 from citrus_grade.drivers.pfnc import CODE, PIXEL_FORMAT
 from citrus_grade.ports import Camera, DeviceBusy, DeviceError, DeviceGone, Exposure, Found
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 SECOND_NS = 1_000_000_000
 CONTROL, TICKS_PER_S = 0x0A00, 0x093C
 """Bootstrap registers: who controls the camera, and its clock's frequency, 64 bit (GigE Vision 2.0, table 28-1)."""
+PACKET_HEADERS = 36
+"""Bytes of IP, UDP and GVSP headers in a packet."""
 EARLY = 0.5
 """A wait that ends before this share of its time did not time out: the stream has failed."""
 
@@ -31,9 +34,15 @@ class GigeCamera:
     """Frames of one camera, complete ones only; see `ports.Camera`. One that lost packets for good is a gap in ``count``."""
 
     def __init__(
-        self, camera: "vg.Camera", stream: "vg.FrameStream", section: CameraSection, options: GigeOptions, name: str
+        self,
+        camera: "vg.Camera",
+        stream: "vg.FrameStream",
+        section: CameraSection,
+        options: GigeOptions,
+        name: str,
+        transit_ns: int,
     ) -> None:
-        self._camera, self._stream, self._chunk = camera, stream, options.count_chunk
+        self._camera, self._stream, self._chunk, self._transit_ns = camera, stream, options.count_chunk, transit_ns
         self._shape = (section.height_px, section.width_px, *((3,) if section.bayer == "rgb" else ()))
         self._format = CODE[PIXEL_FORMAT[section.bayer]]
         self._ticks_per_s = int.from_bytes(camera.read_register(TICKS_PER_S, 8), "big") or _ticks_per_s(camera)
@@ -70,7 +79,7 @@ class GigeCamera:
             found = f"{frame.width} x {frame.height} {frame.pixel_format}"
             raise DeviceGone(_("it has begun to send {found}").format(found=found))
         device_ns = (frame.ts_dev or 0) * SECOND_NS // self._ticks_per_s if self._ticks_per_s else t_ns
-        return Exposure(self._number(self._number_of(frame)), device_ns, t_ns, mosaic)
+        return Exposure(self._number(self._number_of(frame)), device_ns, t_ns, mosaic, self._transit_ns)
 
     def _number_of(self, frame: "vg.Frame") -> int:
         if self._chunk is None:
@@ -204,9 +213,19 @@ def _started(camera: "vg.Camera", section: CameraSection, options: GigeOptions, 
         camera.configure_chunks([options.count_chunk])
     delay_ns = None if options.packet_delay_us is None else round(options.packet_delay_us * 1000)
     stream = camera.stream(packet_size=options.packet_size, packet_delay_ns=delay_ns)
-    opened = GigeCamera(camera, stream, section, options, name)
+    transit_ns = exposure_ns(features) + pauses_ns(section, options)
+    opened = GigeCamera(camera, stream, section, options, name, transit_ns)
     camera.acquisition_start()
     return opened
+
+
+def pauses_ns(section: CameraSection, options: GigeOptions) -> int:
+    """Return how long the pauses between the packets of a frame take together, as far as line.toml says."""
+    if options.packet_delay_us is None or options.packet_size is None:
+        return 0
+    channels = 3 if section.bayer == "rgb" else 1
+    packets = math.ceil(section.width_px * section.height_px * channels / (options.packet_size - PACKET_HEADERS))
+    return round((packets - 1) * options.packet_delay_us * 1000)
 
 
 def _features(camera: "vg.Camera") -> Features:

@@ -115,6 +115,15 @@ def check_picture(features: Features, section: CameraSection, where: str) -> Non
         raise DeviceError("\n".join(problems))
 
 
+def exposure_ns(features: Features) -> int:
+    """Return how long the camera exposes, 0 of one that does not tell: no frame comes sooner after its trigger."""
+    found = _now(features, "ExposureTime") if "ExposureTime" in features.names else None
+    try:
+        return round(float(found or 0) * 1000)
+    except (ValueError, OverflowError):
+        return 0
+
+
 def _whole(text: str) -> int | str:
     """Return a whole number, or what stands in its place."""
     try:

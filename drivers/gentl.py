@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from citrus_grade.config import CameraSection, LineConfig
 from citrus_grade.drivers.genicam_options import CameraOptions, options_of
-from citrus_grade.drivers.genicam_settings import Features, check_chunk, check_picture, rehearse, settle
+from citrus_grade.drivers.genicam_settings import Features, check_chunk, check_picture, exposure_ns, rehearse, settle
 from citrus_grade.drivers.genicam_watch import FrameNumber, Watch
 from citrus_grade.drivers.pfnc import PIXEL_FORMAT
 from citrus_grade.ports import Camera, DeviceError, DeviceGone, Exposure, Found
@@ -29,8 +29,11 @@ class GentlOptions(CameraOptions):
 class GentlCamera:
     """Frames of one camera, complete ones only; see `ports.Camera`."""
 
-    def __init__(self, harvester: Any, acquirer: Any, section: CameraSection, options: GentlOptions, name: str) -> None:
+    def __init__(
+        self, harvester: Any, acquirer: Any, section: CameraSection, options: GentlOptions, name: str, transit_ns: int
+    ) -> None:
         # Any: harvesters and genicam carry no types.
+        self._transit_ns = transit_ns
         self._harvester, self._acquirer, self._chunk = harvester, acquirer, options.count_chunk
         self._shape = (section.height_px, section.width_px, *((3,) if section.bayer == "rgb" else ()))
         self._format = PIXEL_FORMAT[section.bayer]
@@ -64,7 +67,7 @@ class GentlCamera:
             number = int(self._acquirer.remote_device.node_map.get_node(f"Chunk{self._chunk}").to_string())
         else:
             number = int(self._lent.module.frame_id)
-        return Exposure(self._number(number), self._device_ns(t_ns), t_ns, mosaic)
+        return Exposure(self._number(number), self._device_ns(t_ns), t_ns, mosaic, self._transit_ns)
 
     def _device_ns(self, otherwise_ns: int) -> int:
         """Return the camera's own time of a frame, or when it came, where the producer does not pass it on."""
@@ -116,7 +119,7 @@ def open_camera(config: LineConfig, index: int) -> Camera:
     """
     with _reached(config, index) as at:
         _start(at)
-        return GentlCamera(at.harvester, at.acquirer, at.section, at.options, at.name)
+        return GentlCamera(at.harvester, at.acquirer, at.section, at.options, at.name, exposure_ns(at.features))
 
 
 def look(config: LineConfig, index: int) -> Found:

@@ -83,6 +83,19 @@ def test_it_speaks_over_a_serial_line() -> None:
         device.close()
 
 
+@pytest.mark.parametrize(("over", "ns_a_byte"), [("tcp", 0.0), ("pty", 10e9 / 9600)])
+def test_the_least_time_of_a_scan_is_half_its_integration_and_its_shortest_text(over: Any, ns_a_byte: float) -> None:
+    with serve_spectrometer(emulated.AsciiSpectrometer("T-7", PIXELS), Rows(ROWS, 100.0), over=over) as line:
+        device = _open(url=line.url, baud=9600)
+        taken = [device.grab(5.0) for _ in range(12)]
+        device.close()
+    n_bytes = [len(",".join(map(str, spectrum.counts.tolist()))) for spectrum in taken if spectrum]
+    assert len(n_bytes) == 12
+    shortest = np.minimum.accumulate(n_bytes)
+    assert len(set(shortest)) > 1
+    assert [spectrum.transit_ns for spectrum in taken if spectrum] == pytest.approx(1e6 + shortest * ns_a_byte)
+
+
 @pytest.mark.parametrize("fault", ["bad_checksum", "garbage", "short", "slow"])
 def test_a_fault_costs_its_own_scan_at_most(served: Served, fault: Any) -> None:
     device = _open(url=served.url)

@@ -1,5 +1,6 @@
 """line.toml: whatever is wrong is said at once, with file, key, value and remedy."""
 
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from citrus_grade import config
 from citrus_grade.config import ConfigError, LineConfig
 from citrus_grade.grading import plan
+from citrus_grade.runtime.live.played import Devices, with_devices
 from citrus_grade.templates import LINE
 
 TEMPLATE = LINE.read_text(encoding="utf-8")
@@ -139,3 +141,32 @@ def test_ticks_a_cup_may_be_an_exact_ratio() -> None:
 @pytest.mark.parametrize("value", ["nan", "inf", "-12.0", "true", "0"])
 def test_a_speed_must_be_a_plain_positive_number(value: str) -> None:
     assert any(problem.startswith("line.cups_per_s") for problem in problems(("cups_per_s = 12.0", f"cups_per_s = {value}")))
+
+
+def live(*changes: tuple[str, str]) -> str:
+    """The template's line with devices of its own, changed."""
+    text = with_devices(LINE, Devices([{"driver": "x"}], [{"driver": "x"}] * 6, {"driver": "x"}))
+    for before, after in changes:
+        assert before in text
+        text = text.replace(before, after, 1)
+    return text
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ((("transit_ms = 10.0", ""), ("cups_per_s = 12.0", "cups_per_s = 18.0")), "camera.0 (top).transit_ms: .* 0 and 30 ms"),
+        ((("latency_ms = 30.0", "latency_ms = 60.0"),), "camera.0 (top).transit_ms: .* half a pitch is 41.7 ms"),
+        ((("transit_ms = 10.0", "transit_ms = 31.0"),), "camera.0 (top).transit_ms: .* 31 and 30 ms"),
+        ((("latency_ms = 20.0", "latency_ms = 50.0"),), "spectrometer.transit_ms: .* 0 and 50 ms"),
+    ],
+)
+def test_what_may_come_half_a_pitch_late_is_refused_on_a_live_line(changes: tuple[tuple[str, str], ...], said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said).replace(r"\.\*", ".*")):
+        config.parse(live(*changes))
+
+
+def test_what_is_known_to_come_late_is_no_fault_however_late() -> None:
+    late = config.parse(live(("transit_ms = 10.0", "transit_ms = 60.0"), ("latency_ms = 30.0", "latency_ms = 90.0")))
+    assert (late.camera[0].transit_ms, late.camera[0].latency_ms) == (60.0, 90.0)
+    assert config.parse(changed(("latency_ms = 30.0", "latency_ms = 45.0"))).camera[0].transit_ms is None  # a simulated line

@@ -26,7 +26,7 @@ pytest.importorskip("viva_genicam", reason="viva-genicam of the extra 'gige' is 
 from viva_genicam import discover
 from viva_genicam.testing import FakeGigeCamera
 
-from citrus_grade.drivers.genicam import open_camera
+from citrus_grade.drivers.genicam import open_camera, pauses_ns
 from citrus_grade.drivers.genicam_find import Seen, pick
 
 pytestmark = pytest.mark.usefixtures("gige_network")
@@ -364,6 +364,18 @@ def test_a_camera_that_is_taken_away_is_noticed() -> None:
         with pytest.raises(DeviceGone, match="another program controls it"):
             grab(camera, 200)
         camera.close()
+
+
+def test_the_least_time_of_a_frame_is_its_exposure_and_the_pauses_between_its_packets() -> None:
+    with FakeGigeCamera(width=640, height=480, fps=20):
+        device = VIVA | {"parameters": {"ExposureTime": 7000.0}}
+        camera = open_camera(line(device, width_px=640, height_px=480, bayer="mono"), 0)
+        (exposure,) = grab(camera, 1)
+        camera.close()
+    assert exposure.transit_ns == 7_000_000
+    section = load(EXAMPLE).camera[0]  # 1024 x 768 bytes
+    assert pauses_ns(section, GigeOptions(packet_size=1500, packet_delay_us=50.0)) == 537 * 50_000
+    assert pauses_ns(section, GigeOptions(packet_size=8976)) == 0
 
 
 def test_the_newest_setting_counts_and_a_command_is_carried_out() -> None:

@@ -1,10 +1,11 @@
 """The processes beside cameras and spectrometers, each alone: what they make of frames and scans, and of where the belt is."""
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -226,3 +227,36 @@ def test_a_scan_is_shed_and_counted_while_the_plc_is_gone(alone_as: Making, runn
             alone.look(3.0, CUPS_PER_S, ago_s=ago_s)
             devices[1].give(_spectrum(sum(counted), time.monotonic_ns()))
             _until(lambda wanted=counted: (alone.counted("scans"), alone.counted("scans_unplaced")) == wanted)
+
+
+@pytest.mark.parametrize("said", ["transit_ms", "driver"])
+def test_a_frame_that_comes_60_ms_late_belongs_to_the_cup_that_triggered_it(
+    said: str, alone_as: Making, running: Running
+) -> None:
+    """Three quarters of a pitch: dated by its arrival it would be the next cup's."""
+    section = "latency_ms = 80.0\ntransit_ms = 60.0" if said == "transit_ms" else "latency_ms = 40.0"
+    alone = alone_as(camera_role(0), edit=lambda text: _with_transit(text, section))
+    transit_ns = 60_000_000 if said == "driver" else 0
+    with running(alone, [camera := Device()]):
+        for pitch in range(20, 40):
+            alone.look(alone.work.now_ns() / CUP_NS, CUPS_PER_S)
+            frame = alone.exposure(pitch, pitch, 60.0 + 7.0 * (pitch % 3))
+            camera.give(replace(frame, transit_ns=transit_ns))
+    assert alone.frames() == list(range(20, 40))
+
+
+def test_a_spectrum_that_takes_183_ms_over_a_serial_line_belongs_to_the_cup_it_saw(alone_as: Making, running: Running) -> None:
+    alone, devices = alone_as(SPECTRA), [Device() for _ in range(LANES)]
+    with running(alone, devices):
+        for number in range(5):
+            alone.look(alone.work.now_ns() / CUP_NS, CUPS_PER_S)
+            seen_ns = alone.start_ns + (20 + number) * CUP_NS
+            devices[3].give(_spectrum(number, seen_ns + 183_000_000, transit_ns=183_000_000))
+            _until(lambda wanted=number + 1: alone.counted("scans") == wanted)
+    ticks = np.concatenate([scans.tick for scans in alone.scans()])
+    np.testing.assert_allclose(ticks / TICKS, np.arange(20, 25), atol=0.01)
+
+
+def _with_transit(text: str, values: str) -> str:
+    """Put other times into the camera's section."""
+    return re.sub(r"(?m)^latency_ms = 30.0.*$", values, re.sub(r"(?m)^transit_ms = .*$", "", text), count=1)

@@ -17,7 +17,7 @@ from citrus_grade.config import LineConfig, load
 from citrus_grade.drivers.emulate.obp import ObpDevice, ObpSpectrometer
 from citrus_grade.drivers.emulate.spectra import Rows
 from citrus_grade.drivers.emulate.spectrometer import Served, serve_spectrometer, serve_spectrometers
-from citrus_grade.drivers.link import Link
+from citrus_grade.drivers.link import Link, transfer_ns
 from citrus_grade.drivers.ocean.options import OceanOptions
 from citrus_grade.drivers.ocean.spectrometer import OceanSpectrometer, connect, open_spectrometer
 from citrus_grade.ports import DeviceError, DeviceGone, Spectrometer, Spectrum
@@ -257,6 +257,18 @@ def test_it_speaks_over_a_serial_line_too() -> None:
             device = open_spectrometer(_config({"url": line.url}), 0)
             assert device.grab(5.0) is not None
             device.close()
+
+
+def test_the_least_time_of_a_spectrum_is_half_its_integration_and_its_bytes(opened: Opened) -> None:
+    """64 bytes and 2 a pixel, 10 bits each; 183 ms of 1024 pixels."""
+    assert _next(opened(integration_us=4000)).transit_ns == 2_000_000
+    with serve_spectrometer(MADE, Rows(ROWS), over="pty") as line:
+        device = open_spectrometer(_config({"url": line.url, "baud": 9600}), 0)
+        spectrum = device.grab(5.0)
+        device.close()
+    assert spectrum is not None
+    assert spectrum.transit_ns == pytest.approx(1e6 + (64 + 2 * PIXELS) * 10 / 9600 * 1e9)
+    assert transfer_ns("/dev/ttyS0", 115200, 64 + 2 * 1024) == pytest.approx(183e6, rel=0.002)
 
 
 def test_a_pty_whose_emulator_is_killed_is_a_device_gone() -> None:

@@ -23,6 +23,7 @@ def check_devices(config: LineConfig) -> list[str]:
             )
         )
     problems += _one_camera_twice(config) + _one_spectrometer_twice(config)
+    problems += _too_late_to_tell(config)
     if config.source:
         problems.append(_("source: a line with [plc] is driven by its devices; take [source] out, or [plc]"))
     problems += [
@@ -33,6 +34,25 @@ def check_devices(config: LineConfig) -> list[str]:
         if command.kind in SHUTTER_OF and not config.spectrometer
     ]
     return problems
+
+
+def _too_late_to_tell(config: LineConfig) -> list[str]:
+    """What may come half a pitch later than the line takes it to is given to the next cup, and no clock shows it."""
+    half_ms = 500 / config.line.cups_per_s
+    sections = [
+        (f"camera.{index} ({camera.name})", camera.latency_ms, camera.transit_ms) for index, camera in enumerate(config.camera)
+    ]
+    if config.spectrometer:
+        sections.append(("spectrometer", config.spectrometer.latency_ms, config.spectrometer.transit_ms))
+    return [
+        _(
+            "{where}.transit_ms: what comes between {least:g} and {most:g} ms (latency_ms) after its trigger can't be told from"
+            " the next cup's, half a pitch is {half:.1f} ms; write the least time it takes into transit_ms, the most into"
+            " latency_ms"
+        ).format(where=where, least=least_ms or 0.0, most=most_ms, half=half_ms)
+        for where, most_ms, least_ms in sections
+        if not 0 <= most_ms - (least_ms or 0.0) < half_ms
+    ]
 
 
 def _one_camera_twice(config: LineConfig) -> list[str]:

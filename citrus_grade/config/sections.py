@@ -56,7 +56,11 @@ class EncoderSection(Section):
 
 
 class CameraSection(Section):
-    """One camera over all lanes: ``windows`` cups in a row a lane, window 0 farthest upstream, downstream is +x."""
+    """One camera over all lanes: ``windows`` cups in a row a lane, window 0 farthest upstream, downstream is +x.
+
+    A frame comes ``transit_ms`` after its trigger at the soonest, ``latency_ms`` at the latest; left out, the first is what the
+    driver knows of it.
+    """
 
     name: str
     width_px: int = Field(ge=64, le=16384, multiple_of=2)
@@ -73,11 +77,15 @@ class CameraSection(Section):
     tile_px: int = Field(default=128, ge=32, le=512, multiple_of=4)
     threshold: int = Field(default=120, ge=1, le=700)
     latency_ms: Positive = 30.0
+    transit_ms: Annotated[Number, Field(ge=0)] | None = None
     device: dict[str, Any] = Field(default_factory=dict)
 
 
 class SpectrometerSection(Section):
-    """The spectrometers, one a lane and alike: ``scans`` integrations inside ``chord_cups`` of a pitch."""
+    """The spectrometers, one a lane and alike: ``scans`` integrations inside ``chord_cups`` of a pitch.
+
+    ``transit_ms`` and ``latency_ms`` as of a camera, from the middle of an integration.
+    """
 
     pixels: int = Field(ge=16, le=8192)
     wavelength_nm: Numbers
@@ -87,6 +95,7 @@ class SpectrometerSection(Section):
     station: Number
     full_scale: int = Field(default=65000, ge=255, le=65535)
     latency_ms: Positive = 20.0
+    transit_ms: Annotated[Number, Field(ge=0)] | None = None
     device: Annotated[tuple[dict[str, Any], ...], BeforeValidator(from_list)] = ()
 
     @property

@@ -58,9 +58,7 @@ _CAUSES = {
     "lane_off": N_("a command has switched the lane off"),
     "frames_torn": N_("the core was behind by more frames than the ring holds: this machine is too busy"),
     "frames_lost": N_("a camera's network lost packets for good, or the camera was triggered faster than it can take frames"),
-    "frames_unplaced": N_(
-        "the PLC was not heard for a while, so nobody knew where the belt was; or frames come later than `transit_ms` says"
-    ),
+    "frames_unplaced": N_("the PLC was not heard for a while, so nobody knew where the belt was"),
     "scans_unplaced": N_("the PLC was not heard for a while, so nobody knew where the belt was"),
     "shed_frames": N_("the core, or the disk of the log, did not take frames as fast as they came"),
     "shed_scans": N_("scans came faster than the process of the spectrometers passed them on: this machine is too busy"),

@@ -144,9 +144,7 @@ _REMEDIES = {
     "frames_lost": N_(
         "{where}: check the camera's network: cable, switch, packet size and delay; such fruit go to the default outlet"
     ),
-    "frames_unplaced": N_(
-        "{where}: if the PLC is not there, mend that; else measure `transit_ms` of the camera and write it into line.toml"
-    ),
+    "frames_unplaced": N_("{where}: check the PLC's power, cable and network; these fruit went to the default outlet"),
     "scans_unplaced": N_("{where}: check the PLC's power, cable and network; these fruit have no spectrum"),
     "shed_frames": _BUSY,
     "shed_scans": _BUSY,

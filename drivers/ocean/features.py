@@ -122,6 +122,11 @@ def spectrum(kind: int, payload: bytes) -> tuple[Metadata | None, NDArray[np.uin
     return Metadata(number, device_us), np.minimum(wide, 65535).astype(np.uint16)
 
 
+def spectrum_bytes(kind: int, pixels: int) -> int:
+    """Return the size of a spectrum's payload."""
+    return _METADATA.size + 4 * pixels if kind == BUFFERED_SPECTRUM else 2 * pixels
+
+
 def pixel_nm(coefficients: NDArray[np.float64], pixels: int) -> NDArray[np.float64]:
     """Return the wavelength of each pixel, (pixels,)."""
     return _polynomial(coefficients, np.arange(pixels, dtype=np.float64))

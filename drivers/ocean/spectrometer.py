@@ -8,14 +8,15 @@ from numpy.typing import NDArray
 
 from citrus_grade.config import LineConfig
 from citrus_grade.drivers.lanes import check_serial, unnamed
-from citrus_grade.drivers.link import Link, dial
+from citrus_grade.drivers.link import Link, dial, transfer_ns
 from citrus_grade.drivers.ocean import features
 from citrus_grade.drivers.ocean.options import OceanOptions, options_of
-from citrus_grade.drivers.ocean.protocol import Message
+from citrus_grade.drivers.ocean.protocol import HEADER_BYTES, TAIL_BYTES, Message
 from citrus_grade.drivers.ocean.talk import QUESTIONS, Talk
 from citrus_grade.ports import DeviceError, DeviceGone, Found, Spectrometer, Spectrum
 from citrus_grade.words import _
 
+FRAME_BYTES: Final = HEADER_BYTES + TAIL_BYTES
 ASKED_AT_MOST: Final = 2
 """Spectra asked for and not yet answered: one, and another where its answer may have been lost."""
 
@@ -94,6 +95,8 @@ class OceanSpectrometer:
         self._straighten = features.nonlinearity_coefficients(talk) if options.nonlinearity else None
         coefficients = features.wavelength_coefficients(talk)
         self.wavelength_nm: NDArray[np.float64] = features.pixel_nm(coefficients, self._pixels())
+        n_bytes = FRAME_BYTES + features.spectrum_bytes(self._kind, len(self.wavelength_nm))
+        self._transit_ns = options.integration_us * 500 + transfer_ns(options.url, options.baud, n_bytes)
 
     @property
     def broken(self) -> int:
@@ -188,8 +191,8 @@ class OceanSpectrometer:
         if self._straighten is not None:
             counts = features.linearised(counts, self._straighten)
         if metadata is None:
-            return Spectrum(message.regarding, t_ns, t_ns, counts)
-        return Spectrum(self._unwrapped(metadata.number), metadata.device_us * 1000, t_ns, counts)
+            return Spectrum(message.regarding, t_ns, t_ns, counts, self._transit_ns)
+        return Spectrum(self._unwrapped(metadata.number), metadata.device_us * 1000, t_ns, counts, self._transit_ns)
 
     def _unwrapped(self, count: int) -> int:
         self._count += (count - self._last_count) % (1 << 32)

@@ -129,7 +129,8 @@ class TapeCamera:
         if not self._clock.wait(pitch, READOUT_S, timeout_s):
             return None
         self._next = pitch + 1
-        return Exposure(pitch, self._clock.ns(pitch), self._clock.now_ns(), self._frames[pitch % len(self._frames)])
+        mosaic = self._frames[pitch % len(self._frames)]
+        return Exposure(pitch, self._clock.ns(pitch), self._clock.now_ns(), mosaic, round(READOUT_S * 1e9))
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -161,7 +162,8 @@ class TapeSpectrometer:
         number = self._next
         self._next += 1
         device_ns = self._clock.ns(at)
-        return Spectrum(number, device_ns, self._clock.now_ns(), self._seen(number, self._t0_ns + device_ns))
+        counts = self._seen(number, self._t0_ns + device_ns)
+        return Spectrum(number, device_ns, self._clock.now_ns(), counts, round(TRANSFER_S * 1e9))
 
     def _seen(self, number: int, t_ns: int) -> NDArray[np.uint16]:
         cup, scan = divmod(number, len(self._places))

@@ -13,16 +13,18 @@ class DeviceClock:
 
     A message takes a least time on its way and often longer, never shorter: the smallest difference between arrival and the
     device's time, over the last ``seconds``, is the offset of the clocks plus that least time (Cristian, Distributed Computing 3,
-    146, 1989). ``transit_ns`` is the least time, where it is known.
+    146, 1989).
     """
 
-    transit_ns: int = 0
     seconds: int = 8
     _last_ns: int = 0
     _least: deque[tuple[int, int]] = field(default_factory=deque)
 
-    def host_ns(self, device_ns: int, arrival_ns: int) -> int:
-        """Return when, on the host's clock, what the device stamped ``device_ns`` and arrived at ``arrival_ns`` happened."""
+    def host_ns(self, device_ns: int, arrival_ns: int, transit_ns: int = 0) -> int:
+        """Return when, on the host's clock, what the device stamped ``device_ns`` and arrived at ``arrival_ns`` happened.
+
+        ``transit_ns`` is the least time on its way, as far as anybody knows it.
+        """
         apart, second = arrival_ns - device_ns, arrival_ns // SECOND_NS
         least = self._least
         if device_ns < self._last_ns:
@@ -34,7 +36,7 @@ class DeviceClock:
             least.append((second, apart))
         while least[0][0] <= second - self.seconds:
             least.popleft()
-        return device_ns + min(value for _, value in least) - self.transit_ns
+        return device_ns + min(value for _, value in least) - transit_ns
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,14 @@ import numpy as np
 
 from citrus_grade.config import LineConfig, load
 from citrus_grade.drivers.sim.belt import CUP_EMPTY
-from citrus_grade.drivers.sim.devices import FELL
+from citrus_grade.drivers.sim.devices import FELL, READOUT_S
 from citrus_grade.drivers.sim.shutters import Shutters
 from citrus_grade.drivers.sim.tape import Tape
 from citrus_grade.tables import Table
+
+OWN_SECTIONS = ("source", "plc", "camera.device", "spectrometer.device")
+OWN_VALUES = {"": ("emulation",), "camera": ("device", "transit_ms"), "spectrometer": ("device", "transit_ms")}
+"""What of a ``line.toml`` belongs to the devices that drive it: whole sections, and values of others."""
 
 
 def played(
@@ -59,21 +64,46 @@ class Devices:
 
 
 def with_devices(line_toml: Path, devices: Devices, *, cups_per_s: float | None = None, emulation: Path | None = None) -> str:
-    """Return the text of ``line_toml`` with these devices in place of its ``[source]``, all else and its comments kept.
+    """Return the text of ``line_toml`` with these devices in place of ``[source]`` or of its own, all else and its comments kept.
 
     ``emulation`` is the folder with what really lay on the belt, where it is an emulated one.
     """
     cameras = iter(devices.cameras)
     spectrometers = ", ".join(map(_inline, devices.spectrometers))
-    text = line_toml.read_text(encoding="utf-8")
-    text = re.sub(r"(?ms)^\[source\].*?(?=^\[|\Z)", "", text)
-    text = re.sub(r"(?m)^\[\[camera\]\]", lambda found: f"{found[0]}\ndevice = {_inline(next(cameras))}", text)
-    text = re.sub(r"(?m)^\[spectrometer\]", lambda found: f"{found[0]}\ndevice = [{spectrometers}]", text)
+    text = _without_devices(line_toml.read_text(encoding="utf-8"))
+    transit = f"transit_ms = {1000 * READOUT_S}"
+    text = re.sub(r"(?m)^\[\[camera\]\].*$", lambda found: f"{found[0]}\ndevice = {_inline(next(cameras))}\n{transit}", text)
+    text = re.sub(r"(?m)^\[spectrometer\].*$", lambda found: f"{found[0]}\ndevice = [{spectrometers}]", text)
     if cups_per_s:
         text = re.sub(r"(?m)^cups_per_s = .*$", f"cups_per_s = {float(cups_per_s)}", text)
     plc = [f"{key} = {json.dumps(value)}" for key, value in devices.plc.items()]
     known = [f"emulation = {json.dumps(str(emulation.resolve()))}"] if emulation else []
     return "\n".join([*known, text.rstrip(), "", "[plc]", *plc, ""])
+
+
+def _without_devices(text: str) -> str:
+    """Return a ``line.toml`` without what drives it, and without what is true of its own devices only."""
+    kept, section, begun = [], "", ""
+    for line in text.splitlines():
+        begun += f"{line}\n"
+        if title := re.match(r"\s*\[+\s*([\w.-]+)\s*\]+\s*(#.*)?$", line):
+            section = title[1]
+        name = re.match(r"\s*([\w-]+)\s*=", begun)
+        its_own = name is not None and name[1] in OWN_VALUES.get(section, ())
+        if its_own and not _is_whole(begun):
+            continue  # a list over several lines
+        begun = ""
+        if not its_own and not section.startswith(OWN_SECTIONS):
+            kept.append(line)
+    return "\n".join(kept)
+
+
+def _is_whole(value: str) -> bool:
+    try:
+        tomllib.loads(value)
+    except tomllib.TOMLDecodeError:
+        return False
+    return True
 
 
 def truth(tape: Tape, fell: Path, config: LineConfig, origin: int, cups: int) -> Table:

@@ -13,7 +13,7 @@ import numpy as np
 
 from citrus_grade.config import ConfigError, LineConfig
 from citrus_grade.messages import Scans
-from citrus_grade.ports import DeviceError, DeviceGone, Spectrometer, Spectrum
+from citrus_grade.ports import DeviceError, DeviceGone, Exposure, Spectrometer, Spectrum
 from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.clock import SECOND_NS, DeviceClock, nearest_trigger, tick_at
 from citrus_grade.runtime.live.devices import CAMERAS, PAUSES_S, SPECTROMETERS, opened, opener, pause
@@ -51,7 +51,7 @@ def watch_camera(work: Work, index: int) -> None:
                     continue
                 silence.ends()
                 work.gone(0, False)
-                host_ns = clock.host_ns(exposure.device_ns, exposure.t_ns) - work.spec.start_ns
+                host_ns = _taken_ns(clock, exposure, config.camera[index].transit_ms) - work.spec.start_ns
                 if (belt := belt_now(work)) is None:
                     _unplaced(work, "frames_unplaced", 1)
                     continue
@@ -69,6 +69,12 @@ def watch_camera(work: Work, index: int) -> None:
             work.station.count("reopened")
         finally:
             camera.close()
+
+
+def _taken_ns(clock: DeviceClock, taken: Exposure | Spectrum, transit_ms: float | None) -> int:
+    """Return when, on the host's clock, a device was triggered; ``transit_ms`` goes before what its driver knows."""
+    transit_ns = taken.transit_ns if transit_ms is None else round(transit_ms * 1e6)
+    return clock.host_ns(taken.device_ns, taken.t_ns, transit_ns)
 
 
 def belt_now(work: Work) -> tuple[int, int, float] | None:
@@ -219,7 +225,7 @@ def _hand_on(work: Work, open_: Callable[[LineConfig, int], Spectrometer], lane:
                 if sound(spectrum):
                     failed = 0
                     work.gone(lane, False)
-                    _arrive(work, arrived, (lane, spectrum, clock.host_ns(spectrum.device_ns, spectrum.t_ns)))
+                    _arrive(work, arrived, (lane, spectrum, _taken_ns(clock, spectrum, section.transit_ms)))
         except DeviceGone as error:
             work.tell(str(error))
             work.gone(lane, True)
