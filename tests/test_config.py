@@ -166,6 +166,11 @@ def test_what_may_come_half_a_pitch_late_is_refused_on_a_live_line(changes: tupl
         config.parse(live(*changes))
 
 
+def test_a_camera_that_nothing_triggers_is_refused_on_a_live_line() -> None:
+    with pytest.raises(ConfigError, match=r'camera.0 \(top\).device.trigger: "free" is for trying'):
+        config.parse(live(('device = { driver = "x" }', 'device = { driver = "x", trigger = "free" }')))
+
+
 def test_what_is_known_to_come_late_is_no_fault_however_late() -> None:
     late = config.parse(live(("transit_ms = 10.0", "transit_ms = 60.0"), ("latency_ms = 30.0", "latency_ms = 90.0")))
     assert (late.camera[0].transit_ms, late.camera[0].latency_ms) == (60.0, 90.0)

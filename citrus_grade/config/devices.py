@@ -23,6 +23,7 @@ def check_devices(config: LineConfig) -> list[str]:
             )
         )
     problems += _one_camera_twice(config) + _one_spectrometer_twice(config)
+    problems += _untriggered(config)
     problems += _too_late_to_tell(config)
     if config.source:
         problems.append(_("source: a line with [plc] is driven by its devices; take [source] out, or [plc]"))
@@ -34,6 +35,18 @@ def check_devices(config: LineConfig) -> list[str]:
         if command.kind in SHUTTER_OF and not config.spectrometer
     ]
     return problems
+
+
+def _untriggered(config: LineConfig) -> list[str]:
+    """Frames are placed at whole pitches: one taken anywhere else would be measured up to half a pitch beside its cups."""
+    return [
+        _(
+            '{where}.device.trigger: "free" is for trying a camera out by itself; on a line each pitch triggers it:'
+            ' write trigger = "hardware"'
+        ).format(where=f"camera.{index} ({camera.name})")
+        for index, camera in enumerate(config.camera)
+        if camera.device.get("trigger") == "free"
+    ]
 
 
 def _too_late_to_tell(config: LineConfig) -> list[str]:
