@@ -73,13 +73,17 @@ class GigeCamera:
             raise self._lost(_("it does not answer"))
         return None
 
-    def _exposure(self, frame: "vg.Frame", t_ns: int) -> Exposure:
+    def _exposure(self, frame: "vg.Frame", t_ns: int) -> Exposure | None:
         mosaic = frame.to_numpy().view(np.uint8)
         if mosaic.shape != self._shape or frame.pixel_format_code != self._format:
             found = f"{frame.width} x {frame.height} {frame.pixel_format}"
             raise DeviceGone(_("it has begun to send {found}").format(found=found))
-        device_ns = (frame.ts_dev or 0) * SECOND_NS // self._ticks_per_s if self._ticks_per_s else t_ns
-        return Exposure(self._number(self._number_of(frame)), device_ns, t_ns, mosaic, self._transit_ns)
+        count = self._number(self._number_of(frame))
+        return (
+            None
+            if count is None
+            else Exposure(count, device_ns(frame.ts_dev, self._ticks_per_s, t_ns), t_ns, mosaic, self._transit_ns)
+        )
 
     def _number_of(self, frame: "vg.Frame") -> int:
         if self._chunk is None:
@@ -120,6 +124,11 @@ class GigeCamera:
         for step in (*stop, self._stream.close, self._camera.close):
             with contextlib.suppress(vg.GenicamError):
                 step()
+
+
+def device_ns(stamp: int | None, ticks_per_s: int, t_ns: int) -> int:
+    """Return the camera's own time of a frame, or when it came, ``t_ns``, where the camera does not say."""
+    return stamp * SECOND_NS // ticks_per_s if stamp and ticks_per_s else t_ns
 
 
 def _ticks_per_s(camera: "vg.Camera") -> int:

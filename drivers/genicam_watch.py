@@ -11,18 +11,22 @@ LAST_ID = 0xFFFF
 """After this block id comes 1: a stream of 16-bit ids does not use 0 (GigE Vision 2.0, part 3: GVSP)."""
 FURTHEST = LAST_ID // 2
 """More frames are not lost between two; a number that seems to have gone on so far has gone back."""
+LATE_BY, LATE_AT_MOST = 16, 2
+"""A frame that is so far behind was sent twice, or overtaken while its packets were sent again; so many may be in a row."""
 
 
 class FrameNumber:
-    """Counts frames on where the camera's own number begins anew."""
+    """Counts frames on where the camera's own number begins anew. ``late`` : how many came twice, or after a later one."""
 
     def __init__(self, wraps: bool) -> None:
         self._period = LAST_ID if wraps else None
         self._last: int | None = None
         self._count = 0
+        self._late_in_a_row = 0
+        self.late = 0
 
-    def __call__(self, number: int) -> int:
-        """Return the number unwrapped.
+    def __call__(self, number: int) -> int | None:
+        """Return the number unwrapped; None of a frame that came twice, or after a later one: its place is taken.
 
         Raises
         ------
@@ -35,10 +39,21 @@ class FrameNumber:
         if self._last is not None and self._period:
             step = (step - 1) % self._period + 1  # from 1 to the period: no frame comes twice
         if self._last is not None and not 0 < step <= FURTHEST:
+            if self._is_late(number):
+                return None
             raise DeviceGone(_("the camera numbers its frames anew: {last}, then {now}").format(last=self._last, now=number))
+        self._late_in_a_row = 0
         self._last = number
         self._count += step
         return self._count
+
+    def _is_late(self, number: int) -> bool:
+        """Say whether a frame is only late: a little behind, and the next ones are not."""
+        behind = (self._last or 0) - number
+        self._late_in_a_row += 1
+        late = (behind % self._period if self._period else behind) in range(LATE_BY) and self._late_in_a_row <= LATE_AT_MOST
+        self.late += late
+        return late
 
 
 class Watch:

@@ -56,7 +56,7 @@ class GentlCamera:
             raise self._lost(_("it does not answer"))
         return None
 
-    def _exposure(self, t_ns: int) -> Exposure:
+    def _exposure(self, t_ns: int) -> Exposure | None:
         picture = self._lent.payload.components[0]
         if picture.data_format.removesuffix("Packed") != self._format or picture.data.size != np.prod(self._shape):
             found = f"{picture.width} x {picture.height} {picture.data_format}"
@@ -67,7 +67,8 @@ class GentlCamera:
             number = int(self._acquirer.remote_device.node_map.get_node(f"Chunk{self._chunk}").to_string())
         else:
             number = int(self._lent.module.frame_id)
-        return Exposure(self._number(number), self._device_ns(t_ns), t_ns, mosaic, self._transit_ns)
+        count = self._number(number)
+        return None if count is None else Exposure(count, self._device_ns(t_ns), t_ns, mosaic, self._transit_ns)
 
     def _device_ns(self, otherwise_ns: int) -> int:
         """Return the camera's own time of a frame, or when it came, where the producer does not pass it on."""

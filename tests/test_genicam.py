@@ -26,7 +26,7 @@ pytest.importorskip("viva_genicam", reason="viva-genicam of the extra 'gige' is 
 from viva_genicam import discover
 from viva_genicam.testing import FakeGigeCamera
 
-from citrus_grade.drivers.genicam import open_camera, pauses_ns
+from citrus_grade.drivers.genicam import device_ns, open_camera, pauses_ns
 from citrus_grade.drivers.genicam_find import Seen, pick
 
 pytestmark = pytest.mark.usefixtures("gige_network")
@@ -148,6 +148,7 @@ def test_the_count_goes_on_past_the_last_16_bit_number(tape: Path) -> None:
         camera = open_camera(line({"address": "127.0.0.1", "packet_size": 4000}), 0)
         taken = grab(camera, 160)
         camera.close()
+    assert taken[0].count < 65535 < taken[-1].count
     apart = {exposure.count - belt.pitch(exposure) for exposure in taken}
     assert len(apart) == 1
 
@@ -427,12 +428,49 @@ def test_numbers_that_pass_zero_or_16_bit_go_on_too() -> None:
     assert [extended(value) for value in (65534, 65535, 65536, 65538)] == [65534, 65535, 65536, 65538]
 
 
-@pytest.mark.parametrize(("wraps", "numbers"), [(True, (500, 1)), (True, (7, 7)), (False, (70_000, 3))])
+@pytest.mark.parametrize(("wraps", "numbers"), [(True, (500, 1)), (True, (40, 1)), (False, (70_000, 3))])
 def test_numbers_that_begin_anew_end_the_count(wraps: bool, numbers: tuple[int, int]) -> None:
     number = FrameNumber(wraps)
     number(numbers[0])
     with pytest.raises(DeviceGone, match=f"{numbers[0]}, then {numbers[1]}"):
         number(numbers[1])
+
+
+@pytest.mark.parametrize("wraps", [True, False])
+def test_numbers_that_begin_anew_after_a_few_frames_end_the_count_soon(wraps: bool) -> None:
+    number = FrameNumber(wraps)
+    assert number(9) == 9
+    assert [number(1), number(2)] == [None, None]
+    with pytest.raises(DeviceGone, match="9, then 3"):
+        number(3)
+
+
+@pytest.mark.parametrize("wraps", [True, False])
+@pytest.mark.parametrize(
+    ("numbers", "counts"),
+    [
+        ((7, 7, 8), (7, None, 8)),
+        ((7, 9, 8, 10, 12, 10, 11, 13), (7, 9, None, 10, 12, None, None, 13)),
+        ((65534, 65535, 65534, 65536), (65534, 65535, None, 65536)),
+    ],
+)
+def test_a_frame_that_comes_twice_or_late_is_left_out(
+    wraps: bool, numbers: tuple[int, ...], counts: tuple[int | None, ...]
+) -> None:
+    number = FrameNumber(wraps)
+    assert tuple(number(value) for value in numbers) == counts
+    assert number.late == counts.count(None)
+
+
+def test_a_frame_that_was_overtaken_at_the_wrap_is_left_out() -> None:
+    number = FrameNumber(wraps=True)
+    assert [number(value) for value in (65534, 1, 65535, 2)] == [65534, 65536, None, 65537]
+
+
+@pytest.mark.parametrize(("stamp", "ticks_per_s"), [(0, 10**6), (None, 10**6), (5_000_000, 0)])
+def test_a_frame_without_a_stamp_is_dated_by_its_arrival(stamp: int | None, ticks_per_s: int) -> None:
+    assert device_ns(stamp, ticks_per_s, 77) == 77
+    assert device_ns(5_000_000, 10**6, 77) == 5 * 10**9
 
 
 def test_a_question_without_an_answer_is_not_waited_for() -> None:
