@@ -162,6 +162,14 @@ class Spectrometer(Protocol):
         ...
 
 
+@runtime_checkable
+class Dropping(Protocol):
+    """A camera or spectrometer that counts how often it had to drop what came: broken bytes, a frame twice."""
+
+    @property
+    def dropped(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class PlcState:
     """One look at the PLC: ``count`` is the raw encoder counter at the host's ``t_ns``; ``reports`` what outlets did since the

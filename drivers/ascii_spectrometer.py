@@ -106,7 +106,7 @@ class AsciiSpectrometer:
         self._link, self._options = link, options
         self._buffer = b""
         self._header: tuple[int, ...] | None = None
-        self._broken = 0
+        self._broken = self.dropped = 0
         self._shortest = MOST_BYTES
         self._heard_s = time.monotonic()
         model, self.serial, pixels, first_nm, last_nm = self._who()
@@ -201,6 +201,7 @@ class AsciiSpectrometer:
         line, _lf, self._buffer = self._buffer.partition(b"\n")
         body = body_of(line)
         self._broken = self._broken + 1 if body is None else 0
+        self.dropped += body is None
         if self._broken >= BROKEN_AT_MOST:
             raise self._gone(_("no line it sends is sound; check url and baud"))
         return body or ""

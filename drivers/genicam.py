@@ -51,6 +51,11 @@ class GigeCamera:
         self._gone, self._closed = False, False
         self.identity = name
 
+    @property
+    def dropped(self) -> int:
+        """How many frames came twice or overtaken."""
+        return self._number.late
+
     def grab(self, timeout_s: float) -> Exposure | None:
         import viva_genicam as vg
 

@@ -43,6 +43,11 @@ class GentlCamera:
         self._closed = False
         self.identity = name
 
+    @property
+    def dropped(self) -> int:
+        """How many frames came twice or overtaken."""
+        return self._number.late
+
     def grab(self, timeout_s: float) -> Exposure | None:
         try:
             self._take_back()

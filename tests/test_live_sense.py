@@ -37,6 +37,7 @@ class Device:
     wavelength_nm: Any = None
     opened: int = 0
     asked: int = 0
+    dropped: int = 0
     idle: bool = False
     """Whether all that was handed over has been worked on: the next was asked for."""
 
@@ -255,6 +256,27 @@ def test_a_spectrum_that_takes_183_ms_over_a_serial_line_belongs_to_the_cup_it_s
             _until(lambda wanted=number + 1: alone.counted("scans") == wanted)
     ticks = np.concatenate([scans.tick for scans in alone.scans()])
     np.testing.assert_allclose(ticks / TICKS, np.arange(20, 25), atol=0.01)
+
+
+def test_frames_that_a_camera_took_and_that_never_came_are_counted(alone_as: Making, running: Running) -> None:
+    """By its own numbers, from the first on: a frame that was overtaken is no gap."""
+    alone = alone_as(camera_role(0))
+    with running(alone, [camera := Device()]):
+        for pitch, count in enumerate((500, 501, 504, 503, 505, 506, 508), 1):
+            alone.look(alone.work.now_ns() / CUP_NS, CUPS_PER_S)
+            camera.give(alone.exposure(count, pitch, 10.0))
+    assert (alone.counted("frames"), alone.counted("frames_lost")) == (7, 3)
+
+
+@pytest.mark.parametrize("role", [SPECTRA, camera_role(0)])
+def test_what_a_driver_had_to_drop_is_counted_once(role: str, alone_as: Making, running: Running) -> None:
+    alone, devices = alone_as(role), [Device() for _ in range(LANES)]
+    device = devices[0]
+    with running(alone, devices):
+        for dropped in (0, 3, 3, 4):
+            device.dropped = dropped
+            device.give()
+    assert alone.counted("bad_messages") == 4
 
 
 def _with_transit(text: str, values: str) -> str:

@@ -99,7 +99,7 @@ class OceanSpectrometer:
         self._transit_ns = options.integration_us * 500 + transfer_ns(options.url, options.baud, n_bytes)
 
     @property
-    def broken(self) -> int:
+    def dropped(self) -> int:
         """How often bytes had to be dropped because they were no sound frame."""
         return self._talk.broken
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from citrus_grade.config import ConfigError, LineConfig
 from citrus_grade.messages import Scans
-from citrus_grade.ports import DeviceError, DeviceGone, Exposure, Spectrometer, Spectrum
+from citrus_grade.ports import Camera, DeviceError, DeviceGone, Dropping, Exposure, Spectrometer, Spectrum
 from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.clock import SECOND_NS, DeviceClock, nearest_trigger, tick_at
 from citrus_grade.runtime.live.devices import CAMERAS, PAUSES_S, SPECTROMETERS, opened, opener, pause
@@ -41,11 +41,12 @@ def watch_camera(work: Work, index: int) -> None:
     open_ = opener(CAMERAS, options, f"camera.{index} ({config.camera[index].name}).device")
     ratio, number = config.encoder.ratio, ring.newest() + 1
     while (camera := opened(work, lambda: open_(config, index), work.going)) is not None:
-        clock, silence = DeviceClock(), Silence(work, config.camera[index].latency_ms)
+        clock, silence, lost = DeviceClock(), Silence(work, config.camera[index].latency_ms), Lost(work, camera)
         work.station.ready()
         try:
             while work.going():
                 exposure = camera.grab(GRAB_S)
+                lost.look(exposure.count if exposure else None)
                 if exposure is None:
                     silence.goes_on(f"camera {index}: {camera.identity}")
                     continue
@@ -215,9 +216,11 @@ def _hand_on(work: Work, open_: Callable[[LineConfig, int], Spectrometer], lane:
             return
         known = True
         clock, sound, silence = DeviceClock(), Sound(work, lane), Silence(work, section.latency_ms)
+        lost = Lost(work, device)
         try:
             while going():
                 spectrum = device.grab(GRAB_S)
+                lost.look(None)  # the core tells a gap in its numbers
                 if spectrum is None:
                     silence.goes_on(_("lane {lane}: {name}").format(lane=lane, name=device.identity))
                     continue
@@ -242,6 +245,24 @@ def _arrive(work: Work, arrived: "Arrived", scan: tuple[int, Spectrum, int]) -> 
         arrived.put_nowait(scan)
     except queue.Full:
         work.count("shed_scans")
+
+
+class Lost:
+    """Counts what a device took that never came, by the gaps in its own numbers, and what it dropped because it made no sense."""
+
+    def __init__(self, work: Work, device: Camera | Spectrometer) -> None:
+        self._work, self._device = work, device
+        self._last: int | None = None
+        self._dropped = 0
+
+    def look(self, count: int | None) -> None:
+        """Look at what the device has dropped by now, and at the number of what has come, None if nothing has."""
+        dropped = self._device.dropped if isinstance(self._device, Dropping) else 0
+        self._work.count("bad_messages", dropped - self._dropped)
+        self._dropped = dropped
+        if count is not None:
+            self._work.count("frames_lost", max(count - self._last - 1, 0) if self._last is not None else 0)
+            self._last = max(count, self._last or count)
 
 
 class Sound:

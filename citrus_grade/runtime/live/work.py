@@ -132,10 +132,11 @@ class Work:
             with self._lock:
                 self.station.set_gone(device, gone)
 
-    def count(self, name: str) -> None:
-        """Count one more, for any thread, of what no other part of the process counts."""
-        with self._lock:
-            self.station.count(name)
+    def count(self, name: str, n: int = 1) -> None:
+        """Count so many more, for any thread, of what no other part of the process counts."""
+        if n:
+            with self._lock:
+                self.station.count(name, n)
 
     def event(self, name: str, **fields: Any) -> None:
         """Have the supervisor write an event of this process."""
