@@ -7,25 +7,20 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from fractions import Fraction
 
 import numpy as np
 
 from citrus_grade.config import ConfigError, LineConfig
 from citrus_grade.messages import Scans
-from citrus_grade.ports import Camera, DeviceError, DeviceGone, Dropping, Exposure, Spectrometer, Spectrum
+from citrus_grade.ports import DeviceError, DeviceGone, Exposure, Spectrometer, Spectrum
 from citrus_grade.runtime.live import wire
-from citrus_grade.runtime.live.clock import SECOND_NS, DeviceClock, nearest_trigger, tick_at
+from citrus_grade.runtime.live.clock import DeviceClock, nearest_trigger, tick_at
 from citrus_grade.runtime.live.devices import CAMERAS, PAUSES_S, SPECTROMETERS, opened, opener, pause
+from citrus_grade.runtime.live.heard import GRAB_S, belt_now, heard
 from citrus_grade.runtime.live.work import Work
 from citrus_grade.words import _
 
-GRAB_S = 0.1
 FLUSH_S = 0.005
-STANDS_CUPS_PER_S = 0.1
-"""A belt slower than that stands, whatever an encoder's jitter says."""
-STALE_NS = SECOND_NS // 4
-"""A look at the belt that is older says nothing: it may have stopped since."""
 WAITING_SCANS = 1024
 Arrived = queue.Queue[tuple[int, Spectrum, int] | int | Exception]
 """What threads hand on: lane, scan and when it happened on the host's clock; a lane alone whose device has been asked; or why one
@@ -37,22 +32,16 @@ FROZEN = 24
 def watch_camera(work: Work, index: int) -> None:
     """Grab frames into the ring until the line stops."""
     config, core, ring = work.config, work.end("core"), work.ring(index)
-    options = config.camera[index].device
-    open_ = opener(CAMERAS, options, f"camera.{index} ({config.camera[index].name}).device")
+    section = config.camera[index]
+    open_ = opener(CAMERAS, section.device, f"camera.{index} ({section.name}).device")
     ratio, number = config.encoder.ratio, ring.newest() + 1
     while (camera := opened(work, lambda: open_(config, index), work.going)) is not None:
-        clock, silence, lost = DeviceClock(), Silence(work, config.camera[index].latency_ms), Lost(work, camera)
+        clock, name = DeviceClock(), f"camera {index}: {camera.identity}"
         work.station.ready()
         try:
-            while work.going():
-                exposure = camera.grab(GRAB_S)
-                lost.look(exposure.count if exposure else None)
-                if exposure is None:
-                    silence.goes_on(f"camera {index}: {camera.identity}")
-                    continue
-                silence.ends()
+            for exposure in heard(work, camera, name, section.latency_ms, work.going):
                 work.gone(0, False)
-                host_ns = _taken_ns(clock, exposure, config.camera[index].transit_ms) - work.spec.start_ns
+                host_ns = _taken_ns(clock, exposure, section.transit_ms) - work.spec.start_ns
                 if (belt := belt_now(work)) is None:
                     _unplaced(work, "frames_unplaced", 1)
                     continue
@@ -78,50 +67,9 @@ def _taken_ns(clock: DeviceClock, taken: Exposure | Spectrum, transit_ms: float 
     return clock.host_ns(taken.device_ns, taken.t_ns, transit_ns)
 
 
-def belt_now(work: Work) -> tuple[int, int, float] | None:
-    """Return where the belt is and how fast, as `Board.belt`; None where nobody has looked lately."""
-    belt = work.board.belt()
-    return belt if belt is not None and work.now_ns() - belt[1] <= STALE_NS else None
-
-
 def _unplaced(work: Work, name: str, n: int) -> None:
     """Count what came while nobody knew where the belt was; before the line's count has begun, no fruit is lost by it."""
     work.station.count(name, n * int(work.board.shared["origin_known"][0]))
-
-
-class Silence:
-    """Tells how long a triggered device has been silent while the belt moved: one that stands triggers nothing.
-
-    ``latency_ms`` is how long what was triggered may be on its way.
-    """
-
-    def __init__(self, work: Work, latency_ms: float) -> None:
-        self._work, self._since_ns = work, time.monotonic_ns()
-        self._stall_s = work.config.live.stall_s + latency_ms / 1000
-
-    def ends(self) -> None:
-        """Take in that something came."""
-        self._since_ns = time.monotonic_ns()
-
-    def goes_on(self, name: str) -> None:
-        """Take in that nothing came.
-
-        Raises
-        ------
-        DeviceGone : if nothing has come for `live.stall_s` and the latency, or for three pitches of a slow belt.
-        """
-        patience_s = _patience_s(belt_now(self._work), self._work.config.encoder.ratio, self._stall_s)
-        if patience_s is None:
-            self.ends()
-        elif time.monotonic_ns() - self._since_ns > patience_s * SECOND_NS:
-            raise DeviceGone(_("{name}: the belt moves, and nothing has come for {s:.1f} s").format(name=name, s=patience_s))
-
-
-def _patience_s(belt: tuple[int, int, float] | None, ratio: Fraction, stall_s: float) -> float | None:
-    """Return how long a triggered device may be silent, some pitches at the present speed; None while the belt stands."""
-    if belt is None or abs(belt[2]) < STANDS_CUPS_PER_S * ratio:
-        return None
-    return max(stall_s, 3.0 * float(ratio) / abs(belt[2]))
 
 
 def watch_spectrometers(work: Work) -> None:
@@ -215,16 +163,10 @@ def _hand_on(work: Work, open_: Callable[[LineConfig, int], Spectrometer], lane:
         if device is None:
             return
         known = True
-        clock, sound, silence = DeviceClock(), Sound(work, lane), Silence(work, section.latency_ms)
-        lost = Lost(work, device)
+        clock, sound = DeviceClock(), Sound(work, lane)
+        name = _("lane {lane}: {name}").format(lane=lane, name=device.identity)
         try:
-            while going():
-                spectrum = device.grab(GRAB_S)
-                lost.look(None)  # the core tells a gap in its numbers
-                if spectrum is None:
-                    silence.goes_on(_("lane {lane}: {name}").format(lane=lane, name=device.identity))
-                    continue
-                silence.ends()
+            for spectrum in heard(work, device, name, section.latency_ms, going):
                 if sound(spectrum):
                     failed = 0
                     work.gone(lane, False)
@@ -245,24 +187,6 @@ def _arrive(work: Work, arrived: "Arrived", scan: tuple[int, Spectrum, int]) -> 
         arrived.put_nowait(scan)
     except queue.Full:
         work.count("shed_scans")
-
-
-class Lost:
-    """Counts what a device took that never came, by the gaps in its own numbers, and what it dropped because it made no sense."""
-
-    def __init__(self, work: Work, device: Camera | Spectrometer) -> None:
-        self._work, self._device = work, device
-        self._last: int | None = None
-        self._dropped = 0
-
-    def look(self, count: int | None) -> None:
-        """Look at what the device has dropped by now, and at the number of what has come, None if nothing has."""
-        dropped = self._device.dropped if isinstance(self._device, Dropping) else 0
-        self._work.count("bad_messages", dropped - self._dropped)
-        self._dropped = dropped
-        if count is not None:
-            self._work.count("frames_lost", max(count - self._last - 1, 0) if self._last is not None else 0)
-            self._last = max(count, self._last or count)
 
 
 class Sound:
