@@ -1,5 +1,6 @@
 """The processes beside cameras and spectrometers, each alone: what they make of frames and scans, and of where the belt is."""
 
+import json
 import re
 import threading
 import time
@@ -18,7 +19,7 @@ from citrus_grade.ports import Exposure, Spectrum
 from citrus_grade.runtime.live import sense, wire
 from citrus_grade.runtime.live.memory import Board, Station, reserve
 from citrus_grade.runtime.live.played import Devices, with_devices
-from citrus_grade.runtime.live.work import SPECTRA, Spec, Work, camera_role, ring_shape, roles_of, room_to_carry
+from citrus_grade.runtime.live.work import EVENT, SPECTRA, Spec, Work, camera_role, ring_shape, roles_of, room_to_carry
 from citrus_grade.templates import LINE
 
 LANES, TICKS, PIXELS = 6, 4096, 256
@@ -256,6 +257,16 @@ def test_a_spectrum_that_takes_183_ms_over_a_serial_line_belongs_to_the_cup_it_s
             _until(lambda wanted=number + 1: alone.counted("scans") == wanted)
     ticks = np.concatenate([scans.tick for scans in alone.scans()])
     np.testing.assert_allclose(ticks / TICKS, np.arange(20, 25), atol=0.01)
+
+
+def test_what_transit_ms_lacks_is_told_of_the_first_frames(alone_as: Making, running: Running) -> None:
+    alone = alone_as(camera_role(0))  # whose transit_ms is 10
+    with running(alone, [camera := Device()]):
+        for pitch in range(sense.DATED_FRAMES + 5):
+            alone.look(alone.work.now_ns() / CUP_NS, CUPS_PER_S)
+            camera.give(alone.exposure(pitch, pitch, 25.0 + 3.0 * (pitch % 3)))
+    events = [json.loads(data[1:]) for data in wire.receive(alone.heard, 999) if data[:1] == EVENT]
+    assert [fields for name, fields in events if name == "frames_dated"] == [{"late_ms": pytest.approx(15.0, abs=0.2)}]
 
 
 def test_frames_that_a_camera_took_and_that_never_came_are_counted(alone_as: Making, running: Running) -> None:

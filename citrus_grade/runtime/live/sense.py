@@ -4,6 +4,7 @@ A device that goes away is opened again after a pause; the line goes on meanwhil
 """
 
 import queue
+import statistics
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +26,8 @@ WAITING_SCANS = 1024
 Arrived = queue.Queue[tuple[int, Spectrum, int] | int | Exception]
 """What threads hand on: lane, scan and when it happened on the host's clock; a lane alone whose device has been asked; or why one
 can't be used."""
+DATED_FRAMES = 64
+"""Frames of which it is told how late they were dated."""
 FROZEN = 24
 """Spectra alike to the bit after which a spectrometer is opened anew."""
 
@@ -36,7 +39,7 @@ def watch_camera(work: Work, index: int) -> None:
     open_ = opener(CAMERAS, section.device, f"camera.{index} ({section.name}).device")
     ratio, number = config.encoder.ratio, ring.newest() + 1
     while (camera := opened(work, lambda: open_(config, index), work.going)) is not None:
-        clock, name = DeviceClock(), f"camera {index}: {camera.identity}"
+        clock, late, name = DeviceClock(), Late(work), f"camera {index}: {camera.identity}"
         work.station.ready()
         try:
             for exposure in heard(work, camera, name, section.latency_ms, work.going):
@@ -45,7 +48,9 @@ def watch_camera(work: Work, index: int) -> None:
                 if (belt := belt_now(work)) is None:
                     _unplaced(work, "frames_unplaced", 1)
                     continue
-                tick = nearest_trigger(tick_at(belt, host_ns), ratio)
+                dated = tick_at(belt, host_ns)
+                tick = nearest_trigger(dated, ratio)
+                late.look(dated - tick, belt[2])
                 ring.put(number, exposure.mosaic)
                 work.station.set("ring_newest", number)
                 seq = round(tick / ratio)
@@ -70,6 +75,21 @@ def _taken_ns(clock: DeviceClock, taken: Exposure | Spectrum, transit_ms: float 
 def _unplaced(work: Work, name: str, n: int) -> None:
     """Count what came while nobody knew where the belt was; before the line's count has begun, no fruit is lost by it."""
     work.station.count(name, n * int(work.board.shared["origin_known"][0]))
+
+
+class Late:
+    """Tells once, of a camera's first frames, how long after a whole pitch they were dated: so much its ``transit_ms`` lacks."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._late_ms: list[float] = []
+
+    def look(self, ticks: int, ticks_per_s: float) -> None:
+        """Take in a frame that was dated so many ticks after the nearest whole pitch, on a belt so fast."""
+        if len(self._late_ms) < DATED_FRAMES and ticks_per_s > 0:
+            self._late_ms.append(1000 * ticks / ticks_per_s)
+            if len(self._late_ms) == DATED_FRAMES:
+                self._work.event("frames_dated", late_ms=round(statistics.median(self._late_ms), 1))
 
 
 def watch_spectrometers(work: Work) -> None:
