@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from citrus_grade.drivers.modbus import map as m
 from citrus_grade.drivers.modbus.emulated import EmulatedPlc
 from citrus_grade.drivers.modbus.server import DrivenBelt, PlcServer
 from citrus_grade.geometry import Ruler
+from citrus_grade.grading.outlets import take
 from citrus_grade.messages import Ejection, Message, OutletReport
 from citrus_grade.runtime.live import permission, wire
 from citrus_grade.runtime.live.belt import Belt
@@ -223,8 +225,26 @@ def test_an_emergency_stop_is_an_alarm(tmp_path: Path) -> None:
         assert line.alarms == [("emergency_stop", "plc")]
 
 
+def test_a_jam_outlasts_the_emptying_of_its_outlet(tmp_path: Path) -> None:
+    with watched(tmp_path) as line:
+        line.until(lambda: line.reports("clear"))
+        with line.server.lock:
+            line.plc.set_jammed(3, 2, True)
+            line.plc.set_full(2, True)
+        line.until(lambda: line.reports("full") and line.reports("jammed"))
+        line.messages.clear()
+        with line.server.lock:
+            line.plc.set_full(2, False)
+        line.until(lambda: line.reports("jammed"))
+        is_open, sound = np.zeros((2, line.config.line.lanes, len(line.config.outlet)), bool)
+        for report in line.of(OutletReport):
+            take(report, is_open, sound)
+        assert np.argwhere(is_open).tolist() == [[lane, 2] for lane in range(line.config.line.lanes)]
+        assert np.argwhere(sound).tolist() == [[lane, 2] for lane in (0, 1, 2, 4, 5)]
+
+
 SHORT = {"ticks_per_cup": 1100, "bits": 16}
-AWAY_S = 2.0
+AWAY_S = 2.5
 """After so long a counter of 16 bits may have turned over."""
 
 

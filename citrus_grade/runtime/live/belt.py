@@ -33,9 +33,9 @@ class Belt:
         return unwrapped - self.origin
 
     def may_have_wrapped(self, most_ticks: float) -> bool:
-        """Say whether a belt that has moved so far at most may have moved by more than the counter tells: half its range, with
-        as much again in reserve."""
-        return 4 * most_ticks > self._mask
+        """Say whether a belt that has moved so far at most may have moved by more than the counter tells: half its range, less
+        some reserve."""
+        return 3 * most_ticks > self._mask
 
     def wrapped(self, count: int, pitches: int) -> bool:
         """Go on with a counter that may have wrapped unseen, by the pitches that the PLC has counted meanwhile; False if it
