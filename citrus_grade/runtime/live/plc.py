@@ -28,6 +28,7 @@ PRIORITY = 51
 STANDING_S = 2.0
 """A running line whose encoder stands still for so long has lost its encoder."""
 AGAIN_NS = 5 * SECOND_NS
+"""How often an emergency stop is told while it is pressed: its alarm ends when it has not been told for 10 s."""
 SLOW_POLLS = 5
 """A look at the PLC that takes so many times `poll_ms` is a slow one."""
 
@@ -57,17 +58,8 @@ def watch_plc(work: Work) -> None:
             while work.going():
                 state = _looked(work, plc)
                 t_ns = state.t_ns - work.spec.start_ns
-                far = belt.may_have_wrapped(_most_ticks(work, t_ns))
-                if why := _anew(work, belt, state, far=far):
-                    work.tell(why)
-                    belt.begin_anew(state.count, _length(work.config))
-                    orders.forget()
-                    clock = BeltClock()
-                tick = belt.tick(state.count)
-                if far:
-                    state = replace(state, index_counts=())  # of which turn of the counter each is nobody can tell
-                if state.index_counts and not belt.in_step(state.index_counts[0][1]):
-                    tick, clock = belt.tick(state.count), BeltClock()
+                state, stepped = _followed(work, belt, orders, state, t_ns)
+                tick, clock = belt.tick(state.count), BeltClock() if stepped else clock
                 shared["origin"], shared["count"], shared["origin_known"] = belt.origin, tick + (belt.origin or 0), 1
                 shared["boot"], known = state.boot, True
                 shared["pitches"] = belt.pitches = state.pitches
@@ -133,6 +125,21 @@ def _looked(work: Work, plc: Plc) -> PlcState:
     work.station.count("slow_polls", took_ns > SLOW_POLLS * work.config.live.poll_ms * 1e6)
     work.station.count("reports_lost", state.lost)
     return state
+
+
+def _followed(work: Work, belt: Belt, orders: Orders, state: PlcState, t_ns: int) -> tuple[PlcState, bool]:
+    """Follow the belt; return the look without what nobody can place any more, and whether the line's count has stepped."""
+    far = belt.may_have_wrapped(_most_ticks(work, t_ns))
+    why = _anew(work, belt, state, far=far)
+    if why:
+        work.tell(why)
+        belt.begin_anew(state.count, _length(work.config))
+        orders.forget()
+    belt.tick(state.count)
+    if far:
+        state = replace(state, index_counts=())  # in which turn of the counter each passed
+    in_step = not state.index_counts or belt.in_step(state.index_counts[0][1])
+    return state, bool(why) or not in_step
 
 
 def _most_ticks(work: Work, t_ns: int) -> float:
