@@ -3,13 +3,17 @@
 import json
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from citrus_grade.cli.main import main
 from citrus_grade.drivers.emulate import camera
+from citrus_grade.drivers.emulate.plc import LoopBelt
+from citrus_grade.drivers.sim.devices import LoopClock
 from citrus_grade.ports import DeviceError
+from citrus_grade.runtime.live import emulated
 from citrus_grade.runtime.live.emulated import Emulation
 from citrus_grade.runtime.live.session import run_live
 
@@ -70,6 +74,50 @@ def test_what_is_emulated_can_be_run_and_asked_about(
     assert state["processes"]["core"]["counted"]["decisions"] > 0
     main(["--lang", "zh", "status", str(run)])
     assert "进程" in capsys.readouterr().out
+
+
+def test_the_outlets_of_an_emulated_line_can_be_calibrated_and_the_line_run_after_it(
+    line_toml: Path, rehearsal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Emulation(line_toml, rehearsal, cups_per_s=CUPS_PER_S) as emulation:
+        live = emulation.start()
+        assert main(["calibrate", "outlets", str(live), "--speeds", "12,24", "--repeats", "1", "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["simulated"]
+        assert {row["verdict"] for row in told["outlets"]} == {"as configured"}
+        assert not emulation.fell.exists()
+        ended = run_live(live, tmp_path / "run", seconds=14.0)
+    assert ended.accuracy is not None
+    assert ended.accuracy["delivery"] == 1.0
+
+
+def test_the_belt_of_an_emulated_plc_stands_and_runs_as_told_and_joins_the_loop_at_the_next_place() -> None:
+    second_ns, clock = 1_000_000_000, LoopClock(0, 5.0)
+    belt = LoopBelt(clock, 5.0, 24, Fraction(100))
+    assert belt(9 * second_ns) == 0
+    belt.drive(10 * second_ns, True, 1200)
+    assert belt(20 * second_ns) == 120
+    assert not belt.with_loop
+    belt.drive(20 * second_ns, True, 500)
+    joined = belt(20 * second_ns)
+    assert 120 <= joined < 144
+    assert (joined - clock.cups_at(20 * second_ns)) % 24 == 0
+    assert belt.with_loop
+    assert belt(22 * second_ns) == joined + 10
+    belt.drive(22 * second_ns, False, 500)
+    assert belt(90 * second_ns) == joined + 10
+
+
+def test_a_device_that_says_nothing_is_not_waited_for(
+    line_toml: Path, rehearsal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = tmp_path / "silent"
+    silent.write_text("#!/bin/sh\nexec cat\n", encoding="utf-8")
+    silent.chmod(0o755)
+    monkeypatch.setattr(emulated, "START_S", 0.2)
+    monkeypatch.setattr(sys, "executable", str(silent))
+    with pytest.raises(DeviceError, match="could not be started"):
+        Emulation(line_toml, rehearsal).start()
 
 
 def test_a_folder_that_is_no_live_run_has_no_state(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ Every cup seems to carry a fruit: whatever fires, its drop sensor sees something
 """
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -27,25 +28,29 @@ PRIORITY = 52
 class LoopBelt:
     """The belt of a loop that the other devices play without end: host ns -> pitches moved.
 
-    It stands until it is driven. At the loop's own speed it is where the others are, as if it had never stood; at any other speed
-    it goes on by itself from where it is.
+    It stands until it is driven. At the loop's own speed it runs with the others, from the next place on that is theirs: the same
+    place of another turn of the loop looks the same. At any other speed it goes on by itself from where it is.
     """
 
-    def __init__(self, clock: LoopClock, cups_per_s: float, ticks_per_cup: Fraction) -> None:
-        self._clock, self._cups_per_s, self._per_cup = clock, cups_per_s, float(ticks_per_cup)
-        stood = max(clock.cups(), 0.0)
-        self._legs: list[tuple[int, Callable[[int], float]]] = [(0, lambda _at_ns: stood)]
+    def __init__(self, clock: LoopClock, cups_per_s: float, loop_cups: int, ticks_per_cup: Fraction) -> None:
+        self._clock, self._cups_per_s, self._loop_cups, self._per_cup = clock, cups_per_s, loop_cups, float(ticks_per_cup)
+        self._legs: list[tuple[int, Callable[[int], float]]] = [(0, lambda _at_ns: 0.0)]
         self.with_loop = False
 
     def __call__(self, at_ns: int) -> float:
-        return next(moved(at_ns) for since_ns, moved in reversed(self._legs) if at_ns >= since_ns or since_ns == self._legs[0][0])
+        since_ns, moved = self._legs[-1]
+        return moved(at_ns) if at_ns >= since_ns else self._legs[0][1](at_ns)
 
     def drive(self, now_ns: int, run: bool, ticks_per_s: int) -> None:
         """Run at a speed, or stand."""
         here, cups_per_s = self(now_ns), ticks_per_s / self._per_cup if run else 0.0
         self.with_loop = abs(cups_per_s - self._cups_per_s) * self._per_cup < 1
-        leg = self._clock.cups_at if self.with_loop else lambda at_ns: here + cups_per_s * (at_ns - now_ns) / 1e9
-        self._legs = [self._legs[-1], (now_ns, leg)]
+        if self.with_loop:
+            turns = math.ceil((here - self._clock.cups_at(now_ns)) / self._loop_cups)
+            leg = (now_ns, lambda at_ns: self._clock.cups_at(at_ns) + turns * self._loop_cups)
+        else:
+            leg = (now_ns, lambda at_ns: here + cups_per_s * (at_ns - now_ns) / 1e9)
+        self._legs = [self._legs[-1], leg]
 
 
 class Fell:
@@ -70,13 +75,15 @@ def main() -> None:
     parser.add_argument("--url", default="tcp://127.0.0.1:0")
     parser.add_argument("--t0-ns", type=int, default=None)
     parser.add_argument("--cups-per-s", type=float, default=None)
+    parser.add_argument("--loop-cups", type=int, default=0, help="of the loop; without it the belt runs by itself")
     parser.add_argument("--fell", type=Path, required=True)
     parser.add_argument("--shutters", type=Path, default=None)
     given = parser.parse_args()
     config = load(given.line)
     cups_per_s = given.cups_per_s or config.line.cups_per_s
     clock = LoopClock(given.t0_ns or time.monotonic_ns(), cups_per_s)
-    belt = LoopBelt(clock, cups_per_s, config.encoder.ratio) if config.live.drives_belt else None
+    drives = config.live.drives_belt and given.loop_cups
+    belt = LoopBelt(clock, cups_per_s, given.loop_cups, config.encoder.ratio) if drives else None
     shutters = Shutters(config.line.lanes, given.shutters) if given.shutters else None
     plc = EmulatedPlc(
         config,

@@ -6,6 +6,7 @@ it exactly as it would drive hardware. What is shown is SIMULATED.
 
 import json
 import os
+import select
 import subprocess
 import sys
 import time
@@ -33,6 +34,8 @@ PACKET_BYTES = 8976
 """Of a camera's: jumbo frames, as `docs/cameras.md` recommends them."""
 SPARE_ADDRESSES = 4
 """How many addresses of this machine may belong to cameras of others."""
+START_S = 60.0
+"""An emulated device that has not said by then where it is does not start."""
 KINDS = ("plc", "cameras", "spectrometers")
 """What can be emulated."""
 Progress = Callable[[float, float], None]
@@ -96,7 +99,7 @@ class Emulation:
         found = Devices(
             [dict(played) for _ in range(cameras)], [dict(played) for _ in range(lanes)], {**played, "fell": str(self.fell)}
         )
-        clock = ["--t0-ns", str(t0_ns), "--cups-per-s", str(self.cups_per_s)]
+        clock = ["--t0-ns", str(t0_ns), "--cups-per-s", str(self.cups_per_s), "--loop-cups", str(tape.load(self.tape).cups)]
         if "plc" in self._devices:
             shutters = ["--shutters", str(self.shutters)] if self.config.spectrometer else []
             url = self._serve("plc", str(self.line_toml), "--fell", str(self.fell), *shutters, *clock)
@@ -161,7 +164,8 @@ class Emulation:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
         self._processes[name] = process
         assert process.stdout
-        said = process.stdout.readline().strip()
+        answers, _writable, _failed = select.select([process.stdout], [], [], START_S)
+        said = process.stdout.readline().strip() if answers else ""
         if not said:
             raise DeviceError(_("the emulated {name} could not be started; its own words are above").format(name=name))
         return said
