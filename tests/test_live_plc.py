@@ -20,9 +20,11 @@ from citrus_grade.config import load
 from citrus_grade.drivers.modbus import map as m
 from citrus_grade.drivers.modbus.emulated import EmulatedPlc
 from citrus_grade.drivers.modbus.server import DrivenBelt, PlcServer
+from citrus_grade.drivers.sim.devices import TapeOptions, TapePlc
 from citrus_grade.geometry import Ruler
 from citrus_grade.grading.outlets import take
 from citrus_grade.messages import Ejection, Message, OutletReport
+from citrus_grade.ports import Drive
 from citrus_grade.runtime.live import permission, wire
 from citrus_grade.runtime.live.belt import Belt
 from citrus_grade.runtime.live.memory import Board, reserve
@@ -301,3 +303,16 @@ def test_pitches_that_do_not_fit_the_counter_say_nothing() -> None:
     assert not belt.wrapped(5000, 7)
     belt.pitches = 3
     assert not belt.wrapped(5000, 3)
+
+
+def test_the_belt_of_a_simulated_plc_stands_and_runs_as_told() -> None:
+    plc = TapePlc(TapeOptions(tape="", t0_ns=time.monotonic_ns(), cups_per_s=20.0), load(templates.LINE))
+    assert isinstance(plc, Drive)
+    assert plc.poll().running
+    plc.drive(run=False, cups_per_s=20.0)
+    stood = plc.poll()
+    time.sleep(0.02)
+    assert plc.poll().count == stood.count
+    assert not stood.running
+    plc.drive(run=True, cups_per_s=20.0)
+    assert plc.poll().count > stood.count

@@ -198,13 +198,18 @@ class LoopPlc:
         self._reports: list[OutletReport] = []
         self.jammed: Callable[[int, int], bool] = lambda _lane, _outlet: False
         self._flags = math.floor(self._clock.cups())
+        self._stands_at: int | None = None
         self._shutters = _shutters(options, config)
         self.positions = frozenset(Position) - {Position.BETWEEN} if self._shutters else frozenset()
         self._fell = Path(options.fell).open("ab", buffering=0) if options.fell else None  # noqa: SIM115  # until `close`
         self._changed = threading.Condition()
 
     def _count(self) -> int:
-        return int(Fraction(self._clock.cups()) * self._ratio)
+        return int(Fraction(self._clock.cups()) * self._ratio) if self._stands_at is None else self._stands_at
+
+    def drive(self, *, run: bool, cups_per_s: float) -> None:
+        """Let the belt run at the loop's own speed, or stand; the loop itself goes on, and the belt leaps after it."""
+        self._stands_at = None if run else self._count()
 
     def fire_due(self) -> float | None:
         """Fire what is due; return how many seconds nothing is, None where nothing is queued."""
@@ -232,7 +237,8 @@ class LoopPlc:
         self._flags += len(flags)
         index_counts = tuple((0, int(cup * self._ratio) & self._mask) for cup in flags)
         moved = self._moved(t_ns, count)
-        return PlcState(t_ns, count & self._mask, reports, index_counts, running=True, heartbeat_ok=True, shutters=moved)
+        running = self._stands_at is None
+        return PlcState(t_ns, count & self._mask, reports, index_counts, running=running, heartbeat_ok=True, shutters=moved)
 
     def _moved(self, t_ns: int, count: int) -> tuple[tuple[int, Position, int], ...]:
         changed = self._shutters.changed(t_ns) if self._shutters else []

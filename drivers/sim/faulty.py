@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from citrus_grade.drivers.sim.fault_plan import Plan
 from citrus_grade.messages import Ejection, OutletReport, OutletState, Shutter
-from citrus_grade.ports import Camera, DeviceGone, Exposure, Plc, PlcState, Shutters, Spectrometer, Spectrum
+from citrus_grade.ports import Camera, DeviceGone, Drive, Exposure, Plc, PlcState, Shutters, Spectrometer, Spectrum
 
 Where = Callable[[], float]
 """How many pitches the belt has moved by now."""
@@ -103,8 +103,8 @@ class FaultySpectrometer:
         self._spectrometer.close()
 
 
-class Restartable(Plc, Shutters, Protocol):
-    """A PLC that can lose its queue, whose outlets can be ``jammed`` (lane, outlet), and that moves shutters."""
+class Restartable(Plc, Shutters, Drive, Protocol):
+    """A PLC that can lose its queue, whose outlets can be ``jammed`` (lane, outlet), that moves shutters and the belt."""
 
     jammed: Callable[[int, int], bool]
 
@@ -187,6 +187,10 @@ class FaultyPlc:
         sent, cup = self._held | {shutter.lane: shutter for shutter in shutters}, self._where()
         self._held = {lane: shutter for lane, shutter in sent.items() if self._plan.now.at("shutter_sticks", cup, lane)}
         self._plc.move([shutter for lane, shutter in sent.items() if lane not in self._held])
+
+    def drive(self, *, run: bool, cups_per_s: float) -> None:
+        """Let the belt run, or stand."""
+        self._plc.drive(run=run, cups_per_s=cups_per_s)
 
     def close(self) -> None:
         """Let go of the PLC."""
