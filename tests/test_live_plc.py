@@ -25,7 +25,7 @@ from citrus_grade.geometry import Ruler
 from citrus_grade.grading.outlets import take
 from citrus_grade.messages import Ejection, Message, OutletReport
 from citrus_grade.ports import Drive
-from citrus_grade.runtime.live import permission, wire
+from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.belt import Belt
 from citrus_grade.runtime.live.memory import Board, reserve
 from citrus_grade.runtime.live.played import Devices, with_devices
@@ -176,19 +176,15 @@ def test_the_belt_runs_while_the_line_is_up_and_stands_after_it(tmp_path: Path) 
         assert line.belt(time.monotonic_ns()) == stood
 
 
-def test_whoever_wants_the_belt_to_stop_stops_it_and_what_is_queued_waits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wanted: list[bool] = []
-    monkeypatch.setattr(permission, "stop_wanted", lambda _board: bool(wanted))
+def test_whoever_wants_the_belt_to_stop_stops_it_and_what_is_queued_waits(tmp_path: Path) -> None:
     with watched(tmp_path) as line:
         line.until(lambda: line.tick() > TICKS)
         line.eject(Ejection(2, 5, 1, line.tick() + 6 * TICKS))
         line.until(lambda: line.counted("ejections"))
-        wanted.append(True)
+        line.board.shared["wants_stop"] = 1
         line.until(lambda: line.plc.words[m.STATUS.at("state")] == m.STOPPED)
         assert not line.reports("fired")
-        wanted.clear()
+        line.board.shared["wants_stop"] = 0
         line.until(lambda: line.fell)
         assert [row[3] for row in line.fell] == [5]
 

@@ -5,11 +5,6 @@ from citrus_grade.ports import Drive, Plc
 from citrus_grade.runtime.live.memory import Board
 
 
-def stop_wanted(board: Board) -> bool:
-    """Say whether somebody has asked for the belt to stop, on a board that has a place for it."""
-    return "wants_stop" in (board.shared.dtype.names or ()) and bool(board.shared["wants_stop"][0])
-
-
 class Permission:
     """Permits the belt of a line to run, unless somebody wants it to stop; does nothing where the line does not drive it."""
 
@@ -19,7 +14,7 @@ class Permission:
 
     def keep(self, plc: Plc, *, anew: bool = False) -> None:
         """Say it to the PLC if it has changed; ``anew``: in any case, to a PLC that was just opened."""
-        run = not stop_wanted(self._board)
+        run = not self._board.wants_stop
         if anew or run != self._sent:
             self._say(plc, run)
 
