@@ -106,6 +106,11 @@ def test_the_belt_of_an_emulated_plc_stands_and_runs_as_told_and_joins_the_loop_
     assert belt(22 * second_ns) == joined + 10
     belt.drive(22 * second_ns, False, 500)
     assert belt(90 * second_ns) == joined + 10
+    belt.drive(90 * second_ns, True, 500)
+    assert belt(90 * second_ns) == clock.cups_at(90 * second_ns)
+    belt.drive(100 * second_ns, False, 500)
+    belt.drive(100_000 * second_ns, True, 500)
+    assert 500 <= belt(100_000 * second_ns) < 524
 
 
 def test_a_device_that_says_nothing_is_not_waited_for(

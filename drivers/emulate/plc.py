@@ -25,11 +25,16 @@ PRIORITY = 52
 """Above the line's own, where the machine permits it: a real PLC has its own processor, and answers however busy this one is."""
 
 
+FURTHEST_CUPS = 50_000
+"""A counter that leaps further may seem to have fallen."""
+
+
 class LoopBelt:
     """The belt of a loop that the other devices play without end: host ns -> pitches moved.
 
-    It stands until it is driven. At the loop's own speed it runs with the others, from the next place on that is theirs: the same
-    place of another turn of the loop looks the same. At any other speed it goes on by itself from where it is.
+    It stands until it is driven. At the loop's own speed it is where the others are, as if it had never stood; where that lies
+    behind it or very far ahead, it is at the same place of the next turn, which looks the same. At any other speed it goes on by
+    itself from where it is.
     """
 
     def __init__(self, clock: LoopClock, cups_per_s: float, loop_cups: int, ticks_per_cup: Fraction) -> None:
@@ -46,7 +51,8 @@ class LoopBelt:
         here, cups_per_s = self(now_ns), ticks_per_s / self._per_cup if run else 0.0
         self.with_loop = abs(cups_per_s - self._cups_per_s) * self._per_cup < 1
         if self.with_loop:
-            turns = math.ceil((here - self._clock.cups_at(now_ns)) / self._loop_cups)
+            ahead = self._clock.cups_at(now_ns) - here
+            turns = 0 if 0 <= ahead < FURTHEST_CUPS else math.ceil(-ahead / self._loop_cups)
             leg = (now_ns, lambda at_ns: self._clock.cups_at(at_ns) + turns * self._loop_cups)
         else:
             leg = (now_ns, lambda at_ns: here + cups_per_s * (at_ns - now_ns) / 1e9)
