@@ -68,7 +68,7 @@ class Link:
         return DeviceGone(_("{name} does not answer: {why}").format(name=self.name, why=why))
 
 
-def dial(url: str, baud: int, name: str) -> Link:
+def dial(url: str, baud: int, name: str, *, bits: int = 8, parity: str = "N") -> Link:
     """Open ``socket://HOST:PORT``, a serial device, or another of pyserial's URLs.
 
     Raises
@@ -76,7 +76,7 @@ def dial(url: str, baud: int, name: str) -> Link:
     DeviceGone : if nothing can be opened there now.
     """
     try:
-        port = serial.serial_for_url(url, baudrate=baud, timeout=0, write_timeout=WRITE_TIMEOUT_S)
+        port = serial.serial_for_url(url, baudrate=baud, bytesize=bits, parity=parity, timeout=0, write_timeout=WRITE_TIMEOUT_S)
     # pyserial raises ValueError for a URL it cannot read, and for a speed that the adapter does not know.
     except (OSError, ValueError) as error:
         said = _("{name} does not answer: {why}; see to its power and cable, and that url is its address")

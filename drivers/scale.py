@@ -3,23 +3,27 @@
 import time
 from typing import Any, Final, Literal, NamedTuple
 
-import serial
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from citrus_grade.config import ConfigError, explain
+from citrus_grade.drivers.link import dial
 from citrus_grade.drivers.scale_formats import FORMATS, State
-from citrus_grade.ports import DeviceError, DeviceGone, Found
+from citrus_grade.ports import DeviceError, Found
 from citrus_grade.words import _
 
 GARBLED_BYTES: Final = 512
 """So many bytes without a reading are no noise: format or baud are wrong."""
 LONGEST_FRAME: Final = 32
+MOST_BYTES: Final = 4096
 SHOWN_BYTES: Final = 24
 LOOK_S: Final = 2.0
 
 
 class ScaleOptions(BaseModel):
-    """Where the scale is and what it sends. ``url`` : whatever pyserial opens, a device or ``socket://HOST:PORT``."""
+    """Where the scale is and what it sends. ``url`` : whatever pyserial opens, a device or ``socket://HOST:PORT``.
+
+    ``silent_s`` : a scale that sends nothing for so long is gone; 0 of one that sends only when somebody presses its key.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -30,6 +34,7 @@ class ScaleOptions(BaseModel):
     parity: Literal["N", "E", "O"] = "N"
     format: Literal["st,gs", "xor", "status", "status,sum"] = "st,gs"
     unit: Literal["g", "kg", "t", "lb"] = "kg"
+    silent_s: float = Field(default=5.0, ge=0, le=3600)
 
 
 class Mass(NamedTuple):
@@ -76,19 +81,17 @@ class SerialScale:
         self._options, self._format = options, FORMATS[options.format]
         self._waiting = b""
         self._unread = 0
-        try:
-            self._port = serial.serial_for_url(
-                options.url, baudrate=options.baud, bytesize=options.bits, parity=options.parity, timeout=0.0
-            )
-        except (serial.SerialException, ValueError, OSError) as error:
-            raise self._gone(str(error)) from error
+        name = _("the scale at {url}").format(url=options.url)
+        self._link = dial(options.url, options.baud, name, bits=options.bits, parity=options.parity)
+        self._heard_s = time.monotonic()
 
     def read(self, timeout_s: float) -> Mass | None:
         """Return the newest reading that has come since the last call, waiting for one; None after ``timeout_s`` without.
 
         Raises
         ------
-        DeviceGone : if the line is dead. DeviceError : if what comes is no reading in the configured format.
+        DeviceGone : if the line is dead, or nothing has come for ``silent_s``. DeviceError : if what comes is no reading in the
+        configured format.
         """
         until = time.monotonic() + timeout_s
         while True:
@@ -100,12 +103,14 @@ class SerialScale:
 
     def close(self) -> None:
         """Let go of the scale; a second call does nothing."""
-        self._port.close()
+        self._link.close()
 
     def _newest(self) -> Mass | None:
-        new = self._arrived()
+        new = self._link.read(MOST_BYTES, 0.0)
         if not new:
+            self._mind_silence()
             return None
+        self._heard_s = time.monotonic()
         self._waiting += new
         newest, end = None, 0
         for found in self._format.frame.finditer(self._waiting):
@@ -120,17 +125,17 @@ class SerialScale:
         self._waiting = self._waiting[end:][-LONGEST_FRAME:]
         return newest
 
-    def _arrived(self) -> bytes:
-        try:
-            return bytes(self._port.read(4096))
-        except (serial.SerialException, OSError) as error:
-            raise self._gone(str(error)) from error
+    def _mind_silence(self) -> None:
+        limit_s = self._options.silent_s
+        if limit_s and time.monotonic() - self._heard_s > limit_s:
+            said = _(
+                "it sends nothing for {seconds:g} s; see to its power and cable, and let it send without being asked, or write"
+                " silent_s = 0 if it sends only when its key is pressed"
+            )
+            raise self._link.gone(said.format(seconds=limit_s))
 
     def _unreadable(self) -> DeviceError:
         text = _(
             "the scale at {url} sends {bytes!r}, which is no reading in format {format!r}; correct format, baud, bits or parity"
         )
         return DeviceError(text.format(url=self._options.url, bytes=self._waiting[:SHOWN_BYTES], format=self._options.format))
-
-    def _gone(self, why: str) -> DeviceGone:
-        return DeviceGone(_("the scale at {url} is gone: {why}").format(url=self._options.url, why=why))

@@ -104,6 +104,26 @@ def test_a_dead_line_is_gone() -> None:
             ours.read(0.0)
 
 
+def test_a_scale_that_falls_silent_is_gone_and_closes_without_a_word() -> None:
+    with scale(silent_s=0.1) as (ours, indicator):
+        indicator.sendall(b"ST,GS,+  12.345kg\r\n")
+        assert ours.read(10.0) is not None
+        with pytest.raises(DeviceGone, match=r"the scale at socket://.* sends nothing for 0.1 s"):
+            ours.read(10.0)
+
+
+def test_a_scale_that_sends_when_its_key_is_pressed_may_be_silent() -> None:
+    with scale(silent_s=0.0) as (ours, _indicator):
+        ours._heard_s -= 1e6
+        assert ours.read(0.05) is None
+
+
+def test_a_network_that_vanishes_without_a_word_is_asked_after() -> None:
+    with scale() as (ours, _indicator):
+        own = ours._link._port._socket  # type: ignore[attr-defined]
+        assert own.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+
+
 def test_a_scale_that_is_not_there_is_gone() -> None:
     with pytest.raises(DeviceGone):
         open_scale({"url": "socket://127.0.0.1:1"})
