@@ -165,6 +165,7 @@ class LineConfig(Section):
     source: dict[str, Any] = Field(default_factory=dict)
     plc: dict[str, Any] = Field(default_factory=dict)
     scale: dict[str, Any] = Field(default_factory=dict)
+    printer: dict[str, Any] = Field(default_factory=dict)
     live: LiveSection = LiveSection()
     emulation: str | None = None
     references: ReferencesSection = ReferencesSection()

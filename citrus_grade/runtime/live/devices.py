@@ -10,7 +10,7 @@ from citrus_grade.runtime.live.work import Work
 from citrus_grade.words import _
 
 CAMERAS, SPECTROMETERS = "citrus_grade.cameras", "citrus_grade.spectrometers"
-PLCS, SCALES = "citrus_grade.plcs", "citrus_grade.scales"
+PLCS, SCALES, PRINTERS = "citrus_grade.plcs", "citrus_grade.scales", "citrus_grade.printers"
 PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Before a device is opened again, longer each time it fails."""
 Device = TypeVar("Device", Camera, Spectrometer, Plc, Scale)

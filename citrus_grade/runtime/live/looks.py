@@ -10,13 +10,15 @@ from typing import Any, Literal, NamedTuple
 
 from citrus_grade.config import ConfigError, LineConfig
 from citrus_grade.ports import DeviceBusy, DeviceError, DeviceGone, Found
-from citrus_grade.runtime.live.devices import CAMERAS, PLCS, SCALES, SPECTROMETERS, opener
+from citrus_grade.runtime.live.devices import CAMERAS, PLCS, PRINTERS, SCALES, SPECTROMETERS, opener
 from citrus_grade.runtime.live.shutters import positions, refused
 from citrus_grade.runtime.live.work import PLC, SCALE, SPECTRA, camera_role
 from citrus_grade.words import _
 
 PATIENCE_S = 4.0
 """A device that has not answered by then is missing."""
+PRINTER = "printer"
+"""No process of the line drives it, so no line waits for it."""
 Kind = Literal["found", "missing", "another", "busy", "left alone"]
 
 
@@ -45,7 +47,8 @@ Answers = queue.SimpleQueue[Looked | Exception]
 
 
 def devices(config: LineConfig) -> tuple[Device, list[Device], list[Device]]:
-    """Return the PLC of a live line, its cameras, and what needs no turn: its spectrometers by lane, and its scale."""
+    """Return the PLC of a live line, its cameras, and what needs no turn: its spectrometers by lane, its scale and
+    its printer."""
     cameras = [
         Device(
             camera_role(index),
@@ -69,7 +72,10 @@ def devices(config: LineConfig) -> tuple[Device, list[Device], list[Device]]:
         for lane, options in enumerate(config.spectrometer.device if config.spectrometer else ())
     ]
     scale = [Device(SCALE, _("scale"), SCALES, config.scale, "scale", (config.scale,))] if config.scale else []
-    return Device(PLC, _("PLC"), PLCS, config.plc, "plc", (config,)), cameras, [*spectrometers, *scale]
+    printer = (
+        [Device(PRINTER, _("label printer"), PRINTERS, config.printer, "printer", (config.printer,))] if config.printer else []
+    )
+    return Device(PLC, _("PLC"), PLCS, config.plc, "plc", (config,)), cameras, [*spectrometers, *scale, *printer]
 
 
 def looks(config: LineConfig, *, opening: bool, patience_s: float = PATIENCE_S) -> Iterator[Looked]:
@@ -92,7 +98,7 @@ def noted(config: LineConfig) -> list[Looked]:
     ------
     DeviceError : if a device is not the one of line.toml, or another program drives it; naming all of them.
     """
-    seen = list(looks(config, opening=False))
+    seen = [looked for looked in looks(config, opening=False) if looked.device.role != PRINTER]
     if wrong := [looked.said for looked in seen if looked.kind not in ("found", "missing")]:
         raise DeviceError("\n".join(wrong))
     return [looked for looked in seen if looked.kind == "missing" or looked.cautions]
