@@ -139,6 +139,24 @@ def test_a_lens_that_is_cleaned_ends_its_alarm_and_is_told_anew_when_it_is_dirty
     assert said == ["alarm_raised", "alarm_ended", "alarm_raised"]
 
 
+@pytest.mark.parametrize(("role", "kind"), [("core", "shutter_stuck"), ("plc", "outlet_silent")])
+def test_what_a_process_that_died_told_stands_only_if_its_successor_tells_it_too(
+    role: str, kind: str, watched: tuple[Observer, list[Alarm]], board: Board
+) -> None:
+    observer, told = watched
+    _look(observer)
+    observer.take(Alarm(1, kind, "lane 3 outlet 1"))
+    _look(observer)
+    assert len(observer.book.active) == 1
+    board.station(role).begin()
+    board.station(role).ready()
+    _look(observer)
+    assert not observer.book.active
+    observer.take(Alarm(9, kind, "lane 3 outlet 1"))
+    assert [alarm.tick for alarm in told] == [1, 9]
+    observer.close()
+
+
 def test_a_box_scale_that_is_gone_is_an_alarm_until_it_is_back(loaded: Loaded, tmp_path: Path) -> None:
     config = loaded.config.model_copy(update={"scale": {"driver": "serial", "url": "loop://"}})
     roles, room = roles_of(config), room_to_carry(config)

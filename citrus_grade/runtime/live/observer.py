@@ -11,11 +11,12 @@ from typing import Any, Final
 from citrus_grade.alarms import AlarmBook, Alarms, Raised, severity
 from citrus_grade.config import LineConfig
 from citrus_grade.messages import Alarm
+from citrus_grade.runtime.live import fired
 from citrus_grade.runtime.live.carry import outlook
 from citrus_grade.runtime.live.events import NAME, EventLog, Level
 from citrus_grade.runtime.live.lanes import LAST_CUPS, Lane, Trouble, lanes_of, last_decisions
 from citrus_grade.runtime.live.memory import Board, Decided
-from citrus_grade.runtime.live.work import SCALE
+from citrus_grade.runtime.live.work import CORE, PLC, SCALE
 
 LOOK_S = 1.0
 SURE_S = 2.0
@@ -40,6 +41,8 @@ SHED: Final = (
 """Counters that ought to stand still: each rise is told. Each is a kind of alarm."""
 LEVELS: Final[dict[str, Level]] = {"stop": "error", "warning": "warning", "note": "info"}
 OUTLETS: Final = ("outlet_jammed", "outlet_full")
+TOLD_ANEW: Final = {CORE: "shutter_stuck", PLC: fired.KIND}
+"""What the successor of a process tells anew if it still is so, and of whose end it knows nothing."""
 Told = Callable[[Alarm], None]
 
 
@@ -123,6 +126,9 @@ class Observer:
     def _unsure(self, decided_cup: int) -> list[int]:
         """Return the lanes of which a device, or a process, was not there while some of their last fruit passed."""
         epochs = [self._board.station(role).epoch for role in self._board.roles]
+        for role, before, now in zip(self._board.roles, self._epochs, epochs, strict=False):
+            if before != now and role in TOLD_ANEW:
+                self._end(TOLD_ANEW[role], "lane")
         restarted, self._epochs = epochs != self._epochs, epochs
         over_cup = decided_cup + self._config.line.decision_station + LAST_CUPS
         for lane in self.lanes:
