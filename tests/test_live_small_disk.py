@@ -97,7 +97,8 @@ def test_a_disk_that_may_only_be_read_ends_no_line(line_toml: Path, loop: Path, 
     places = ended["alarm_places"]
     assert places["log_disk"] == [os.strerror(errno.EROFS)]
     assert places["table_disk"]
-    assert [words.partition(":")[0] for words in places["device"]] == ["fruit.parquet"]
+    assert [words.partition(":")[0] for words in places["file_disk"]] == ["fruit.parquet"]
+    assert "device" not in places
     assert "this disk can only be read" in problems
     rows = np.concatenate(list(store.decisions(run)))
     last = int(rows["cup"].max())

@@ -43,6 +43,7 @@ _CAUSES = {
     "scale_gone": N_("the box scale, its power, cable or settings"),
     "log_disk": N_("the disk of the run folder is full, broken or not to be written to"),
     "table_disk": N_("the disk of the run folder is full, broken or not to be written to"),
+    "file_disk": N_("the disk of the run folder is full, broken or not to be written to"),
     "not_realtime": N_("line.toml says `live.realtime`, and this machine permits the program no fixed priority"),
     "caution": N_("the look at the devices before the start found something that works and is likely to go wrong"),
     "process_died": N_("an error of the program or of a maker's library, or the machine has run out of memory"),

@@ -76,6 +76,7 @@ _LABELS = {
     "scale_gone": N_("box scale gone"),
     "log_disk": N_("run log does not reach the disk"),
     "table_disk": N_("fruit table does not reach the disk"),
+    "file_disk": N_("file of the run does not reach the disk"),
     "not_realtime": N_("process without a fixed priority"),
     "caution": N_("caution about a device"),
     "process_died": N_("process died"),
@@ -175,6 +176,7 @@ _REMEDIES = {
         "{where}: free space on the disk or change it. Fruit are graded as before; decisions wait in memory, after some minutes"
         " the oldest are lost"
     ),
+    "file_disk": "{where}",
     "not_realtime": N_(
         "{where}: give the program CAP_SYS_NICE, or LimitRTPRIO= in its unit; until then it may be late when this machine is busy"
     ),

@@ -138,7 +138,7 @@ def _or_told(supervisor: Supervisor, name: str) -> Iterator[None]:
             " there is room"
         )
         told = words.format(name=name, error=said, table=store.NAME, run=supervisor.run_dir)
-        supervisor.observer.alarm("device", told)
+        supervisor.observer.alarm("file_disk", told)
 
 
 def _write_fruit(run_dir: Path, loaded: Loaded) -> None:
