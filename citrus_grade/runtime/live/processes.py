@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from citrus_grade.runtime.live import wire
@@ -19,18 +19,17 @@ HEALTHY_S = 60.0
 """A process that lived so long is well; its next death is its first."""
 Started = tuple[subprocess.Popen[bytes], socket.socket]
 """A process, and our end of what it tells."""
-Launch = Callable[[], Started]
 
 
-def launch(spec_of: Callable[[int], Spec]) -> Started:
-    """Start the process that a `Spec` names, made with the descriptor of the process's end of what it tells.
+def launch(spec: Spec) -> Started:
+    """Start the process that a `Spec` names, handed its ends.
 
     Raises
     ------
     OSError : if the machine gives none.
     """
     own, theirs = wire.pair()
-    spec = spec_of(theirs.fileno())
+    spec = replace(spec, fds=spec.fds | {"parent": theirs.fileno()})
     command = [sys.executable, "-m", "citrus_grade.runtime.live.worker", spec.to_json()]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     handed = sorted(set(spec.fds.values()))
@@ -52,11 +51,11 @@ class Spares:
 
     Parameters
     ----------
-    launch : starts one, handed the ends of all others; may raise OSError.
+    spec : of a spare, which is handed the ends of all others, for it may become any of them.
     """
 
-    def __init__(self, launch: Launch, observer: Observer) -> None:
-        self._launch, self._observer = launch, observer
+    def __init__(self, spec: Spec, observer: Observer) -> None:
+        self._spec, self._observer = spec, observer
         self._there: Started | None = None
         self._next_at = self._begun_at = float("inf")
         self._lost_in_a_row = 0
@@ -67,7 +66,7 @@ class Spares:
         """Begin to make one; what goes wrong is told, and tried again by `watch`."""
         self._next_at, self._begun_at = float("inf"), time.monotonic()
         try:
-            self._there = self._launch()
+            self._there = launch(self._spec)
         except OSError as error:
             self._lost(error=error.strerror)
 

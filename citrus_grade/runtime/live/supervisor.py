@@ -26,7 +26,7 @@ from citrus_grade.runtime.live.looks import Looked
 from citrus_grade.runtime.live.memory import Board, Decided
 from citrus_grade.runtime.live.observer import Observer, Told
 from citrus_grade.runtime.live.patience import START_S, patience_s
-from citrus_grade.runtime.live.processes import HEALTHY_S, Spares, Started, ended_by, launch
+from citrus_grade.runtime.live.processes import HEALTHY_S, Spares, ended_by, launch
 from citrus_grade.runtime.live.store import Store
 from citrus_grade.runtime.live.work import (
     ALARM,
@@ -115,7 +115,8 @@ class Supervisor:
         self._decided.clear()
         self.observer = Observer(run_dir, self.config, self.board, self._decided, told)
         self._stopped: Callable[[], bool] = lambda: False
-        self._spares = Spares(self._launch_spare, self.observer)
+        everything = {f"{role} {name}": fd for role, child in self.children.items() for name, fd in child.fds.items()}
+        self._spares = Spares(self._spec(SPARE, everything), self.observer)
         self._started = False
         self._clock_ahead_s = time.time() - time.monotonic()
 
@@ -192,21 +193,14 @@ class Supervisor:
         """
         child = self.children[role]
         self.board.station(role).count_start()
-        spare = self._spares.become(self._spec(role, child.fds)) if role != METRICS else None
-        child.process, child.parent = spare or self._launch(role, child.fds)
+        spec = self._spec(role, child.fds)
+        spare = self._spares.become(spec) if role != METRICS else None
+        child.process, child.parent = spare or launch(spec)
         child.begun_at = time.monotonic()
         self.observer.event("process_started", role, pid=child.process.pid, start=child.restarts, spare=spare is not None)
 
     def _spec(self, role: str, fds: dict[str, int]) -> Spec:
         return Spec(role, str(self.run_dir), self.roles, self.start_ns, self._profile, fds)
-
-    def _launch(self, role: str, fds: dict[str, int]) -> Started:
-        return launch(lambda parent: self._spec(role, fds | {"parent": parent}))
-
-    def _launch_spare(self) -> Started:
-        """Start a process that holds the ends of all others, for it may become any of them."""
-        everything = {f"{role} {name}": fd for role, child in self.children.items() for name, fd in child.fds.items()}
-        return self._launch(SPARE, everything)
 
     @property
     def spare_ready(self) -> bool:
