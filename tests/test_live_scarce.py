@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from citrus_grade.ports import DeviceError
 from citrus_grade.rundir import create, load_line
 from citrus_grade.runtime.live import events, processes, supervisor
 from citrus_grade.runtime.live.supervisor import Supervisor
@@ -36,10 +37,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def line(line_toml: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
+def run_dir(line_toml: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "run"
+    create(folder, load_line(line_toml), seed=None, profile="normal", config_text=line_toml.read_text(encoding="utf-8"))
+    return folder
+
+
+@pytest.fixture
+def line(run_dir: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
     """A line that runs, whose processes only sleep."""
-    run = tmp_path / "run"
-    create(run, load_line(line_toml), seed=None, profile="normal", config_text=line_toml.read_text(encoding="utf-8"))
     begun: list[subprocess.Popen[bytes]] = []
 
     def sleeper(_command: list[str], **_options: Any) -> subprocess.Popen[bytes]:
@@ -48,7 +54,7 @@ def line(line_toml: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.Monk
 
     real = subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", sleeper)
-    made = Supervisor(run, "normal")
+    made = Supervisor(run_dir, "normal")
     for role in made.roles:
         made._spawn(role)
         made.board.station(role).ready()
@@ -78,6 +84,13 @@ def _no_more_files() -> Iterator[None]:
 
 def _open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_line_whose_processes_cannot_be_started_says_so(run_dir: Path) -> None:
+    line = Supervisor(run_dir, "normal")
+    with _no_more_files(), pytest.raises(DeviceError, match="recorder: can't be started: Too many open files"):
+        line.start()
+    line.stop(lambda: True)
 
 
 def test_a_process_that_cannot_be_started_is_tried_again_until_it_can(line: Supervisor, clock: Clock) -> None:
