@@ -3,6 +3,8 @@
 It decides nothing: a scale that is gone is told, and the line goes on.
 """
 
+import socket
+
 from citrus_grade.messages import Reading
 from citrus_grade.ports import DeviceGone, Scale
 from citrus_grade.runtime.live.clock import tick_at
@@ -17,20 +19,21 @@ def watch_scale(work: Work) -> None:
     """Pass on weights until the line stops."""
     open_ = opener(SCALES, work.config.scale, "scale")
     work.station.ready()
-    while (scale := opened(work, lambda: open_(work.config.scale), work.going)) is not None:
-        try:
-            _pass_on(work, scale)
-        except DeviceGone as error:
-            work.gone(0, True)
-            work.tell(str(error))
-            work.station.count("reopened")
-        finally:
-            scale.close()
+    with work.end("core") as core:
+        while (scale := opened(work, lambda: open_(work.config.scale), work.going)) is not None:
+            try:
+                _pass_on(work, core, scale)
+            except DeviceGone as error:
+                work.gone(0, True)
+                work.tell(str(error))
+                work.station.count("reopened")
+            finally:
+                scale.close()
 
 
-def _pass_on(work: Work, scale: Scale) -> None:
+def _pass_on(work: Work, core: socket.socket, scale: Scale) -> None:
     """Hand every new weight at rest to the core; a scale repeats what lies on it many times a second."""
-    core, shared, last_g = work.end("core"), work.board.shared, None
+    shared, last_g = work.board.shared, None
     while work.going():
         mass = scale.read(READ_S)
         belt = work.board.belt()
