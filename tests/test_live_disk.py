@@ -69,7 +69,7 @@ def test_a_full_disk_ends_the_log_and_not_the_grading(line_toml: Path, loop: Pat
     assert ended.live is not None
     assert ended.live["processes"]["recorder"]["restarts"] == 0
     assert ended.alarm_places["log_disk"] == [os.strerror(errno.EFBIG)]
-    assert "device" not in ended.alarms
+    assert not any(os.strerror(errno.EFBIG) in place for place in ended.alarm_places.get("device", ()))
     assert len(list((tmp_path / "run" / "log").iterdir())) >= 2
     assert replay(tmp_path / "run").diff_fields == 0
 
@@ -112,7 +112,7 @@ def test_a_disk_that_answers_with_errors_ends_the_log_and_not_the_grading(
     assert ended.live["processes"]["core"]["restarts"] == 1
     assert ended.alarm_places["log_disk"] == [os.strerror(error)]
     assert ended.alarms["table_disk"]
-    assert "device" not in ended.alarms
+    assert not any(os.strerror(error) in place for place in ended.alarm_places.get("device", ()))
     assert len(list((run / "log").iterdir())) >= 2
     assert replay(run).diff_fields == 0
 

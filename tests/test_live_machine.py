@@ -86,7 +86,7 @@ def test_a_clock_that_is_set_moves_nothing_but_the_times_people_are_told(line_to
     assert [alarm["where"] for alarm in ended] == ["+3600 s", "-7200 s"]
     lasted_s = [event["lasted_s"] for event in events.read(run) if event["event"] == "alarm_ended"]
     assert all(0 <= each < HOUR_S / 2 for each in lasted_s)
-    assert all(QUIET_S <= alarm["ended_s"] - alarm["began_s"] < HOUR_S / 2 for alarm in ended)
+    assert all(QUIET_S - 1 < alarm["ended_s"] - alarm["began_s"] < HOUR_S / 2 for alarm in ended)
     state = health.read(run)
     kinds = {alarm["kind"] for alarm in (*state["alarms"], *state["ended_alarms"])}
     assert not kinds & {"process_died", "process_silent", "encoder_jump"}
