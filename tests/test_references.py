@@ -247,6 +247,9 @@ def test_a_shutter_that_does_not_open_again_is_told_once(bed: Bed) -> None:
         plant.move([output for output in given if isinstance(output, Shutter) and output.position != Position.OPEN])
         outputs += given
     assert [(alarm.kind, alarm.where) for alarm in alarms(outputs)] == [("shutter_stuck", "lane 3 position 1")]
+    tried = bed.line()
+    tried.restore(line.snapshot())
+    assert alarms(tried.feed(Command(0, 0, "dark_refresh", "3"))) == [Alarm(0, "shutter_stuck", "lane 3", 0)]
     freed = Reading(0, 0, 3, "shutter", float(Position.OPEN))
     assert line.feed(freed) == (Alarm(0, "shutter_stuck", "lane 3", 0),)
     assert line.feed(freed) == ()
