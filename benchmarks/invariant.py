@@ -37,7 +37,12 @@ def look(run: Path, fell: Path, *, shifts: Sequence[tuple[int, int]] = (), whole
     config, state = load(run / "line.toml"), health.read(run)
     rows, fallen = np.concatenate(list(store.decisions(run))), np.fromfile(fell, FELL)
     known = shifts or ((0, round(state["origin"] / config.encoder.ratio)),)
-    broken = [*undecided(rows, config), *misfiled(rows, config), *fell_wrong(rows, fallen, config, known)]
+    broken = [
+        *([] if len(rows) else ["nothing is decided"]),
+        *undecided(rows, config),
+        *misfiled(rows, config),
+        *fell_wrong(rows, fallen, config, known),
+    ]
     return Held(rows, fallen, broken + (_miscounted(rows, state) if whole else []))
 
 
@@ -46,7 +51,7 @@ def undecided(rows: Table, config: LineConfig, first_cup: int = 0) -> list[str]:
     times = np.zeros((max(int(rows["cup"].max(initial=-1)) + 1 - first_cup, 0), config.line.lanes), np.int64)
     np.add.at(times, (rows["cup"] - first_cup, rows["lane"]), 1)
     wrong = (np.flatnonzero(np.any(times != 1, axis=1)) + first_cup).tolist()
-    return [f"cups {wrong[:5]} of {len(times)} are not decided once a lane"] if wrong or not len(times) else []
+    return [f"cups {wrong[:5]} of {len(times)} are not decided once a lane"] if wrong else []
 
 
 def misfiled(rows: Table, config: LineConfig) -> list[str]:

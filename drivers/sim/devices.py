@@ -119,7 +119,7 @@ class TapeCamera:
     """Shows the frame of each whole pitch; see `ports.Camera`."""
 
     def __init__(self, options: TapeOptions, index: int, clock: LoopClock | None = None) -> None:
-        self._frames = tape.load(Path(options.tape)).frames[index]
+        self.frames = tape.load(Path(options.tape)).frames[index]
         self._clock = clock or LoopClock.of(options)
         self._next = int(self._clock.cups()) + 1
         self.identity = f"simulated camera {index}"
@@ -129,7 +129,7 @@ class TapeCamera:
         if not self._clock.wait(pitch, READOUT_S, timeout_s):
             return None
         self._next = pitch + 1
-        mosaic = self._frames[pitch % len(self._frames)]
+        mosaic = self.frames[pitch % len(self.frames)]
         return Exposure(pitch, self._clock.ns(pitch), self._clock.now_ns(), mosaic, round(READOUT_S * 1e9))
 
     def close(self) -> None:
@@ -142,7 +142,7 @@ class TapeSpectrometer:
     def __init__(self, options: TapeOptions, config: LineConfig, lane: int, clock: LoopClock | None = None) -> None:
         spectrometer = config.spectrometer
         assert spectrometer is not None
-        self._counts: NDArray[np.uint16] = tape.load(Path(options.tape)).counts[:, :, lane]
+        self._counts: NDArray[np.uint16] = np.asarray(tape.load(Path(options.tape)).counts)[:, :, lane]
         self._clock = clock or LoopClock.of(options)
         scans, chord = spectrometer.scans, spectrometer.chord_cups
         self._places = [spectrometer.station + config.phases[lane] + chord * ((j + 0.5) / scans - 0.5) for j in range(scans)]

@@ -20,11 +20,19 @@ CAMERA_FAULTS = (
     "frames_white",
     "colours_swapped",
 )
-SPECTROMETER_FAULTS = ("spectrometer_gone", "spectra_frozen", "spectra_noise", "spectrum_short", "spectra_late")
+SPECTROMETER_FAULTS = (
+    "spectrometer_gone",
+    "spectra_frozen",
+    "spectra_noise",
+    "spectrum_short",
+    "spectrum_bad_checksum",
+    "spectra_late",
+)
 PLC_FAULTS = (
     "plc_gone",
     "plc_slow",
     "plc_stands",
+    "plc_refuses",
     "plc_restarts",
     "encoder_stops",
     "encoder_jitters",
@@ -43,8 +51,8 @@ class Fault:
 
     ``lane`` is the lane or camera it happens to (-1: all), ``value`` how much: ms for ``plc_slow``, the outlet for
     ``outlet_...``, for ``spectra_late`` how many spectra back the one lies that is handed over. ``plc_stands``: it answers, its
-    program does not run. A PLC that restarts counts from 0 ever after, whatever ``until_cup`` says; a shutter that sticks goes
-    where it was sent meanwhile when it is free again.
+    program does not run; ``plc_refuses``: it answers with an exception code, whatever it is asked. A PLC that restarts counts
+    from 0 ever after, whatever ``until_cup`` says; a shutter that sticks goes where it was sent meanwhile when it is free again.
     """
 
     kind: str

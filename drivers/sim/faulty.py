@@ -80,8 +80,8 @@ class FaultySpectrometer:
         if self._now("spectrometer_gone"):
             raise DeviceGone(f"lane {self._lane}: {self.identity} does not answer")
         spectrum = self._spectrometer.grab(timeout_s)
-        if spectrum is None:
-            return None
+        if spectrum is None or self._now("spectrum_bad_checksum"):
+            return None  # a driver hands on nothing whose checksum is wrong
         self._past.append(spectrum.counts)
         late = self._plan.now.at("spectra_late", self._where(), self._lane)
         if late is not None and late.value < len(self._past):
@@ -133,6 +133,8 @@ class FaultyPlc:
         cup = self._where()
         if self._plan.now.at("plc_gone", cup):
             raise DeviceGone(f"{self.identity} does not answer")
+        if self._plan.now.at("plc_refuses", cup):
+            raise DeviceGone(f"{self.identity} refuses to answer")
         if slow := self._plan.now.at("plc_slow", cup):
             time.sleep(slow.value / 1000)
         self.move([])
@@ -178,7 +180,7 @@ class FaultyPlc:
         return tuple(OutletReport(state.count, state.t_ns, lane, outlet, one, -1) for (lane, outlet), one in words)
 
     def eject(self, ejections: list[Ejection]) -> int:
-        if self._plan.now.at("plc_gone", self._where()):
+        if self._plan.now.at("plc_gone", self._where()) or self._plan.now.at("plc_refuses", self._where()):
             raise DeviceGone(f"{self.identity} does not answer")
         return self._plc.eject([replace(e, fire_tick=(e.fire_tick + self._zero) & self._mask) for e in ejections])
 
