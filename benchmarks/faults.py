@@ -1,26 +1,29 @@
 """What a live line survives: ``python -m benchmarks.faults --json [--kills N] [--seed N] [--only kills,fuzz,held] [--bytes N]``.
 
-``kills``: each process in turn is killed (SIGKILL) at a random instant, the line running at its full speed on devices that play a
-rendered loop (SIMULATED). ``acked_lost`` are decisions that had been acknowledged and are not in the table afterwards,
-``log_lost_s`` is the longest stretch of line time whose decisions are in the table and not in the log.
+``kills``: every process is killed (SIGKILL) ``--kills`` times, each at random instants of its own, whatever the others are at and
+whether a spare stands ready or not, the line running at its full speed on devices that play a rendered loop (SIMULATED).
+``recovery_s`` is the longest from a kill to the first work of the next process: a message fed, a commit, a frame, a scan, or a
+pulse; ``recovery_with_spare_s`` the longest of those for which a spare stood ready. ``acked_lost`` are decisions that had been
+acknowledged and are not in the table afterwards, ``log_lost_s`` is the longest stretch of line time whose decisions are in the
+table and not in the log; ``broken`` what of `benchmarks.invariant` does not hold.
 ``fuzz``: ``driver_fuzz_escapes`` is what `benchmarks.fuzz` finds in all drivers, hangs included, a row each in ``driver_fuzz``.
 ``held``: how many of the numbered faults of ``docs/faults.md`` all their tests hold; a skipped test holds nothing.
 """
 
 import argparse
 import json
-import os
 import random
-import signal
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 
-from benchmarks import fault_page
+from benchmarks import fault_page, invariant
 from benchmarks.fuzz import fuzz
 from benchmarks.fuzz_targets import TARGETS
 from benchmarks.live import LOOP_CUPS
@@ -32,76 +35,106 @@ from citrus_grade.messages import Decisions
 from citrus_grade.replay import replay
 from citrus_grade.runlog import LogReader, files
 from citrus_grade.runtime.demo import NEW_SEASON, set_up
-from citrus_grade.runtime.live import store
+from citrus_grade.runtime.live.memory import Station
 from citrus_grade.runtime.live.played import played
 from citrus_grade.runtime.live.session import run_live
 from citrus_grade.runtime.live.supervisor import Supervisor
+from citrus_grade.runtime.live.work import CORE, PLC, RECORDER, SPECTRA
 from citrus_grade.tables import Table
 
-REST_S = (0.5, 3.0)
-"""Between the moment everything works again and the next kill."""
+REST_S = (5.2, 9.0)
+"""From a process's first work to its next death: one that dies sooner, again and again, is left dead for up to 5 s on purpose."""
+FIRST_S = 3.0
+"""Within it each dies for the first time."""
+SETTLE_S = 2.0
+WORK = {CORE: "messages", RECORDER: "commits", PLC: "pulses", SPECTRA: "scans"}
+"""What rises when a process works; of cameras, frames."""
+
+
+@dataclass(slots=True)
+class Victim:
+    """A process that is killed again and again: how often still, when next, when it died and what it had done by then."""
+
+    left: int
+    at: float
+    died_at: float | None = None
+    done: int = 0
+    spare: bool = False
+    recovery_s: list[float] = field(default_factory=list)
+    with_spare_s: list[float] = field(default_factory=list)
 
 
 class Killer:
-    """Kills one process after another, each once the last is back and a spare stands ready."""
+    """Kills every process of a line so many times, each at instants of its own, the first within ``first_s``."""
 
-    def __init__(self, kills: int, seed: int) -> None:
-        self._rng = random.Random(seed)
-        self._left = kills
-        self._at = 0.0
-        self._dead: tuple[str, int] | None = None
+    def __init__(self, kills: int, seed: int, first_s: float) -> None:
+        self._rng, self._kills, self._first_s = random.Random(seed), kills, first_s
+        self._over_at = 0.0
         self.acknowledged: list[int] = []
-        self.killed: list[str] = []
-        self.recovery_s: dict[str, list[float]] = {}
+        self.victims: dict[str, Victim] = {}
 
     def __call__(self, supervisor: Supervisor) -> bool:
         now = time.monotonic()
-        if self._dead is not None:
-            role, known = self._dead
-            if len(supervisor.children[role].recovery_s) == known:
-                return False
-            self.recovery_s.setdefault(role, []).append(supervisor.children[role].recovery_s[-1])
-            self._dead, self._at = None, now + self._rng.uniform(*REST_S)
-        if self._left == 0:
-            return now > self._at + 2.0
-        spare = supervisor.spare_ready
-        if not self._at:
-            self._at = now + 2.0
-        if now < self._at or not spare:
-            return False
-        role = supervisor.roles[len(self.killed) % len(supervisor.roles)]
-        pid = supervisor.children[role].pid
-        if pid is None:
-            return False
-        self.acknowledged.append(int(supervisor.board.shared["committed_cup"][0]))
-        self._dead = (role, len(supervisor.children[role].recovery_s))
-        os.kill(pid, signal.SIGKILL)
-        self.killed.append(role)
-        self._left -= 1
-        print(f"{len(self.killed)} killed, last {role}", file=sys.stderr)
-        return False
+        if not self.victims:
+            self.victims = {role: Victim(self._kills, now + self._rng.uniform(0.0, self._first_s)) for role in supervisor.roles}
+        for role, victim in self.victims.items():
+            self._look(supervisor, role, victim, now)
+        if any(victim.left or victim.died_at is not None for victim in self.victims.values()):
+            self._over_at = now + SETTLE_S
+        return now > self._over_at
+
+    def _look(self, supervisor: Supervisor, role: str, victim: Victim, now: float) -> None:
+        station = supervisor.board.station(role)
+        if victim.died_at is not None:
+            if _done(station, role) > victim.done:
+                victim.recovery_s.append(time.monotonic() - victim.died_at)
+                victim.with_spare_s += victim.recovery_s[-1:] if victim.spare else []
+                victim.died_at, victim.at = None, now + self._rng.uniform(*REST_S)
+        elif victim.left and now >= victim.at and (process := supervisor.children[role].process) is not None:
+            victim.spare = supervisor.spare_ready
+            self.acknowledged.append(int(supervisor.board.shared["committed_cup"][0]))
+            victim.died_at = time.monotonic()
+            process.kill()
+            process.wait()  # until then it may still count
+            victim.done, victim.left = _done(station, role), victim.left - 1
+            print(f"{role} killed, {victim.left} times more", file=sys.stderr)
 
 
-def kills(folder: Path, n: int, seed: int) -> dict[str, Any]:
-    """Kill ``n`` processes of a running line; return what was lost and how long each was gone."""
-    live, run = folder / "line" / "live.toml", folder / "run"
-    live.write_text(played(folder / "line" / "line.toml", folder / "tape"), encoding="utf-8")
-    killer = Killer(n, seed)
-    run_live(live, run, during=killer, seconds=60.0 + 15.0 * n)
-    rows = np.concatenate(list(store.decisions(run)))
-    lanes = load(live).line.lanes
-    cups, times = np.unique(rows["cup"], return_counts=True)
+def _done(station: Station, role: str) -> int:
+    return station.counted()[WORK.get(role, "frames")]
+
+
+def kills(folder: Path, n: int, seed: int, *, cups_per_s: float | None = None, first_s: float = FIRST_S) -> dict[str, Any]:
+    """Kill each process of a running line ``n`` times; return what was lost and how long each was gone."""
+    live, run, fell = folder / "line" / "live.toml", folder / "run", folder / "fell"
+    live.write_text(played(folder / "line" / "line.toml", folder / "tape", fell=fell, cups_per_s=cups_per_s), encoding="utf-8")
+    killer = Killer(n, seed, first_s)
+    ended = run_live(live, run, during=killer, seconds=60.0 + 20.0 * n)
+    held, lanes = invariant.look(run, fell), load(live).line.lanes
+    cups, times = np.unique(held.rows["cup"], return_counts=True)
     lost = set(range(max(killer.acknowledged) + 1)) - set(cups.tolist())
     report = replay(run)
     return {
-        "killed": len(killer.killed),
+        "kills": {role: len(victim.recovery_s) for role, victim in killer.victims.items()},
+        "kills_with_spare": {role: len(victim.with_spare_s) for role, victim in killer.victims.items()},
         "acked_lost": len(lost) * lanes + int(np.sum(np.abs(times - lanes))),
-        "undecided_cups": int(cups.max() - cups.min() + 1 - len(cups)),
-        "recovery_s": {role.rstrip("0123456789"): max(found) for role, found in killer.recovery_s.items()},
+        "broken": held.broken,
+        "recovery_s": _named({role: max(victim.recovery_s) for role, victim in killer.victims.items()}),
+        "recovery_s_p50": _named({role: median(victim.recovery_s) for role, victim in killer.victims.items()}),
+        "recovery_with_spare_s": _named({role: max(victim.with_spare_s, default=0) for role, victim in killer.victims.items()}),
         "log_lost_s": _log_lost_s(run, cups, load(live).line.cups_per_s),
         "replay_diff_fields": report.diff_fields,
         "replayed": report.compared,
+        "cups": len(cups),
+        "fell": len(held.fell),
+        "reasons": ended.reasons,
     }
+
+
+def _named(recovery_s: dict[str, float]) -> dict[str, float]:
+    """Return times by role, the slowest camera's for cameras."""
+    names = {role.rstrip("0123456789") for role in recovery_s}
+    return {name: round(max(s for role, s in recovery_s.items() if role.startswith(name)), 3) for name in sorted(names)}
 
 
 def _log_lost_s(run: Path, cups: Table, cups_per_s: float) -> float:
@@ -131,7 +164,7 @@ def _kills(n: int, seed: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--kills", type=int, default=50, help="of each process")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--bytes", type=int, default=1_000_000, help="into each driver")
     parser.add_argument("--only", default="kills,fuzz,held")
