@@ -123,37 +123,71 @@ def _messages(path: Path) -> Iterator[Record]:
 HOGS_A_CORE, HOGGED_CUPS = 2, 90
 HOG = "import os, time\nos.nice(5)\nuntil = time.monotonic() + 60\nwhile time.monotonic() < until: pass"
 """Ends by itself, should nobody end it."""
+TAKEN_MB, FLOOD = 512, 100
+TAKER = f"import os, time\nos.nice(5)\ntaken = bytearray(os.urandom(1 << 20)) * {TAKEN_MB}\ntime.sleep(60)"
+"""Writes to all the memory it takes."""
+STOPPED_S, STOPPED_AT_CUP = 1.5, 25
+"""Shorter than a core may be silent before another takes its place, longer than its lead."""
 
 
-class Hogged(Failed):
-    """A line beside others that would take all there is of every processor."""
+class Crowded(Failed):
+    """A line beside others that would take all there is of every processor, much memory, and start one process after another."""
 
-    _hogs: tuple[subprocess.Popen[bytes], ...] = ()
+    _others: tuple[subprocess.Popen[bytes], ...] = ()
     _until = 0.0
 
     def _during(self, supervisor: Supervisor) -> bool:
         belt = supervisor.board.belt()
         if belt is None:
             return False
-        if not self._hogs:
-            n = HOGS_A_CORE * (os.cpu_count() or 1)
-            self._hogs = tuple(subprocess.Popen([sys.executable, "-c", HOG]) for _hog in range(n))
+        if not self._others:
+            programs = [[sys.executable, "-c", HOG]] * (HOGS_A_CORE * (os.cpu_count() or 1)) + [[sys.executable, "-c", TAKER]]
+            flood = [["sleep", f"{10 + number / 10:.1f}"] for number in range(FLOOD)]
+            self._others = tuple(subprocess.Popen(command) for command in programs + flood)
             self._until = belt[0] / 4096 + HOGGED_CUPS
         if belt[0] / 4096 < self._until:
             return False
-        for hog in self._hogs:
-            hog.kill()
-            hog.wait()
+        for other in self._others:
+            other.kill()
+            other.wait()
         return True
 
 
 @pytest.mark.fault
-def test_a_busy_processor_makes_fruit_late_at_most(line_toml: Path, loop: Path, tmp_path: Path) -> None:
-    hogged = Hogged(line_toml, loop, tmp_path, [])
-    rows, config = hogged.rows, hogged.config
-    late = rows["reason"] == Reason.LATE
-    assert np.all(rows["fire_tick"][late] == -1)
-    assert np.all(rows["outlet"][late] == len(config.outlet))
-    assert hogged.ended.reasons.get("late", 0) == np.sum(late)
+def test_a_crowded_machine_makes_fruit_late_at_most(line_toml: Path, loop: Path, tmp_path: Path) -> None:
+    crowded = Crowded(line_toml, loop, tmp_path, [])
+    rows, config = crowded.rows, crowded.config
     assert len(rows) >= (HOGGED_CUPS - config.line.decision_station - 5) * config.line.lanes
     assert np.any(rows["reason"] == Reason.GRADED)
+    assert len(crowded.fell) > 0
+    assert crowded.ended.live is not None
+    assert all(process["restarts"] == 0 for process in crowded.ended.live["processes"].values())
+
+
+class Stopped(Failed):
+    """A line whose core stands still for longer than its ejections may take, as on a machine that has none of it to spare."""
+
+    _cups_per_s = 10.0
+    _stopped_at = 0.0
+
+    def _during(self, supervisor: Supervisor) -> bool:
+        pid, cup = supervisor.children["core"].pid, int(supervisor.board.shared["decided_cup"][0])
+        assert pid
+        if cup >= STOPPED_AT_CUP and not self._stopped_at:
+            os.kill(pid, signal.SIGSTOP)
+            self._stopped_at = time.monotonic()
+        elif self._stopped_at and time.monotonic() > self._stopped_at + STOPPED_S:
+            os.kill(pid, signal.SIGCONT)
+        return cup > STOPPED_AT_CUP + 80
+
+
+@pytest.mark.fault
+def test_what_is_decided_too_late_does_not_fall_and_is_counted(line_toml: Path, loop: Path, tmp_path: Path) -> None:
+    stopped = Stopped(line_toml, loop, tmp_path, [])
+    late = stopped.ended.alarms["outlet_late"]
+    assert late > 0
+    assert stopped.counted["ejections_late"] >= late
+    rows = stopped.rows[(stopped.rows["fire_tick"] >= 0) & (stopped.rows["cup"] < STOPPED_AT_CUP + 40)]
+    there = set(zip(stopped.fell["lane"].tolist(), (stopped.fell["cup"] - stopped.shift).tolist(), strict=True))
+    unfallen = [row for row in rows if (int(row["lane"]), int(row["cup"])) not in there]
+    assert len(unfallen) == late
