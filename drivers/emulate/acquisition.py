@@ -1,6 +1,7 @@
 """When an emulated spectrometer has which spectrum, and what goes wrong with it; the same for every protocol."""
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
@@ -27,13 +28,14 @@ class Taken(NamedTuple):
 class Acquisition:
     """Integrates what `Spectra` shows, one spectrum at a time, from now or from the next trigger on.
 
-    ``faults`` holds what befalls the next spectra, one each.
+    ``faults`` holds what befalls the next spectra, one each; ``plan`` says what befalls one that was begun at a time in ns.
     """
 
     def __init__(self, spectra: Spectra, integration_us: int = 2000) -> None:
         self._spectra = spectra
         self.integration_us, self.hardware = integration_us, False
         self.faults: deque[Fault] = deque()
+        self.plan: Callable[[int], Fault | None] = lambda _t_ns: None
         self._free_ns, self._taken = 0, 0
         self._first: int | None = None
         self._last: NDArray[np.uint16] | None = None
@@ -49,7 +51,7 @@ class Acquisition:
         began_ns = trigger_ns if self.hardware else ask_ns
         self._free_ns = began_ns + self.integration_us * 1000
         self._first = number if self._first is None else self._first
-        fault = self.faults.popleft() if self.faults else None
+        fault = self.faults.popleft() if self.faults else self.plan(began_ns)
         counts = self._last if fault == "frozen" and self._last is not None else self._spectra.counts(number)
         self._last = counts
         late_ns = SLOW_NS if fault == "slow" else 0

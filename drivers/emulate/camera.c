@@ -4,7 +4,8 @@
  *
  * FRAMES is a file of CUPS frames from OFFSET on. At each whole pitch of a belt that began to move at T0_NS
  * (CLOCK_MONOTONIC) the camera's Line1 rises; the frame is sent once it would have been read out. Says "ready" once it
- * answers; ends when its standard input ends, so that it cannot outlive whoever started it.
+ * answers; ends when its standard input ends, so that it cannot outlive whoever started it. A line of standard input,
+ * "KIND FROM UNTIL", names something that goes wrong from one pitch until another, see `enum kind`.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -33,6 +34,16 @@
 #define READOUT_NS 10000000LL
 #define GVCP_PORT 3956
 
+#define MOST_FAULTS 256
+
+/* What can go wrong, numbered as OVER_CAMERA in failing.py. */
+enum kind { STALLS, TWICE, HALF, BLACK, WHITE, COLOURS_SWAPPED };
+
+static struct fault {
+	int kind;
+	double from, until;
+} faults[MOST_FAULTS];
+static atomic_int n_faults;
 static const unsigned char *frames;
 static size_t frame_bytes;
 static long long cups, t0_ns;
@@ -53,6 +64,27 @@ static long long pitch_ns(long long pitch)
 	return t0_ns + (long long)(pitch * ns_a_cup);
 }
 
+static bool holds(enum kind kind, long long pitch)
+{
+	for (int i = 0; i < atomic_load(&n_faults); i++)
+		if (faults[i].kind == (int)kind && faults[i].from <= pitch && pitch < faults[i].until)
+			return true;
+	return false;
+}
+
+/* A picture as a sensor that fails hands it over. */
+static void spoil(unsigned char *picture, long long pitch)
+{
+	if (holds(BLACK, pitch))
+		memset(picture, 0, frame_bytes);
+	if (holds(WHITE, pitch))
+		memset(picture, 255, frame_bytes);
+	if (holds(HALF, pitch))
+		memset(picture + frame_bytes / 2, 0, frame_bytes - frame_bytes / 2);
+	if (holds(COLOURS_SWAPPED, pitch))
+		memmove(picture + 1, picture, frame_bytes - 1);
+}
+
 /* Called by Aravis when a frame is to be sent. A free-running camera is stamped when it looks, a triggered one with its pitch. */
 static void expose(ArvBuffer *buffer, void *unused, guint32 exposure_us, guint32 gain, ArvPixelFormat format)
 {
@@ -62,6 +94,7 @@ static void expose(ArvBuffer *buffer, void *unused, guint32 exposure_us, guint32
 
 	(void)unused, (void)exposure_us, (void)gain, (void)format;
 	memcpy((void *)arv_buffer_get_data(buffer, &unset), frames + (size_t)(pitch % cups) * frame_bytes, frame_bytes);
+	spoil((void *)arv_buffer_get_data(buffer, &unset), pitch);
 	arv_buffer_set_timestamp(buffer, free_running ? now_ns() : pitch_ns(pitch));
 	atomic_store(&taken, true);
 }
@@ -88,6 +121,15 @@ static gboolean is_armed(void)
 	return arv_fake_camera_get_acquisition_status(camera) && arv_fake_camera_is_in_software_trigger_mode(camera);
 }
 
+static void trigger(void)
+{
+	atomic_store(&taken, false);
+	arv_fake_camera_write_register(camera, ARV_FAKE_CAMERA_REGISTER_TRIGGER_SOFTWARE, 1);
+	while (!atomic_load(&taken) && is_armed())
+		sleep_until(now_ns() + SECOND_NS / 1000);
+	arv_fake_camera_write_register(camera, ARV_FAKE_CAMERA_REGISTER_TRIGGER_SOFTWARE, 0);
+}
+
 /* The belt: has the frame of each pitch sent when it has been read out; later on a busy machine, but none is left out. */
 static void *run_belt(void *unused)
 {
@@ -97,13 +139,11 @@ static void *run_belt(void *unused)
 	for (;; pitch++) {
 		sleep_until(pitch_ns(pitch) + READOUT_NS);
 		atomic_store(&pitch_now, pitch);
-		if (!is_armed())
+		if (!is_armed() || holds(STALLS, pitch))
 			continue;
-		atomic_store(&taken, false);
-		arv_fake_camera_write_register(camera, ARV_FAKE_CAMERA_REGISTER_TRIGGER_SOFTWARE, 1);
-		while (!atomic_load(&taken) && is_armed())
-			sleep_until(now_ns() + SECOND_NS / 1000);
-		arv_fake_camera_write_register(camera, ARV_FAKE_CAMERA_REGISTER_TRIGGER_SOFTWARE, 0);
+		trigger();
+		if (holds(TWICE, pitch))
+			trigger();
 	}
 	return NULL;
 }
@@ -158,7 +198,7 @@ int main(int argc, char **argv)
 	struct stat file;
 	size_t offset;
 	int width, height, format, descriptor;
-	char byte;
+	char line[128];
 
 	if (argc != 13)
 		return fail("arguments", "ADDRESS SERIAL XML FRAMES OFFSET CUPS WIDTH HEIGHT PIXEL_FORMAT T0_NS CUPS_PER_S LOST_RATIO");
@@ -199,8 +239,12 @@ int main(int argc, char **argv)
 	/* What Aravis says from here on would one day fill a pipe that nobody reads. */
 	if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr))
 		return 1;
-	while (read(STDIN_FILENO, &byte, 1) > 0)
-		;
+	while (fgets(line, sizeof line, stdin)) {
+		struct fault *next = &faults[atomic_load(&n_faults)];
+
+		if (next < faults + MOST_FAULTS && sscanf(line, "%d %lf %lf", &next->kind, &next->from, &next->until) == 3)
+			atomic_fetch_add(&n_faults, 1);
+	}
 	/* Straight out: Aravis' thread may be in the middle of a frame, and nothing here outlives the process. */
 	_exit(0);
 }

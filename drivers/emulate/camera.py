@@ -10,12 +10,17 @@ import select
 import socket
 import subprocess
 import tempfile
+import threading
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from citrus_grade.drivers.emulate.failing import camera_words
 from citrus_grade.drivers.pfnc import CODE, PIXEL_FORMAT
+from citrus_grade.drivers.sim.fault_plan import PlanFile
 from citrus_grade.ports import DeviceError
 from citrus_grade.words import _
 
@@ -24,6 +29,7 @@ FEATURES = SOURCE.with_suffix(".xml")
 PACKAGES = "gcc libc6-dev pkg-config libaravis-dev libusb-1.0-0-dev"
 """Of Debian, which the compiler needs."""
 READY_S, END_S = 10.0, 2.0
+PLAN_S = 0.05
 GVCP_PORT = 3956
 """Where every GigE Vision camera listens (GigE Vision 2.0, part 2: GVCP)."""
 
@@ -70,12 +76,13 @@ def serve_camera(
     address: str = "127.0.0.1",
     serial: str = "CG0",
     lost_per_thousand: float = 0.0,
+    faults: Path | None = None,
 ) -> Server:
     """Serve what camera ``index`` of a tape sees, as `TapeCamera` shows it, at UDP port 3956 of ``address``.
 
     Triggered by its Line1 it sends one frame a pitch, stamped with the host's `time.monotonic_ns` at the pitch; of the packets
     ``lost_per_thousand`` are not sent. ``bayer`` as in line.toml; ``t0_ns`` and ``cups_per_s`` as in `TapeOptions`. Several
-    cameras need addresses of their own: `loopback`.
+    cameras need addresses of their own: `loopback`. ``faults`` is a file of a `fault_plan.FaultPlan`, which may be written later.
 
     Raises
     ------
@@ -101,7 +108,20 @@ def serve_camera(
                     address=address, error=said.read().decode(errors="replace").strip()
                 )
             )
+    if faults:
+        threading.Thread(target=_tell, args=(process, PlanFile(faults), index), daemon=True).start()
     return server
+
+
+def _tell(process: subprocess.Popen[bytes], plan: PlanFile, index: int) -> None:
+    """Tell a camera's server of a plan, once there is one."""
+    while process.poll() is None:
+        if plan.now.faults:
+            assert process.stdin is not None
+            with suppress(OSError, ValueError):  # it was closed meanwhile
+                process.stdin.write(camera_words(plan.now, index).encode())
+            return
+        time.sleep(PLAN_S)
 
 
 def _nobody_listens(address: str) -> None:

@@ -16,9 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from citrus_grade.config import LineConfig, load
+from citrus_grade.drivers.emulate.failing import PlcObeys
 from citrus_grade.drivers.modbus.emulated import EmulatedPlc
 from citrus_grade.drivers.modbus.server import PlcServer
 from citrus_grade.drivers.sim.devices import FELL, LoopClock
+from citrus_grade.drivers.sim.fault_plan import PlanFile
 from citrus_grade.drivers.sim.shutters import Shutters
 
 PRIORITY = 52
@@ -84,6 +86,7 @@ def main() -> None:
     parser.add_argument("--loop-cups", type=int, default=0, help="of the loop; without it the belt runs by itself")
     parser.add_argument("--fell", type=Path, required=True)
     parser.add_argument("--shutters", type=Path, default=None)
+    parser.add_argument("--faults", type=Path, default=None, help="a fault_plan.FaultPlan, which may be written later")
     given = parser.parse_args()
     config = load(given.line)
     cups_per_s = given.cups_per_s or config.line.cups_per_s
@@ -104,7 +107,10 @@ def main() -> None:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     with PlcServer(plc, given.url) as server:
         print(server.url, flush=True)
+        obeys = PlcObeys(server, PlanFile(given.faults), clock.cups) if given.faults else None
         sys.stdin.read()
+        if obeys:
+            obeys.stop()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Final, Literal, Protocol, Self
 
 from citrus_grade.drivers.emulate.acquisition import Acquisition, Fault
+from citrus_grade.drivers.emulate.failing import SpectrometerPlan
 from citrus_grade.drivers.emulate.spectra import Spectra
 
 READ_BYTES: Final = 4096
@@ -81,8 +82,10 @@ def serve_spectrometer(made: Made, spectra: Spectra, over: Over = "tcp", port: i
     return serve_spectrometers([(made, spectra)], over, port)
 
 
-def serve_spectrometers(pairs: Sequence[Pair], over: Over = "tcp", port: int = 0) -> Served:
-    """Serve emulated spectrometers, at ports from ``port`` on, or at any that are free.
+def serve_spectrometers(
+    pairs: Sequence[Pair], over: Over = "tcp", port: int = 0, plans: Sequence[SpectrometerPlan] = ()
+) -> Served:
+    """Serve emulated spectrometers, at ports from ``port`` on, or at any that are free; ``plans`` is what each is to suffer.
 
     Raises
     ------
@@ -91,7 +94,7 @@ def serve_spectrometers(pairs: Sequence[Pair], over: Over = "tcp", port: int = 0
     # A fresh interpreter: threads and descriptors of the parent stay out of it, and it sees at once when the parent is gone.
     context: Any = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(pairs, over, port, theirs), daemon=True)
+    process = context.Process(target=_serve, args=(pairs, over, port, plans, theirs), daemon=True)
     process.start()
     theirs.close()
     said = ours.recv() if ours.poll(START_S) else OSError("the emulated spectrometers did not start")
@@ -170,7 +173,7 @@ class _Pty:
         """A serial line has no connection to end."""
 
 
-def _serve(pairs: Sequence[Pair], over: Over, port: int, control: Connection) -> None:
+def _serve(pairs: Sequence[Pair], over: Over, port: int, plans: Sequence[SpectrometerPlan], control: Connection) -> None:
     """Serve until the parent closes its end of ``control``, or is gone."""
     try:
         hosts = [_Tcp(port and port + index) if over == "tcp" else _Pty() for index in range(len(pairs))]
@@ -178,6 +181,8 @@ def _serve(pairs: Sequence[Pair], over: Over, port: int, control: Connection) ->
         control.send(error)
         return
     devices = [made.device(spectra, time.monotonic_ns()) for made, spectra in pairs]
+    for device, plan in zip(devices, plans, strict=False):
+        device.acquisition.plan = plan
     control.send([host.url for host in hosts])
     with suppress(EOFError, KeyboardInterrupt):
         while True:

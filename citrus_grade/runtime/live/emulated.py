@@ -16,6 +16,7 @@ from typing import Any
 
 from citrus_grade.config import load
 from citrus_grade.drivers.emulate.camera import Server, loopback, serve_camera, taken
+from citrus_grade.drivers.emulate.failing import SpectrometerPlan
 from citrus_grade.drivers.emulate.obp import ObpSpectrometer
 from citrus_grade.drivers.emulate.spectrometer import Served, serve_spectrometers
 from citrus_grade.drivers.emulate.taped import of_tape
@@ -48,12 +49,20 @@ class Emulation:
     ----------
     line_toml : of a simulated line. folder : where the loop, what fell and ``emulated.toml`` go.
     cups_per_s : of the belt, if not the line's. devices : which are emulated over their protocol ("plc", "spectrometers",
-        "cameras"); the others play the same loop inside the line's own processes.
+        "cameras"); the others play the same loop inside the line's own processes. faults : file of a `fault_plan.FaultPlan` that
+        all of them obey, which may be written when the line runs.
     """
 
     def __init__(
-        self, line_toml: Path, folder: Path, *, cups_per_s: float | None = None, devices: tuple[str, ...] = ("plc",)
+        self,
+        line_toml: Path,
+        folder: Path,
+        *,
+        cups_per_s: float | None = None,
+        devices: tuple[str, ...] = ("plc",),
+        faults: Path | None = None,
     ) -> None:
+        self._faults = faults
         self.line_toml, self.folder, self._devices = line_toml, folder.resolve(), devices
         self.config = load(line_toml)
         self.cups_per_s = float(cups_per_s or self.config.line.cups_per_s)
@@ -96,13 +105,16 @@ class Emulation:
         if self.config.spectrometer:
             Shutters.make(self.shutters, lanes)
             played["shutters"] = str(self.shutters)
+        if self._faults:
+            played["faults"] = str(self._faults)
         found = Devices(
             [dict(played) for _ in range(cameras)], [dict(played) for _ in range(lanes)], {**played, "fell": str(self.fell)}
         )
         clock = ["--t0-ns", str(t0_ns), "--cups-per-s", str(self.cups_per_s), "--loop-cups", str(tape.load(self.tape).cups)]
         if "plc" in self._devices:
             shutters = ["--shutters", str(self.shutters)] if self.config.spectrometer else []
-            url = self._serve("plc", str(self.line_toml), "--fell", str(self.fell), *shutters, *clock)
+            faults = ["--faults", str(self._faults)] if self._faults else []
+            url = self._serve("plc", str(self.line_toml), "--fell", str(self.fell), *shutters, *faults, *clock)
             found.plc = {"driver": "modbus", "url": url}
             self.served["plc"] = url
         if "cameras" in self._devices:
@@ -134,7 +146,14 @@ class Emulation:
     def _camera(self, index: int, address: str, t0_ns: int) -> dict[str, Any]:
         bayer, serial = self.config.camera[index].bayer, f"EMULATED{index}"
         server = serve_camera(
-            self.tape, index, bayer=bayer, t0_ns=t0_ns, cups_per_s=self.cups_per_s, address=address, serial=serial
+            self.tape,
+            index,
+            bayer=bayer,
+            t0_ns=t0_ns,
+            cups_per_s=self.cups_per_s,
+            address=address,
+            serial=serial,
+            faults=self._faults,
         )
         self._servers[f"camera {index}"] = server
         self.served[f"camera {index}"] = f"{address} ({serial})"
@@ -153,7 +172,9 @@ class Emulation:
             )
             for lane, serial in enumerate(serials)
         ]
-        server = serve_spectrometers(pairs)
+        lanes = range(self.config.line.lanes) if self._faults else ()
+        plans = [SpectrometerPlan(self._faults, lane, t0_ns, self.cups_per_s) for lane in lanes if self._faults]
+        server = serve_spectrometers(pairs, plans=plans)
         self._servers["spectrometers"] = server
         self.served |= {f"spectrometer {lane}": url for lane, url in enumerate(server.urls)}
         own = {"driver": "oceanbinary", "integration_us": INTEGRATION_US, "spectrum": "buffered"}
