@@ -5,8 +5,8 @@ Nothing of the core waits for it, however slow the PLC is.
 """
 
 import math
-import socket
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 from citrus_grade.config import LineConfig
@@ -36,63 +36,132 @@ SLOW_POLLS = 5
 def watch_plc(work: Work) -> None:
     """Follow the belt, pass on what outlets report, queue ejections and have shutters moved, until the line stops."""
     open_ = opener(PLCS, work.config.plc, "plc")
-    core = work.end("core")
-    shared = work.board.shared
-    ruler = Ruler.of(work.config.encoder.ratio)
-    known = bool(shared["origin_known"][0])
-    before = [int(shared[name][0]) for name in ("origin", "count", "pitches")] if known else ()
-    belt = Belt(work.config.encoder.bits, ruler, *before)
-    clock, pitch, mover = BeltClock(), None, Mover(work.config, work.board)
-    permission, stopped = Permission(work.config, work.board), Stopped(work)
-    orders = Orders(float(work.config.encoder.ratio))
+    follower = Follower(work)
     if work.config.live.realtime:
         real_time(work, PRIORITY)
     while (plc := opened(work, lambda: open_(work.config), work.going)) is not None:
-        due, moved_ns = time.monotonic(), work.now_ns()
         try:
-            mover.opened(plc)
-            if known and isinstance(plc, Resumable):
-                plc.resume(int(shared["boot"][0]), int(shared["report"][0]))
-            permission.keep(plc, anew=True)
-            work.station.ready()
-            while work.going():
-                state = _looked(work, plc)
-                t_ns = state.t_ns - work.spec.start_ns
-                state, stepped = _followed(work, belt, orders, state, t_ns)
-                tick, clock = belt.tick(state.count), BeltClock() if stepped else clock
-                shared["origin"], shared["count"], shared["origin_known"] = belt.origin, tick + (belt.origin or 0), 1
-                shared["boot"], known = state.boot, True
-                shared["pitches"] = belt.pitches = state.pitches
-                clock.look(tick, t_ns)
-                work.board.set_clock(tick, t_ns, clock.ticks_per_s)
-                moved_ns = t_ns if clock.ticks_per_s or not state.running else moved_ns
-                if t_ns - moved_ns > STANDING_S * SECOND_NS:
-                    work.tell(_("plc: it says that the line runs, but the encoder stands still; check the encoder and its cable"))
-                    moved_ns = t_ns
-                stopped.look(state, tick, t_ns)
-                messages = [*_told(belt, state, t_ns), *mover.told(state, belt.near, clock, t_ns)]
-                reached = ruler.passed(tick, 0)
-                if pitch is None or reached > pitch:
-                    pitch = reached
-                    work.station.count("pulses")
-                    messages.append(Pulse(tick, tick, t_ns))
-                if work.give(core, messages):
-                    mover.heard()
-                shared["report"] = state.report
-                mover.move(plc)
-                permission.keep(plc)
-                due = max(due + work.config.live.poll_ms / 1000, time.monotonic())
-                _look_for_answers(work, orders, state, tick)
-                _eject_until(due, work, plc, core, belt, orders)
-            _eject_until(0.0, work, plc, core, belt, orders)  # the core has ended: what it decided last
-            mover.let_go(plc)
-            permission.end(plc)
+            follower.follow(plc)
         except DeviceGone as error:
             work.tell(str(error))
             work.gone(0, True)
             work.station.count("reopened")
         finally:
             plc.close()
+
+
+class Follower:
+    """Follows the belt through one connection to the PLC after another.
+
+    What its successor must know, should it die, it writes on the board at every look.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work, self._core, self._shared = work, work.end("core"), work.board.shared
+        self._ruler = Ruler.of(work.config.encoder.ratio)
+        before = [int(self._shared[name][0]) for name in ("origin", "count", "pitches")] if self._known else ()
+        self._belt, self._clock = Belt(work.config.encoder.bits, self._ruler, *before), BeltClock()
+        self._mover, self._permission = Mover(work.config, work.board), Permission(work.config, work.board)
+        self._stopped, self._orders = Stopped(work), Orders(float(work.config.encoder.ratio))
+        self._pitch: int | None = None
+        self._moved_ns = 0
+
+    @property
+    def _known(self) -> bool:
+        """Whether anybody has ever looked at the belt of this line."""
+        return bool(self._shared["origin_known"][0])
+
+    def follow(self, plc: Plc) -> None:
+        """Follow the belt until the line stops.
+
+        Raises
+        ------
+        DeviceGone : if the PLC is. DeviceError : if it is not as line.toml says.
+        """
+        work = self._work
+        due, self._moved_ns = time.monotonic(), work.now_ns()
+        self._mover.opened(plc)
+        if self._known and isinstance(plc, Resumable):
+            plc.resume(int(self._shared["boot"][0]), int(self._shared["report"][0]))
+        self._permission.keep(plc, anew=True)
+        work.station.ready()
+        while work.going():
+            tick, state = self._look(plc)
+            self._mover.move(plc)
+            self._permission.keep(plc)
+            due = max(due + work.config.live.poll_ms / 1000, time.monotonic())
+            _look_for_answers(work, self._orders, state, tick)
+            self._eject_until(due, plc)
+        self._eject_until(0.0, plc)  # the core has ended: what it decided last
+        self._mover.let_go(plc)
+        self._permission.end(plc)
+
+    def _look(self, plc: Plc) -> tuple[int, PlcState]:
+        """Look at the PLC once, write down where the belt is and give the core what there is to tell."""
+        work, shared, belt = self._work, self._shared, self._belt
+        state = _looked(work, plc)
+        t_ns = state.t_ns - work.spec.start_ns
+        state, stepped = _followed(work, belt, self._orders, state, t_ns)
+        tick = belt.tick(state.count)
+        if stepped:
+            self._clock = BeltClock()
+        shared["origin"], shared["count"], shared["origin_known"] = belt.origin, tick + (belt.origin or 0), 1
+        shared["boot"] = state.boot
+        shared["pitches"] = belt.pitches = state.pitches
+        self._clock.look(tick, t_ns)
+        work.board.set_clock(tick, t_ns, self._clock.ticks_per_s)
+        self._stands_still(state, t_ns)
+        self._stopped.look(state, tick, t_ns)
+        told = [*_told(belt, state, t_ns), *self._mover.told(state, belt.near, self._clock, t_ns), *self._pulse(tick, t_ns)]
+        if work.give(self._core, told):
+            self._mover.heard()
+        shared["report"] = state.report
+        return tick, state
+
+    def _stands_still(self, state: PlcState, t_ns: int) -> None:
+        """Tell of a line that runs by its own word while its encoder does not."""
+        if self._clock.ticks_per_s or not state.running:
+            self._moved_ns = t_ns
+        elif t_ns - self._moved_ns > STANDING_S * SECOND_NS:
+            self._work.tell(_("plc: it says that the line runs, but the encoder stands still; check the encoder and its cable"))
+            self._moved_ns = t_ns
+
+    def _pulse(self, tick: int, t_ns: int) -> Iterator[Pulse]:
+        """Yield the pulse of a pitch that was not reached before."""
+        reached = self._ruler.passed(tick, 0)
+        if self._pitch is None or reached > self._pitch:
+            self._pitch = reached
+            self._work.station.count("pulses")
+            yield Pulse(tick, tick, t_ns)
+
+    def _eject_until(self, due_s: float, plc: Plc) -> None:
+        """Queue ejections as they come until the next look at the PLC is due."""
+        while True:
+            left_s = due_s - time.monotonic()
+            if not wire.wait(self._core, max(left_s, 0.0)):
+                return
+            for data in wire.receive(self._core):
+                self._eject(plc, *wire.ejections_of(data))
+            if left_s <= 0:
+                return
+
+    def _eject(self, plc: Plc, t_ns: int, ejections: list[Ejection]) -> None:
+        """Queue ejections that what came at ``t_ns`` decided."""
+        station = self._work.station
+        raw = [type(e)(e.lane, e.cup, e.outlet, self._belt.count(e.fire_tick)) for e in ejections]
+        began_ns = self._work.now_ns()
+        try:
+            taken = plc.eject(raw)
+        except DeviceGone:
+            station.count("ejections_refused", len(raw))  # how many it took nobody knows
+            raise
+        self._orders.sent(ejections[:taken])
+        station.count("ejections", taken)
+        station.count("ejections_refused", len(raw) - taken)
+        now_ns = self._work.now_ns()
+        station.took("queue", now_ns - began_ns)
+        station.took("eject", now_ns - t_ns)
+        _margins(self._work, ejections[:taken])
 
 
 class Stopped:
@@ -183,32 +252,6 @@ def _look_for_answers(work: Work, orders: Orders, state: PlcState, tick: int) ->
     for alarm in orders.look(state.reports, tick):
         work.alarm(alarm)
     work.station.count("ejections_unanswered", orders.unanswered - before)
-
-
-def _eject_until(due_s: float, work: Work, plc: Plc, core: socket.socket, belt: Belt, orders: Orders) -> None:
-    """Queue ejections as they come until the next look at the PLC is due."""
-    while True:
-        left_s = due_s - time.monotonic()
-        if not wire.wait(core, max(left_s, 0.0)):
-            return
-        for data in wire.receive(core):
-            t_ns, ejections = wire.ejections_of(data)
-            raw = [type(e)(e.lane, e.cup, e.outlet, belt.count(e.fire_tick)) for e in ejections]
-            began_ns = work.now_ns()
-            try:
-                taken = plc.eject(raw)
-            except DeviceGone:
-                work.station.count("ejections_refused", len(raw))  # how many it took nobody knows
-                raise
-            orders.sent(ejections[:taken])
-            work.station.count("ejections", taken)
-            work.station.count("ejections_refused", len(raw) - taken)
-            now_ns = work.now_ns()
-            work.station.took("queue", now_ns - began_ns)
-            work.station.took("eject", now_ns - t_ns)
-            _margins(work, ejections[:taken])
-        if left_s <= 0:
-            return
 
 
 def _margins(work: Work, taken: list[Ejection]) -> None:
