@@ -137,7 +137,10 @@ class TapeCamera:
 
 
 class TapeSpectrometer:
-    """Hands over the scans of one lane's cups; see `ports.Spectrometer`."""
+    """Hands over the scans of one lane's cups, from the next one that reaches it; see `ports.Spectrometer`.
+
+    The belt was full before it began to move: what lay then before the spectrometer is the end of the loop.
+    """
 
     def __init__(self, options: TapeOptions, config: LineConfig, lane: int, clock: LoopClock | None = None) -> None:
         spectrometer = config.spectrometer
@@ -146,7 +149,8 @@ class TapeSpectrometer:
         self._clock = clock or LoopClock.of(options)
         scans, chord = spectrometer.scans, spectrometer.chord_cups
         self._places = [spectrometer.station + config.phases[lane] + chord * ((j + 0.5) / scans - 0.5) for j in range(scans)]
-        self._next = int(self._clock.cups()) * scans
+        self._next = math.ceil(self._clock.cups() - self._places[0]) * scans
+        self._loop = len(self._counts) * scans
         self.identity = f"simulated spectrometer of lane {lane}"
         self.wavelength_nm = spectrometer.axis_nm
         self._t0_ns = options.t0_ns
@@ -163,7 +167,7 @@ class TapeSpectrometer:
         self._next += 1
         device_ns = self._clock.ns(at)
         counts = self._seen(number, self._t0_ns + device_ns)
-        return Spectrum(number, device_ns, self._clock.now_ns(), counts, round(TRANSFER_S * 1e9))
+        return Spectrum(number + self._loop, device_ns, self._clock.now_ns(), counts, round(TRANSFER_S * 1e9))
 
     def _seen(self, number: int, t_ns: int) -> NDArray[np.uint16]:
         cup, scan = divmod(number, len(self._places))
