@@ -112,3 +112,8 @@ def test_lists_of_alarms_are_bounded_however_many_places_there_are() -> None:
     assert len(book.active) == ACTIVE
     assert ("dark_few", f"lane 0 measured {3 * ACTIVE - 1} limit 32") in book.active
     assert (counted.times["dark_few"], len(counted.places["dark_few"])) == (3 * ACTIVE, PLACES)
+
+
+def test_words_of_a_device_may_be_any() -> None:
+    words = "plc: look where the cable is"
+    assert remedy("device", words) == words

@@ -265,7 +265,7 @@ def remedy(kind: str, where: str) -> str:
     named = dict(zip(words[::2], words[1::2], strict=False))
     if named.get("lane") == "-1":
         named["lane"] = _("all")
-    return _(_REMEDIES[kind]).format(where=where, **named) if kind in _REMEDIES else ""
+    return _(_REMEDIES[kind]).format(**named | {"where": where}) if kind in _REMEDIES else ""
 
 
 def english(name: str) -> str:
