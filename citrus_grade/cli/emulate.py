@@ -35,6 +35,14 @@ def verb(
     speed: Annotated[
         float | None, typer.Option("--speed", metavar="CUPS/S", help=N_("Speed of the belt, if not the line's."))
     ] = None,
+    faults: Annotated[
+        Path | None,
+        typer.Option(
+            "--faults",
+            metavar="FILE",
+            help=N_("A plan of faults that the devices obey (drivers/sim/fault_plan.py); it may be written while the line runs."),
+        ),
+    ] = None,
     seconds: MaybeSeconds = None,
     seed: Seed = 1,
     as_json: Json = False,
@@ -48,7 +56,7 @@ def verb(
             _("--devices: {unknown} can't be emulated; there are {known}").format(unknown=unknown[0], known=", ".join(KINDS))
         )
     folder.mkdir(parents=True, exist_ok=True)
-    emulation = Emulation(line, folder, cups_per_s=speed, devices=wanted)
+    emulation = Emulation(line, folder, cups_per_s=speed, devices=wanted, faults=faults)
     with bar(_("rendering fruit")) as progress:
         emulation.render(seed, progress)
     with emulation:
