@@ -5,8 +5,9 @@ of a live line. The devices play a rendered loop (SIMULATED) on a belt that move
 core's garbage collector is off, as it is live. Devices fail by a `fault_plan` drawn by the seed; cores are killed, recorders
 replaced, lanes switched off, references asked for that no shutter answers. Held as it goes is what `benchmarks.invariant` holds
 of any run; what is left of the log is replayed at the end. ``rss_mb_per_h`` is the upper end of the 95 % interval of the slope
-of what this process holds and does not share, over line hours, the first tenth left out. How processes wait for each other is for
-the tests of live lines to show.
+of what this process holds and does not share, over line hours, the first tenth left out, and the first minutes of every process
+that took another's place: what that one leaves here, as it would not live, shifts the level and is no part of the slope. How processes
+wait for each other is for the tests of live lines to show.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from benchmarks.machine import machine
@@ -35,11 +37,14 @@ from citrus_grade.runtime.demo import NEW_SEASON, set_up
 from citrus_grade.runtime.live import core
 from citrus_grade.runtime.live.work import CORE
 
+Floats = NDArray[np.float64]
 LOOP_CUPS = 48
 DEVICES = tuple(kind for kind in (*CAMERA_FAULTS, *SPECTROMETER_FAULTS, *PLC_FAULTS) if kind != "shutter_sticks")
 OTHERS = ("core_killed", "recorder_replaced", "lane_off", "dark_asked")
 """What goes wrong beside devices, drawn as the plan's faults are."""
 FAULTS = (*DEVICES, *OTHERS)
+SETTLES_H = 0.06
+"""A process that is new has taken what it needs by then: log files have begun and ended, each of its ways has been gone."""
 LOGS_KEPT = 3
 FILE_MINUTES = 2
 
@@ -104,6 +109,15 @@ def _run(line: Line, world: World) -> None:
     world.recorder.close(world.plc.shifts)
 
 
+def common_slope(at: Floats, value: Floats, group: Floats) -> tuple[float, float, int]:
+    """Return the slope that all groups share, each with a level of its own, its standard error and the degrees of freedom."""
+    _names, which = np.unique(group, return_inverse=True)
+    n = np.bincount(which)
+    x, y = (one - (np.bincount(which, one) / n)[which] for one in (at, value))
+    slope, free = float(x @ y / (x @ x)), len(x) - len(n) - 1
+    return slope, float(np.sqrt(np.sum((y - slope * x) ** 2) / free / (x @ x))), free
+
+
 def own_mb() -> float:
     """Return the memory this process holds but does not share, in MB: what is shared has its size from the start, and would count
     for each of the line's processes that map it here."""
@@ -117,30 +131,33 @@ class Grown:
 
     def __init__(self, config: LineConfig, pitches: int, logs: Path) -> None:
         self._per_h, self._every, self._logs = 3600 * config.line.cups_per_s, max(pitches // 200, 1), logs
-        self._memory: list[tuple[float, float]] = []
+        self._memory: list[tuple[float, float, float]] = []
         self._fds: list[int] = []
         self._next = 0
 
-    def sample(self, pitch: int) -> None:
-        """Look, if it is time, and let go of old log files."""
+    def sample(self, pitch: int, replaced: int) -> None:
+        """Look, if it is time, and let go of old log files; ``replaced`` is how many processes have been so far."""
         if pitch < self._next:
             return
         self._next = pitch + self._every
         for path in sorted(self._logs.glob("*.mcap"))[:-LOGS_KEPT]:
             path.unlink()
-        self._memory.append((pitch / self._per_h, own_mb()))
+        self._memory.append((pitch / self._per_h, own_mb(), replaced))
         self._fds.append(sum(1 for _ in Path("/proc/self/fd").iterdir()))
         if sys.stderr.isatty():
             print(f"\r{pitch} cups, {self._memory[-1][1]:.0f} MB", end="", file=sys.stderr)
 
     def growth(self) -> dict[str, Any]:
         """Return the slope's upper 95 % bound and what goes with it."""
-        settled = np.array(self._memory[len(self._memory) // 10 :])
-        fit = stats.linregress(settled[:, 0], settled[:, 1])
-        bound = fit.slope + stats.t.ppf(0.975, len(settled) - 2) * fit.stderr
+        memory = np.array(self._memory[len(self._memory) // 10 :])
+        began_h = np.array([at[0] for at in self._memory])[np.searchsorted([at[2] for at in self._memory], memory[:, 2])]
+        settled = memory[memory[:, 0] > began_h + SETTLES_H]
+        settled = settled if len(settled) > len(memory) // 3 else memory
+        slope, error, free = common_slope(*settled.T)
+        bound = slope + stats.t.ppf(0.975, free) * error
         fds = self._fds[len(self._fds) // 10 :]
         return {
-            "rss_mb_per_h": float(bound), "rss_mb_per_h_slope": float(fit.slope), "rss_mb": self._memory[-1][1],
+            "rss_mb_per_h": float(bound), "rss_mb_per_h_slope": float(slope), "rss_mb": self._memory[-1][1],
             "fds_growth": fds[-1] - fds[0],
         }  # fmt: skip
 

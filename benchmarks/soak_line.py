@@ -352,11 +352,11 @@ class RecorderProcess:
 class World:
     """Everything beside the core; it moves on by a pitch whenever the core asks whether to go on."""
 
-    def __init__(self, line: Line, pitches: int, people: dict[int, str], sample: Callable[[int], None]) -> None:
+    def __init__(self, line: Line, pitches: int, people: dict[int, str], sample: Callable[[int, int], None]) -> None:
         self.line, self._pitches, self._people, self._sample = line, pitches, people, sample
         self.recorder = RecorderProcess(line)
         self.plc, self.camera, self.spectra = PlcProcess(line), CameraProcess(line), SpectraProcess(line)
-        self.pitch, self._lane_back = 0, -1
+        self.pitch, self._replaced = 0, 0
 
     def step(self) -> bool:
         """Take what the core has made of the last pitch, then let the next one pass.
@@ -394,10 +394,11 @@ class World:
         health.keep(supervisor)
         if self.pitch > self.line.config.line.decision_station + SYNC_PITCHES:
             self.recorder.hold(self.plc.shifts)
-        self._sample(self.pitch)
+        self._sample(self.pitch, self._replaced)
 
     def _act(self, what: str) -> None:
         tick = round(self.pitch * self.line.ratio)
+        self._replaced += what in ("core_killed", "recorder_replaced")
         if what == "lane_off":
             self.plc.tell(Command(tick, self.line.clock.now_ns(), "lane_off", "2"))
             self._people[self.pitch + int(LASTS_CUPS)] = "lane_on"

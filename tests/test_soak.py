@@ -3,9 +3,10 @@
 import gc
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks.soak import DEVICES, FAULTS, LOGS_KEPT, soak
+from benchmarks.soak import DEVICES, FAULTS, LOGS_KEPT, common_slope, soak
 
 
 @pytest.mark.fault
@@ -21,3 +22,13 @@ def test_a_line_keeps_its_promises_through_one_fault_after_another(seed: int, tm
     assert found["alarms"]["device"] > 0
     assert len(list((tmp_path / "run" / "log").iterdir())) <= LOGS_KEPT + 1
     assert gc.isenabled()
+
+
+def test_a_leak_is_seen_beside_levels_that_shift() -> None:
+    hours = np.linspace(0.0, 2.0, 100)
+    replaced = np.floor(hours * 3)
+    noise = np.random.default_rng(1).normal(0.0, 0.01, 100)
+    slope, error, free = common_slope(hours, 300.0 + 11.0 * replaced + 2.5 * hours + noise, replaced)
+    assert free == 100 - 7 - 1  # the last hour begins a group of its own
+    assert abs(slope - 2.5) < 4 * error
+    assert error < 0.05
