@@ -93,6 +93,7 @@ def test_a_line_whose_processes_cannot_be_started_says_so(run_dir: Path) -> None
     line.stop(lambda: True)
 
 
+@pytest.mark.fault
 def test_a_process_that_cannot_be_started_is_tried_again_until_it_can(line: Supervisor, clock: Clock) -> None:
     camera = line.children["camera0"]
     _kill(camera.process)
@@ -108,6 +109,7 @@ def test_a_process_that_cannot_be_started_is_tried_again_until_it_can(line: Supe
     assert camera.pid is not None
 
 
+@pytest.mark.fault
 def test_a_spare_that_cannot_be_made_ends_no_line_and_leaves_no_file_open(
     line: Supervisor, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
