@@ -35,6 +35,7 @@ from citrus_grade.cli import (
     version,
 )
 from citrus_grade.cli.errors import BadInput
+from citrus_grade.cli.giving_way import HEAVY, give_way
 from citrus_grade.cli.help import Verb, Verbs
 from citrus_grade.words import LANGUAGES, N_, _, language_of, set_language
 
@@ -81,6 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal without Chinese shows ? instead of failing
     try:
         args = _obey_language(args)
+        if argv is None and HEAVY.intersection(args[:1]):  # the program itself, not somebody who calls it
+            give_way()
         return typer.main.get_command(app)(args, prog_name="citrus-grade", standalone_mode=False) or errors.DONE
     except Exception as error:
         failure = errors.explain(error)
