@@ -35,7 +35,7 @@ from citrus_grade.messages import Decisions
 from citrus_grade.replay import replay
 from citrus_grade.runlog import LogReader, files
 from citrus_grade.runtime.demo import NEW_SEASON, set_up
-from citrus_grade.runtime.live.memory import Station
+from citrus_grade.runtime.live.board import Station
 from citrus_grade.runtime.live.played import played
 from citrus_grade.runtime.live.session import run_live
 from citrus_grade.runtime.live.supervisor import Supervisor

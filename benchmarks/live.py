@@ -35,8 +35,8 @@ from citrus_grade.drivers.sim.plant import SimOptions
 from citrus_grade.messages import Reason
 from citrus_grade.runtime.demo import NEW_SEASON, set_up
 from citrus_grade.runtime.live import store
+from citrus_grade.runtime.live.board import quantile_us
 from citrus_grade.runtime.live.emulated import KINDS, Emulation
-from citrus_grade.runtime.live.memory import quantile_us
 from citrus_grade.runtime.live.observer import SHED
 from citrus_grade.runtime.live.played import played
 from citrus_grade.runtime.live.sense import GRAB_S

@@ -9,7 +9,8 @@ import pytest
 from benchmarks.live import LOST, lost, missed
 from citrus_grade.alarms import Alarms
 from citrus_grade.messages import Alarm, Reason
-from citrus_grade.runtime.live.memory import Board, reserve
+from citrus_grade.runtime.live.board import Board
+from citrus_grade.runtime.live.memory import reserve
 from citrus_grade.tables import DECISION, empty
 
 ROLES = ("core", "plc", "camera0")

@@ -15,8 +15,9 @@ from citrus_grade.messages import Alarm, Pulse
 from citrus_grade.rundir import create, load_line
 from citrus_grade.runlog.writer import Topic
 from citrus_grade.runtime.live import core, wire
+from citrus_grade.runtime.live.board import Board
 from citrus_grade.runtime.live.core import Core
-from citrus_grade.runtime.live.memory import DECIDED_CUPS, Board, Decided, reserve
+from citrus_grade.runtime.live.memory import DECIDED_CUPS, Decided, reserve
 from citrus_grade.runtime.live.work import ALARM, CORE, METRICS, RECORDER, Spec, Work, ring_shape, roles_of, room_to_carry
 from citrus_grade.tables import DECISION, empty
 

@@ -12,7 +12,7 @@ from citrus_grade.config import load
 from citrus_grade.drivers.sim.fault_plan import CAMERA_FAULTS, Fault, FaultPlan, draw
 from citrus_grade.messages import Reason
 from citrus_grade.replay import replay
-from citrus_grade.runtime.live.memory import COUNTERS
+from citrus_grade.runtime.live.board import COUNTERS
 from citrus_grade.runtime.live.played import played
 from citrus_grade.runtime.live.session import run_live
 from citrus_grade.runtime.live.supervisor import Supervisor

@@ -10,10 +10,11 @@ from citrus_grade.alarms import QUIET_S
 from citrus_grade.messages import Alarm, Command, OutletReport, Pulse, Reason, over
 from citrus_grade.rundir import Loaded
 from citrus_grade.runtime.live import events
+from citrus_grade.runtime.live.board import Board
 from citrus_grade.runtime.live.carry import Carrier, outlook
 from citrus_grade.runtime.live.events import EventLog
 from citrus_grade.runtime.live.lanes import LAST_CUPS, Trouble, lanes_of, last_decisions
-from citrus_grade.runtime.live.memory import Board, Decided, reserve
+from citrus_grade.runtime.live.memory import Decided, reserve
 from citrus_grade.runtime.live.observer import Observer
 from citrus_grade.runtime.live.work import roles_of, room_to_carry
 from citrus_grade.tables import DECISION, Table, empty

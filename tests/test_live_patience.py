@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from citrus_grade.config import LineConfig, parse
-from citrus_grade.runtime.live.memory import Board, Station, reserve
+from citrus_grade.runtime.live.board import Board, Station
+from citrus_grade.runtime.live.memory import reserve
 from citrus_grade.runtime.live.patience import OPENING_S, SILENT_S, START_S, patience_s
 from citrus_grade.runtime.live.work import CORE, PLC
 from citrus_grade.templates import LINE

@@ -27,7 +27,8 @@ from citrus_grade.messages import Ejection, Message, OutletReport
 from citrus_grade.ports import Drive
 from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.belt import Belt
-from citrus_grade.runtime.live.memory import Board, reserve
+from citrus_grade.runtime.live.board import Board
+from citrus_grade.runtime.live.memory import reserve
 from citrus_grade.runtime.live.played import Devices, with_devices
 from citrus_grade.runtime.live.plc import watch_plc
 from citrus_grade.runtime.live.work import ALARM, EVENT, PLC, STOPS_IN, Spec, Work, roles_of, room_to_carry

@@ -17,7 +17,8 @@ from citrus_grade.config import load
 from citrus_grade.messages import Scans
 from citrus_grade.ports import Exposure, Spectrum
 from citrus_grade.runtime.live import sense, wire
-from citrus_grade.runtime.live.memory import Board, Station, reserve
+from citrus_grade.runtime.live.board import Board, Station
+from citrus_grade.runtime.live.memory import reserve
 from citrus_grade.runtime.live.played import Devices, with_devices
 from citrus_grade.runtime.live.work import EVENT, SPECTRA, Spec, Work, camera_role, ring_shape, roles_of, room_to_carry
 from citrus_grade.templates import LINE

@@ -14,8 +14,8 @@ from citrus_grade.drivers.sim.shutters import MOVE_NS, Behind, Shutters
 from citrus_grade.messages import Ejection, Position, Reading, Shutter
 from citrus_grade.ports import DeviceError, Plc, PlcState
 from citrus_grade.runtime.live import memory
+from citrus_grade.runtime.live.board import Board
 from citrus_grade.runtime.live.clock import BeltClock
-from citrus_grade.runtime.live.memory import Board
 from citrus_grade.runtime.live.shutters import Mover, positions, refused
 from citrus_grade.runtime.live.work import CORE, PLC
 

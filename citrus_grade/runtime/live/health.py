@@ -12,7 +12,7 @@ from typing import Any
 
 from citrus_grade.alarms import Raised, severity
 from citrus_grade.messages import Reason
-from citrus_grade.runtime.live.memory import STAGES, least_us, quantile_us
+from citrus_grade.runtime.live.board import STAGES, least_us, quantile_us
 from citrus_grade.runtime.live.observer import SHED
 from citrus_grade.runtime.live.supervisor import Supervisor
 from citrus_grade.runtime.live.work import PLC, camera_role

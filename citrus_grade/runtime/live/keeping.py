@@ -1,6 +1,7 @@
 """Decisions on their way from shared memory to the table: what was written over before it could be kept is counted, once."""
 
-from citrus_grade.runtime.live.memory import DECIDED_CUPS, NEXT_CUPS, Board, Decided
+from citrus_grade.runtime.live.board import Board
+from citrus_grade.runtime.live.memory import DECIDED_CUPS, NEXT_CUPS, Decided
 from citrus_grade.runtime.live.store import Store
 from citrus_grade.runtime.live.work import RECORDER
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from citrus_grade.config import LineConfig
 from citrus_grade.messages import Reason
+from citrus_grade.runtime.live.board import Board
 from citrus_grade.runtime.live.carry import Outlook
-from citrus_grade.runtime.live.memory import Board, Decided
+from citrus_grade.runtime.live.memory import Decided
 from citrus_grade.runtime.live.work import CORE, PLC, SPECTRA, camera_role
 from citrus_grade.tables import DECISION, Table, stack
 

@@ -15,7 +15,7 @@ from citrus_grade.alarms import severity
 from citrus_grade.messages import Reason
 from citrus_grade.ports import DeviceError
 from citrus_grade.runtime.live import health
-from citrus_grade.runtime.live.memory import BIN_0_US, STAGES
+from citrus_grade.runtime.live.board import BIN_0_US, STAGES
 from citrus_grade.runtime.live.observer import SHED
 from citrus_grade.runtime.live.work import PLC, Work
 from citrus_grade.words import _

@@ -12,10 +12,11 @@ from citrus_grade.alarms import AlarmBook, Alarms, Raised, severity
 from citrus_grade.config import LineConfig
 from citrus_grade.messages import Alarm
 from citrus_grade.runtime.live import fired
+from citrus_grade.runtime.live.board import Board
 from citrus_grade.runtime.live.carry import outlook
 from citrus_grade.runtime.live.events import NAME, EventLog, Level
 from citrus_grade.runtime.live.lanes import LAST_CUPS, Lane, Trouble, lanes_of, last_decisions
-from citrus_grade.runtime.live.memory import Board, Decided
+from citrus_grade.runtime.live.memory import Decided
 from citrus_grade.runtime.live.work import CORE, PLC, SCALE
 
 LOOK_S = 1.0

@@ -1,7 +1,7 @@
 """How long a process of a live line may stand still before it is killed and another takes its place."""
 
 from citrus_grade.config import LineConfig
-from citrus_grade.runtime.live.memory import Station
+from citrus_grade.runtime.live.board import Station
 from citrus_grade.runtime.live.work import CORE, PLC, RECORDER, SCALE
 
 START_S = 180.0

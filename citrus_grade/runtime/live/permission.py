@@ -2,7 +2,7 @@
 
 from citrus_grade.config import LineConfig
 from citrus_grade.ports import Drive, Plc
-from citrus_grade.runtime.live.memory import Board
+from citrus_grade.runtime.live.board import Board
 
 
 class Permission:

@@ -10,8 +10,8 @@ from citrus_grade.config import LineConfig
 from citrus_grade.config.references import SHUTTER_OF
 from citrus_grade.messages import Position, Reading, Shutter
 from citrus_grade.ports import DeviceError, Plc, PlcState, Shutters
+from citrus_grade.runtime.live.board import Board
 from citrus_grade.runtime.live.clock import BeltClock
-from citrus_grade.runtime.live.memory import Board
 from citrus_grade.runtime.live.work import CORE
 from citrus_grade.words import _
 

@@ -21,9 +21,10 @@ from citrus_grade.config import LineConfig, load
 from citrus_grade.messages import Alarm
 from citrus_grade.ports import DeviceError
 from citrus_grade.runtime.live import memory, wire
+from citrus_grade.runtime.live.board import Board
 from citrus_grade.runtime.live.keeping import give_up, keep
 from citrus_grade.runtime.live.looks import Looked
-from citrus_grade.runtime.live.memory import Board, Decided
+from citrus_grade.runtime.live.memory import Decided
 from citrus_grade.runtime.live.observer import Observer, Told
 from citrus_grade.runtime.live.patience import START_S, patience_s
 from citrus_grade.runtime.live.processes import HEALTHY_S, Spares, ended_by, launch

@@ -12,7 +12,8 @@ from typing import Any
 from citrus_grade.config import LineConfig, load
 from citrus_grade.messages import Alarm, Message
 from citrus_grade.runtime.live import wire
-from citrus_grade.runtime.live.memory import Board, FrameRing, Shape, carry_bytes
+from citrus_grade.runtime.live.board import Board, carry_bytes
+from citrus_grade.runtime.live.memory import FrameRing, Shape
 
 CORE, RECORDER, PLC, SPECTRA, SCALE, METRICS, SPARE = "core", "recorder", "plc", "spectra", "scale", "metrics", "spare"
 STACKS = "stacks.txt"
