@@ -14,10 +14,11 @@ import pytest
 from citrus_grade.messages import Alarm, Pulse
 from citrus_grade.rundir import create, load_line
 from citrus_grade.runlog.writer import Topic
-from citrus_grade.runtime.live import core, wire
+from citrus_grade.runtime.live import core, outbox, wire
 from citrus_grade.runtime.live.board import Board
 from citrus_grade.runtime.live.core import Core
 from citrus_grade.runtime.live.memory import DECIDED_CUPS, Decided, reserve
+from citrus_grade.runtime.live.outbox import OPEN, STARTED, TORN
 from citrus_grade.runtime.live.work import ALARM, CORE, METRICS, RECORDER, Spec, Work, ring_shape, roles_of, room_to_carry
 from citrus_grade.tables import DECISION, empty
 
@@ -152,10 +153,10 @@ def test_what_waited_for_a_recorder_that_died_is_counted_and_its_alarms_go_to_th
 def test_a_file_says_why_another_had_to_follow_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     made = desk.core()
     made._begin_file()
-    monkeypatch.setattr(core, "WAITING_BYTES", 0)
+    monkeypatch.setattr(outbox, "WAITING_BYTES", 0)
     made._outbox.put(Topic.MESSAGES, 0, b"too much")
     made._begin_file()
     made._outbox.flush()
     join = wire.Joiner()
     came = [record for part in wire.receive(desk.ends["recorder"][1]) if (record := join(part))]
-    assert [data for topic, _, _, data in came if topic == core.OPEN] == [core.STARTED, core.TORN]
+    assert [data for topic, _, _, data in came if topic == OPEN] == [STARTED, TORN]

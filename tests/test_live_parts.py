@@ -28,8 +28,8 @@ from citrus_grade.runtime.live.belt import Belt
 from citrus_grade.runtime.live.board import BIN_0_US, Board, least_us, quantile_us
 from citrus_grade.runtime.live.carry import Carrier, _bytes, _references, resumed
 from citrus_grade.runtime.live.clock import BeltClock, DeviceClock, nearest_trigger, tick_at
-from citrus_grade.runtime.live.core import CLOSE, END
 from citrus_grade.runtime.live.memory import DECIDED_CUPS, Decided, FrameRing, Shape, reserve
+from citrus_grade.runtime.live.outbox import CLOSE, END
 from citrus_grade.runtime.live.work import RECORDER, Spec, ring_shape, roles_of, room_to_carry
 from citrus_grade.state import initial
 from citrus_grade.tables import DECISION, empty

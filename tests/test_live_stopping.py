@@ -18,8 +18,8 @@ from citrus_grade.rundir import create, load_line
 from citrus_grade.runlog.writer import Topic
 from citrus_grade.runtime.live import events, health, record, store, supervisor, wire
 from citrus_grade.runtime.live.board import Board
-from citrus_grade.runtime.live.core import CLOSE, END, OPEN
 from citrus_grade.runtime.live.memory import DECIDED_CUPS, NEXT_CUPS, Decided, reserve
+from citrus_grade.runtime.live.outbox import CLOSE, END, OPEN
 from citrus_grade.runtime.live.session import _signals
 from citrus_grade.runtime.live.supervisor import Supervisor
 from citrus_grade.runtime.live.work import RECORDER, Spec, Work, ring_shape, roles_of, room_to_carry, stops_in

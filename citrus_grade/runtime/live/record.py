@@ -17,9 +17,9 @@ from citrus_grade.ports import DeviceError
 from citrus_grade.runlog import files
 from citrus_grade.runlog.writer import LogFile, Topic, frame_record
 from citrus_grade.runtime.live import wire
-from citrus_grade.runtime.live.core import CLOSE, END, FRAME_AT, OPEN
 from citrus_grade.runtime.live.keeping import keep
 from citrus_grade.runtime.live.memory import Decided
+from citrus_grade.runtime.live.outbox import CLOSE, END, FRAME_AT, OPEN
 from citrus_grade.runtime.live.store import NAME, Store
 from citrus_grade.runtime.live.work import ORPHANED_S, Work
 
