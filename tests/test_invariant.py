@@ -1,6 +1,7 @@
 """What must hold of a live run is seen to be broken, each way in which it can be."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -48,7 +49,7 @@ def _broken(folder: Path, line_toml: Path, rows: Table, fell: Table, config: Lin
     table.close()
     held = {reason.name.lower(): int(n) for reason in Reason if (n := np.sum(rows["reason"] == reason))}
     state = {"origin": round(SHIFT * config.encoder.ratio), "reasons": held, "decided_cup": CUPS - 1, "committed_cup": CUPS - 1}
-    (run / health.NAME).write_text(json.dumps(state | {"running": False}))
+    (run / health.NAME).write_text(json.dumps(state | {"running": False, "supervisor_pid": os.getpid()}))
     fell.tofile(folder / "fell")
     return invariant.look(run, folder / "fell").broken
 
