@@ -86,6 +86,7 @@ class Line:
         create(self.run, loaded, seed=plan.seed, profile="normal", config_text=config_path.read_text(encoding="utf-8"))
         self.clock, self.plan = SteppedClock(self.config.line.cups_per_s), Ahead(plan)
         self.supervisor = Supervisor(self.run, "normal")
+        self.keeper = health.Keeper(self.supervisor)
         self._works: dict[str, Stepped] = {}
         self.ratio = float(self.config.encoder.ratio)
         self.options = TapeOptions(
@@ -113,6 +114,7 @@ class Line:
     def close(self) -> None:
         """End everything."""
         self.supervisor.stop()
+        self.keeper.close()
         for role in self.supervisor.roles:
             self._end(role)
 
@@ -391,7 +393,7 @@ class World:
         supervisor = self.line.supervisor
         supervisor.watch()
         supervisor.observer.look()
-        health.keep(supervisor)
+        self.line.keeper.keep()
         if self.pitch > self.line.config.line.decision_station + SYNC_PITCHES:
             self.recorder.hold(self.plc.shifts)
         self._sample(self.pitch, self._replaced)

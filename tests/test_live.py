@@ -194,8 +194,8 @@ def test_a_device_nobody_can_use_ends_the_line_before_it_begins(line_toml: Path,
     with pytest.raises(DeviceError, match="'none' is not installed; there are"):
         run_live(live, tmp_path / "again", seconds=5.0)
     sound = text.replace("colour = 3\n", "")
-    head, _, tail = sound.partition('[spectrometer]\ndevice = [{ driver = "tape"')
-    live.write_text(f'{head}[spectrometer]\ndevice = [{{ driver = "prism"{tail}', encoding="utf-8")
+    head, section, tail = sound.partition("[spectrometer]")
+    live.write_text(head + section + tail.replace('driver = "tape"', 'driver = "prism"', 1), encoding="utf-8")
     with pytest.raises(DeviceError, match=r"spectrometer\.device\.0\.driver: 'prism' is not installed"):
         run_live(live, tmp_path / "third", seconds=5.0)
 

@@ -37,7 +37,7 @@ CUPS_PER_S = 6.0
 LANES = 6
 SCANS = 8
 LOOP_CUPS = 24
-ALIKE_BRIX = 0.15
+ALIKE_BRIX = 0.3
 """What the noise of another dark and white may make of the same scans."""
 DARK_AND_WHITE = """
 [[command]]
