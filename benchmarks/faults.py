@@ -1,7 +1,8 @@
-"""What a live line survives: ``python -m benchmarks.faults --json [--kills N] [--seed N] [--only kills,fuzz,held] [--bytes N]``.
+"""What a live line survives: ``python -m benchmarks.faults --json [--kills N] [--only kills,fuzz,held] [--bytes N]``.
 
-``kills``: every process is killed (SIGKILL) ``--kills`` times, each at random instants of its own, whatever the others are at and
-whether a spare stands ready or not, the line running at its full speed on devices that play a rendered loop (SIMULATED).
+``kills``: processes are killed (SIGKILL) at ``--kills`` random instants, each process equally often and at instants of its own,
+whatever the others are at and whether a spare stands ready or not, one every ``--every-s`` seconds in the mean; the line runs at
+its full speed on devices that play a rendered loop (SIMULATED).
 ``recovery_s`` is the longest from a kill to the first work of the next process: a message fed, a commit, a frame, a scan, or a
 pulse; ``recovery_with_spare_s`` the longest of those for which a spare stood ready. ``acked_lost`` are decisions that had been
 acknowledged and are not in the table afterwards, ``log_lost_s`` is the longest stretch of line time whose decisions are in the
@@ -12,6 +13,7 @@ table and not in the log; ``broken`` what of `benchmarks.invariant` does not hol
 
 import argparse
 import json
+import math
 import random
 import sys
 import tempfile
@@ -42,10 +44,10 @@ from citrus_grade.runtime.live.supervisor import Supervisor
 from citrus_grade.runtime.live.work import CORE, PLC, RECORDER, SPECTRA
 from citrus_grade.tables import Table
 
-REST_S = (5.2, 9.0)
+LEAST_REST_S = 5.2
 """From a process's first work to its next death: one that dies sooner, again and again, is left dead for up to 5 s on purpose."""
-FIRST_S = 3.0
-"""Within it each dies for the first time."""
+EVERY_S = 7.0
+"""In the mean from one death to the next on the line: a spare is there again after some five."""
 SETTLE_S = 2.0
 WORK = {CORE: "messages", RECORDER: "commits", PLC: "pulses", SPECTRA: "scans"}
 """What rises when a process works; of cameras, frames."""
@@ -65,18 +67,21 @@ class Victim:
 
 
 class Killer:
-    """Kills every process of a line so many times, each at instants of its own, the first within ``first_s``."""
+    """Kills the processes of a line at so many instants in all, each at its own, one every ``every_s`` seconds in the mean."""
 
-    def __init__(self, kills: int, seed: int, first_s: float) -> None:
-        self._rng, self._kills, self._first_s = random.Random(seed), kills, first_s
-        self._over_at = 0.0
+    def __init__(self, kills: int, seed: int, every_s: float) -> None:
+        self._rng, self._kills, self._every_s = random.Random(seed), kills, every_s
+        self._over_at, self._rest_s = 0.0, (0.0, 0.0)
         self.acknowledged: list[int] = []
         self.victims: dict[str, Victim] = {}
 
     def __call__(self, supervisor: Supervisor) -> bool:
         now = time.monotonic()
         if not self.victims:
-            self.victims = {role: Victim(self._kills, now + self._rng.uniform(0.0, self._first_s)) for role in supervisor.roles}
+            each_s = self._every_s * len(supervisor.roles)
+            each = math.ceil(self._kills / len(supervisor.roles))
+            self.victims = {role: Victim(each, now + self._rng.uniform(0.0, each_s)) for role in supervisor.roles}
+            self._rest_s = max(0.5 * each_s, LEAST_REST_S), max(1.5 * each_s, 2 * LEAST_REST_S)
         for role, victim in self.victims.items():
             self._look(supervisor, role, victim, now)
         if any(victim.left or victim.died_at is not None for victim in self.victims.values()):
@@ -89,7 +94,7 @@ class Killer:
             if _done(station, role) > victim.done:
                 victim.recovery_s.append(time.monotonic() - victim.died_at)
                 victim.with_spare_s += victim.recovery_s[-1:] if victim.spare else []
-                victim.died_at, victim.at = None, now + self._rng.uniform(*REST_S)
+                victim.died_at, victim.at = None, now + self._rng.uniform(*self._rest_s)
         elif victim.left and now >= victim.at and (process := supervisor.children[role].process) is not None:
             victim.spare = supervisor.spare_ready
             self.acknowledged.append(int(supervisor.board.shared["committed_cup"][0]))
@@ -104,12 +109,12 @@ def _done(station: Station, role: str) -> int:
     return station.counted()[WORK.get(role, "frames")]
 
 
-def kills(folder: Path, n: int, seed: int, *, cups_per_s: float | None = None, first_s: float = FIRST_S) -> dict[str, Any]:
-    """Kill each process of a running line ``n`` times; return what was lost and how long each was gone."""
+def kills(folder: Path, n: int, seed: int, *, cups_per_s: float | None = None, every_s: float = EVERY_S) -> dict[str, Any]:
+    """Kill processes of a running line at ``n`` instants; return what was lost and how long each was gone."""
     live, run, fell = folder / "line" / "live.toml", folder / "run", folder / "fell"
     live.write_text(played(folder / "line" / "line.toml", folder / "tape", fell=fell, cups_per_s=cups_per_s), encoding="utf-8")
-    killer = Killer(n, seed, first_s)
-    ended = run_live(live, run, during=killer, seconds=60.0 + 20.0 * n)
+    killer = Killer(n, seed, every_s)
+    ended = run_live(live, run, during=killer, seconds=120.0 + 3 * (every_s + LEAST_REST_S) * n)
     held, lanes = invariant.look(run, fell), load(live).line.lanes
     cups, times = np.unique(held.rows["cup"], return_counts=True)
     lost = set(range(max(killer.acknowledged) + 1)) - set(cups.tolist())
@@ -150,7 +155,7 @@ def _cups_of(entry: Any) -> list[int]:
     return np.unique(entry.rows["cup"]).tolist() if isinstance(entry, Decisions) else []
 
 
-def _kills(n: int, seed: int) -> dict[str, Any]:
+def _kills(n: int, seed: int, every_s: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         for name in ("line", "tape"):
@@ -158,13 +163,14 @@ def _kills(n: int, seed: int) -> dict[str, Any]:
         set_up(folder / "line", seed)
         options = SimOptions(seed=seed, season=NEW_SEASON)
         tape.record(load(folder / "line" / "line.toml"), folder / "tape", options, LOOP_CUPS)
-        return kills(folder, n, seed)
+        return kills(folder, n, seed, every_s=every_s)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--kills", type=int, default=50, help="of each process")
+    parser.add_argument("--kills", type=int, default=50, help="of all processes together")
+    parser.add_argument("--every-s", type=float, default=EVERY_S)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--bytes", type=int, default=1_000_000, help="into each driver")
     parser.add_argument("--only", default="kills,fuzz,held")
@@ -172,7 +178,7 @@ def main() -> None:
     only = args.only.split(",")
     result: dict[str, Any] = {"simulated": True, "seed": args.seed}
     if "kills" in only:
-        result |= _kills(args.kills, args.seed)
+        result |= _kills(args.kills, args.seed, args.every_s)
     if "fuzz" in only:
         result |= fuzz(args.bytes, args.seed, list(TARGETS))
     if "held" in only:

@@ -13,7 +13,7 @@ CUPS_PER_S = 6.0
 """Slow enough for a machine that runs other tests beside."""
 RECOVERY_S = {"core": 3.0, "recorder": 2.0, "camera": 2.0}
 """With a spare: what starts from nothing takes as long as the machine takes to load it."""
-LOG_LOST_S, FIRST_S = 1.0, 20.0
+LOG_LOST_S, EVERY_S = 1.0, 4.0
 
 
 @pytest.mark.fault
@@ -22,7 +22,7 @@ def test_whatever_is_killed_whenever_nothing_acknowledged_is_lost(line_toml: Pat
     for name in ("line.toml", "plan.toml", "model", "calibration"):
         (tmp_path / "line" / name).symlink_to(line_toml.parent / name)
     (tmp_path / "tape").symlink_to(loop)
-    found = kills(tmp_path, n=1, seed=7, cups_per_s=CUPS_PER_S, first_s=FIRST_S)
+    found = kills(tmp_path, n=5, seed=7, cups_per_s=CUPS_PER_S, every_s=EVERY_S)
     assert found["kills"] == dict.fromkeys(("core", "recorder", "plc", "camera0", "spectra"), 1)
     assert found["acked_lost"] == 0
     assert found["broken"] == []
