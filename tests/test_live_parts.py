@@ -104,10 +104,11 @@ def test_a_core_killed_while_it_writes_leaves_what_it_carried_before() -> None:
 def test_the_clock_on_the_board_is_never_seen_half_written() -> None:
     board = Board(reserve("board", Board.n_bytes(1, CARRY)), ("core",), CARRY)
     assert board.belt() is None
+    board.set_clock(1, 10, 3.0)
     done = threading.Event()
 
     def write() -> None:
-        for k in range(1, 20_000):
+        for k in range(2, 20_000):
             board.set_clock(k, 10 * k, 3.0 * k)
         done.set()
 
@@ -115,9 +116,22 @@ def test_the_clock_on_the_board_is_never_seen_half_written() -> None:
     writer.start()
     while not done.is_set():
         seen = board.belt()
-        assert seen is None or (seen[1] == 10 * seen[0] and seen[2] == 3.0 * seen[0])
+        assert seen is not None
+        assert (seen[1], seen[2]) == (10 * seen[0], 3.0 * seen[0])
     writer.join()
     assert board.belt() == (19_999, 199_990, 59_997.0)
+
+
+@pytest.mark.parametrize("fields", [("tick",), ("tick", "t_ns"), ("tick", "t_ns", "ticks_per_s")])
+def test_a_process_that_stands_or_dies_as_it_writes_the_clock_leaves_the_look_before(fields: tuple[str, ...]) -> None:
+    board = Board(reserve("board", Board.n_bytes(1, CARRY)), ("core",), CARRY)
+    for k in (1, 2, 3):
+        board.set_clock(k, 10 * k, 3.0 * k)
+    for name in fields:
+        board.clock[name][0, 4 % 2] = 99
+    assert board.belt() == (3, 30, 9.0)
+    board.set_clock(4, 40, 12.0)
+    assert board.belt() == (4, 40, 12.0)
 
 
 def test_decisions_lie_ready_until_they_are_written_over() -> None:

@@ -57,7 +57,7 @@ STATION = np.dtype(
     ]
 )
 CLOCK = np.dtype(
-    [("begun", "<i8"), ("tick", "<i8"), ("t_ns", "<i8"), ("ticks_per_s", "<f8"), ("done", "<i8"), ("pad", "u1", (LINE_BYTES,))]
+    [("written", "<i8"), ("tick", "<i8", (2,)), ("t_ns", "<i8", (2,)), ("ticks_per_s", "<f8", (2,)), ("pad", "u1", (LINE_BYTES,))]
 )
 
 
@@ -120,17 +120,18 @@ class Board:
 
     def set_clock(self, tick: int, t_ns: int, ticks_per_s: float) -> None:
         """Write where the belt is: encoder count ``tick`` at the host's ``t_ns``."""
-        clock = self.clock
-        clock["begun"] += 1
-        clock["tick"], clock["t_ns"], clock["ticks_per_s"] = tick, t_ns, ticks_per_s
-        clock["done"] = clock["begun"]
+        clock, number = self.clock, int(self.clock["written"][0]) + 1
+        for name, value in (("tick", tick), ("t_ns", t_ns), ("ticks_per_s", ticks_per_s)):
+            clock[name][0, number % 2] = value
+        clock["written"] = number
 
     def belt(self) -> tuple[int, int, float] | None:
-        """Return what `set_clock` wrote last; None before that, or where its writer stands still half-way."""
-        for _ in range(100):
-            done = int(self.clock["done"][0])
-            read = int(self.clock["tick"][0]), int(self.clock["t_ns"][0]), float(self.clock["ticks_per_s"][0])
-            if done and int(self.clock["begun"][0]) == done == int(self.clock["done"][0]):
+        """Return what `set_clock` wrote last, None before that; one that stands still half-way leaves what it wrote before."""
+        clock = self.clock
+        while number := int(clock["written"][0]):
+            slot = number % 2
+            read = int(clock["tick"][0, slot]), int(clock["t_ns"][0, slot]), float(clock["ticks_per_s"][0, slot])
+            if int(clock["written"][0]) == number:  # else this place may be written again by now
                 return read
         return None
 
