@@ -104,10 +104,7 @@ def _head(state: dict[str, Any]) -> tuple[str, str]:
 
 def _show(state: dict[str, Any]) -> None:
     out.text(*_head(state))
-    waiting = state["decided_cup"] - state["committed_cup"]
-    out.text(
-        _("decided up to cup {cup:,}, {waiting:,} of them not yet safe on disk").format(cup=state["decided_cup"], waiting=waiting)
-    )
+    out.text(_decided(state["decided_cup"], state["committed_cup"]))
     _lanes(state["lanes"])
     processes = (_process(role, one, state["running"]) for role, one in state["processes"].items())
     out.table(_("Processes"), (_("process"), _("state"), "PID", _("restarts")), processes, left=2)
@@ -118,6 +115,12 @@ def _show(state: dict[str, Any]) -> None:
     if state["reasons"]:
         out.table(_("Why"), (_("reason"), _("cups")), ((label(name), f"{n:,}") for name, n in state["reasons"].items()))
     _alarms(state)
+
+
+def _decided(cup: int, safe: int) -> str:
+    if cup < 0:
+        return _("nothing has been decided yet")
+    return _("decided up to cup {cup:,}, {waiting:,} of them not yet safe on disk").format(cup=cup, waiting=cup - safe)
 
 
 def _lanes(lanes: list[dict[str, Any]]) -> None:
