@@ -39,6 +39,8 @@ from citrus_grade.tables import Table
 pytestmark = pytest.mark.xdist_group("live")
 
 CUPS_PER_S = 5.0
+STOOD_S = 4.0
+"""Longer than a core or a PLC process may be silent."""
 
 
 def _free_port() -> int:
@@ -277,7 +279,8 @@ def test_told_to_end_a_line_ends_whole(started: tuple[subprocess.Popen[str], Pat
     assert told["cups"] == len(rows)
     assert told["live"]["committed_cup"] == told["live"]["decided_cup"] == rows["cup"].max()
     report = replay(run)
-    assert (report.diff_fields, report.compared, report.truncated) == (0, len(rows), False)
+    assert (report.diff_fields, report.compared) == (0, len(rows))
+    assert not report.truncated, list(events.read(run))
     assert _gone(pids)
     assert not health.read(run)["running"]
 
@@ -295,6 +298,26 @@ def test_told_twice_it_ends_at_once_and_keeps_every_decision(started: tuple[subp
     assert told["live"]["committed_cup"] == told["live"]["decided_cup"] == rows["cup"].max()
     assert _gone(pids)
     assert replay(run).diff_fields == 0
+
+
+@pytest.mark.fault
+def test_a_machine_that_stood_still_is_no_reason_to_kill(started: tuple[subprocess.Popen[str], Path]) -> None:
+    """As when a virtual machine is paused: who looks stood as long as what is looked at."""
+    program, run = started
+    stood = [*_pids(run), program.pid]
+    for pid in stood:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(STOOD_S)
+    for pid in reversed(stood):  # the supervisor is the first to go on
+        os.kill(pid, signal.SIGCONT)
+    went_on = health.read(run)["committed_cup"] + STOOD_S * CUPS_PER_S + 20
+    _until(lambda: health.read(run)["committed_cup"] > went_on, 60.0)
+    program.send_signal(signal.SIGTERM)
+    assert program.wait(120.0) == 0
+    assert "process_died" not in {event["event"] for event in events.read(run)}
+    rows = _every_cup_once(run)
+    assert replay(run).compared == len(rows)
+    assert np.any(rows["reason"][rows["cup"] > went_on - 10] == Reason.GRADED)
 
 
 @pytest.mark.fault

@@ -60,6 +60,8 @@ CLOCK_SET_S = 2.0
 """A clock that is kept right is moved by less at a time."""
 STOP_S = {1: 5.0, 2: 14.0, 3: 3.0, 4: 20.0}
 """How long the processes of each step of a stop may take to end by themselves."""
+SILENT_LOOKS = 25
+"""A process is not killed before so many looks in a row have found it silent: where the whole machine stood, so did who looks."""
 KEPT = 1000
 """Recoveries that are remembered of each process."""
 
@@ -78,6 +80,7 @@ class Child:
     recovery_s: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
     again_at: float = 0.0
     quick_deaths: int = 0
+    silent_looks: int = 0
     said: list[str] = field(default_factory=list)
 
     @property
@@ -234,7 +237,10 @@ class Supervisor:
         station = self.board.station(child.role)
         if station.is_ready:
             self._ready(child)
-        if station.silent_s > patience_s(child.role, station, self.config):
+        silent = station.silent_s > patience_s(child.role, station, self.config)
+        child.silent_looks = child.silent_looks + 1 if silent else 0
+        if child.silent_looks > SILENT_LOOKS:
+            child.silent_looks = 0
             self.observer.alarm("process_silent", child.role)
             self.observer.event("process_silent", child.role, "error", pid=child.pid, silent_s=round(station.silent_s, 1))
             process.send_signal(signal.SIGUSR1)  # it writes down where it stands
