@@ -126,7 +126,7 @@ class PlcProcess:
         self._line, self._work = line, line.work(PLC)
         self._core = self._work.end("core")
         self.loop = LoopPlc(line.options, line.config, line.clock)
-        self._plc = FaultyPlc(self.loop, line.plan, line.clock.cups, line.config.encoder.bits)
+        self._plc = FaultyPlc(self.loop, line.plan, line.clock, line.config.encoder.bits)
         self._ruler = Ruler.of(line.config.encoder.ratio)
         self._belt, self._clock = Belt(line.config.encoder.bits, self._ruler), BeltClock()
         self._boot, self._zero = 0, 0.0
@@ -201,7 +201,7 @@ class CameraProcess:
         self._core, self._ring = self._work.end("core"), self._work.ring(0)
         tape_camera = TapeCamera(line.options, 0, line.clock)
         self._frames = tape_camera.frames
-        self._camera = FaultyCamera(tape_camera, line.plan, line.clock.cups, 0)
+        self._camera = FaultyCamera(tape_camera, line.plan, line.clock, 0)
         self._number = 1
         measure = reopen(line.run).line()
         self._views: list[Views] = []
@@ -245,7 +245,7 @@ class SpectraProcess:
         sound = [TapeSpectrometer(line.options, line.config, lane, line.clock) for lane in lanes]
         self._sound: list[Spectrometer] = [*sound]
         self._faulty: list[Spectrometer] = [
-            FaultySpectrometer(one, line.plan, line.clock.cups, lane) for lane, one in enumerate(sound)
+            FaultySpectrometer(one, line.plan, line.clock, lane) for lane, one in enumerate(sound)
         ]
         self._watched = [Sound(self._work, lane) for lane in lanes]
 

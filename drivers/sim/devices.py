@@ -81,11 +81,15 @@ class LoopClock:
 
     def cups_at(self, host_ns: int) -> float:
         """Return how many pitches the belt has moved by a moment of the host's monotonic clock."""
-        return (host_ns - self._t0_ns) / self._ns_a_cup
+        return self.cups_of(host_ns - self._t0_ns)
+
+    def cups_of(self, device_ns: int) -> float:
+        """Return how many pitches the belt has moved by a moment of the devices' own clock, which began with it."""
+        return device_ns / self._ns_a_cup
 
     def ns(self, cups: float) -> int:
         """Return when the belt has moved so many pitches, since it began to move."""
-        return int(cups * self._ns_a_cup)
+        return math.ceil(cups * self._ns_a_cup)
 
     def wait(self, cups: float, late_s: float, timeout_s: float) -> bool:
         """Wait until ``late_s`` after the belt has moved so far; False if that takes longer than ``timeout_s``."""
@@ -311,7 +315,7 @@ def open_camera(config: LineConfig, index: int) -> Camera:
     """Open a simulated camera."""
     options = options_of(config.camera[index].device, f"camera.{index}.device")
     camera = TapeCamera(options, index)
-    return FaultyCamera(camera, _plan(options), LoopClock.of(options).cups, index) if options.faults else camera
+    return FaultyCamera(camera, _plan(options), LoopClock.of(options), index) if options.faults else camera
 
 
 def open_spectrometer(config: LineConfig, lane: int) -> Spectrometer:
@@ -319,14 +323,14 @@ def open_spectrometer(config: LineConfig, lane: int) -> Spectrometer:
     assert config.spectrometer is not None
     options = options_of(config.spectrometer.device[lane], f"spectrometer.device.{lane}")
     device = TapeSpectrometer(options, config, lane)
-    return FaultySpectrometer(device, _plan(options), LoopClock.of(options).cups, lane) if options.faults else device
+    return FaultySpectrometer(device, _plan(options), LoopClock.of(options), lane) if options.faults else device
 
 
 def open_plc(config: LineConfig) -> Plc:
     """Open the simulated PLC."""
     options = options_of(config.plc, "plc")
     plc = TapePlc(options, config)
-    return FaultyPlc(plc, _plan(options), LoopClock.of(options).cups, config.encoder.bits) if options.faults else plc
+    return FaultyPlc(plc, _plan(options), LoopClock.of(options), config.encoder.bits) if options.faults else plc
 
 
 def _plan(options: TapeOptions) -> PlanFile:

@@ -9,12 +9,24 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from citrus_grade.drivers.sim.fault_plan import Plan
+from citrus_grade.drivers.sim.fault_plan import Fault, Plan
 from citrus_grade.messages import Ejection, OutletReport, OutletState, Shutter
 from citrus_grade.ports import Camera, DeviceGone, Drive, Exposure, Plc, PlcState, Shutters, Spectrometer, Spectrum
 
-Where = Callable[[], float]
-"""How many pitches the belt has moved by now."""
+
+class Clock(Protocol):
+    """Where the belt is."""
+
+    def cups(self) -> float:
+        """Return how many pitches it has moved by now."""
+        ...
+
+    def cups_of(self, device_ns: int) -> float:
+        """Return how many it had moved by a moment of a device's own clock: what a device hands over is spoilt by when it was
+        taken, however late it comes."""
+        ...
+
+
 PAST = 64
 """Spectra that a spectrometer can hand over again."""
 
@@ -22,38 +34,39 @@ PAST = 64
 class FaultyCamera:
     """A camera that stalls, repeats or spoils frames."""
 
-    def __init__(self, camera: Camera, plan: Plan, where: Where, index: int) -> None:
-        self._camera, self._plan, self._where, self._index = camera, plan, where, index
+    def __init__(self, camera: Camera, plan: Plan, clock: Clock, index: int) -> None:
+        self._camera, self._plan, self._clock, self._index = camera, plan, clock, index
         self._held: list[Exposure] = []
         self.identity = camera.identity
 
-    def _now(self, kind: str) -> bool:
-        return self._plan.now.at(kind, self._where(), self._index) is not None
+    def _has(self, kind: str, exposure: Exposure) -> bool:
+        return self._plan.now.at(kind, self._clock.cups_of(exposure.device_ns), self._index) is not None
 
     def grab(self, timeout_s: float) -> Exposure | None:
         if self._held:
             return self._held.pop()
         exposure = self._camera.grab(timeout_s)
-        if exposure is None or self._now("camera_stalls"):
+        if exposure is None or self._has("camera_stalls", exposure):
             return None
-        exposure = replace(exposure, mosaic=self._spoilt(exposure.mosaic))
-        if self._now("frame_twice"):
+        exposure = replace(exposure, mosaic=self._spoilt(exposure))
+        if self._has("frame_twice", exposure):
             self._held.append(exposure)
-        if self._now("frames_swapped"):
+        if self._has("frames_swapped", exposure):
             later = self._camera.grab(1.0)
             if later is not None:
                 self._held.append(replace(exposure, mosaic=exposure.mosaic.copy()))
                 return later
         return exposure
 
-    def _spoilt(self, mosaic: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if self._now("frames_black"):
+    def _spoilt(self, exposure: Exposure) -> NDArray[np.uint8]:
+        mosaic = exposure.mosaic
+        if self._has("frames_black", exposure):
             return np.zeros_like(mosaic)
-        if self._now("frames_white"):
+        if self._has("frames_white", exposure):
             return np.full_like(mosaic, 255)
-        if self._now("colours_swapped"):
+        if self._has("colours_swapped", exposure):
             return np.roll(mosaic, 1, axis=1)
-        if self._now("frame_half"):
+        if self._has("frame_half", exposure):
             torn = mosaic.copy()
             torn[len(torn) // 2 :] = 0
             return torn
@@ -67,34 +80,37 @@ class FaultyCamera:
 class FaultySpectrometer:
     """A spectrometer that goes away, repeats itself, or speaks nonsense."""
 
-    def __init__(self, spectrometer: Spectrometer, plan: Plan, where: Where, lane: int) -> None:
-        self._spectrometer, self._plan, self._where, self._lane = spectrometer, plan, where, lane
+    def __init__(self, spectrometer: Spectrometer, plan: Plan, clock: Clock, lane: int) -> None:
+        self._spectrometer, self._plan, self._clock, self._lane = spectrometer, plan, clock, lane
         self._first: NDArray[np.uint16] | None = None
         self._past: deque[NDArray[np.uint16]] = deque(maxlen=PAST)
         self.identity, self.wavelength_nm = spectrometer.identity, spectrometer.wavelength_nm
 
-    def _now(self, kind: str) -> bool:
-        return self._plan.now.at(kind, self._where(), self._lane) is not None
+    def _at(self, kind: str, cups: float) -> Fault | None:
+        return self._plan.now.at(kind, cups, self._lane)
 
     def grab(self, timeout_s: float) -> Spectrum | None:
-        if self._now("spectrometer_gone"):
+        if self._at("spectrometer_gone", self._clock.cups()):
             raise DeviceGone(f"lane {self._lane}: {self.identity} does not answer")
         spectrum = self._spectrometer.grab(timeout_s)
-        if spectrum is None or self._now("spectrum_bad_checksum"):
+        if spectrum is None:
+            return None
+        cups = self._clock.cups_of(spectrum.device_ns)
+        if self._at("spectrum_bad_checksum", cups):
             return None  # a driver hands on nothing whose checksum is wrong
         self._past.append(spectrum.counts)
-        late = self._plan.now.at("spectra_late", self._where(), self._lane)
+        late = self._at("spectra_late", cups)
         if late is not None and late.value < len(self._past):
             return replace(spectrum, counts=self._past[-1 - int(late.value)])
-        if self._now("spectra_frozen"):
+        if self._at("spectra_frozen", cups):
             if self._first is None and np.ptp(spectrum.counts):  # past an empty cup all of it is at full scale, as ever
                 self._first = spectrum.counts.copy()
             return spectrum if self._first is None else replace(spectrum, counts=self._first)
         self._first = None
-        if self._now("spectra_noise"):
+        if self._at("spectra_noise", cups):
             rng = np.random.default_rng([self._plan.now.seed, spectrum.count & 0x7FFFFFFF])
             return replace(spectrum, counts=rng.integers(0, 65536, len(spectrum.counts), np.uint16))
-        if self._now("spectrum_short"):
+        if self._at("spectrum_short", cups):
             return replace(spectrum, counts=spectrum.counts[:-1])
         return spectrum
 
@@ -116,21 +132,21 @@ class Restartable(Plc, Shutters, Drive, Protocol):
 class FaultyPlc:
     """A PLC that goes away, is slow, starts again, miscounts, or whose outlets jam."""
 
-    def __init__(self, plc: Restartable, plan: Plan, where: Where, bits: int) -> None:
-        self._plc, self._plan, self._where, self._mask = plc, plan, where, (1 << bits) - 1
+    def __init__(self, plc: Restartable, plan: Plan, clock: Clock, bits: int) -> None:
+        self._plc, self._plan, self._clock, self._mask = plc, plan, clock, (1 << bits) - 1
         self._began: dict[str, int] = {}
         self._blocked: dict[str, set[tuple[int, int]]] = {"outlet_full": set(), "outlet_jams": set()}
         self._zero = self._boot = 0
-        self._looked = where()
+        self._looked = clock.cups()
         self._held: dict[int, Shutter] = {}
         self.identity, self.positions = plc.identity, plc.positions
         plc.jammed = self._jams
 
     def _jams(self, lane: int, outlet: int) -> bool:
-        return (lane, outlet) in self._places("outlet_jams", self._where())
+        return (lane, outlet) in self._places("outlet_jams", self._clock.cups())
 
     def poll(self) -> PlcState:
-        cup = self._where()
+        cup = self._clock.cups()
         if self._plan.now.at("plc_gone", cup):
             raise DeviceGone(f"{self.identity} does not answer")
         if self._plan.now.at("plc_refuses", cup):
@@ -180,13 +196,13 @@ class FaultyPlc:
         return tuple(OutletReport(state.count, state.t_ns, lane, outlet, one, -1) for (lane, outlet), one in words)
 
     def eject(self, ejections: list[Ejection]) -> int:
-        if self._plan.now.at("plc_gone", self._where()) or self._plan.now.at("plc_refuses", self._where()):
+        if self._plan.now.at("plc_gone", self._clock.cups()) or self._plan.now.at("plc_refuses", self._clock.cups()):
             raise DeviceGone(f"{self.identity} does not answer")
         return self._plc.eject([replace(e, fire_tick=(e.fire_tick + self._zero) & self._mask) for e in ejections])
 
     def move(self, shutters: list[Shutter]) -> None:
         """Send shutters on their way, and those that stuck and are free again."""
-        sent, cup = self._held | {shutter.lane: shutter for shutter in shutters}, self._where()
+        sent, cup = self._held | {shutter.lane: shutter for shutter in shutters}, self._clock.cups()
         self._held = {lane: shutter for lane, shutter in sent.items() if self._plan.now.at("shutter_sticks", cup, lane)}
         self._plc.move([shutter for lane, shutter in sent.items() if lane not in self._held])
 
