@@ -1,10 +1,10 @@
 """What a live line survives: ``python -m benchmarks.faults --json [--kills N] [--only kills,fuzz,held] [--bytes N]``.
 
 ``kills``: processes are killed (SIGKILL) at ``--kills`` random instants, each process equally often and at instants of its own,
-whatever the others are at and whether a spare stands ready or not, one every ``--every-s`` seconds in the mean; the line runs at
-its full speed on devices that play a rendered loop (SIMULATED).
+the servers they are forked from too, and whatever the others are at, one every ``--every-s`` seconds in the mean; the line runs
+at its full speed on devices that play a rendered loop (SIMULATED).
 ``recovery_s`` is the longest from a kill to the first work of the next process: a message fed, a commit, a frame, a scan, or a
-pulse; ``recovery_with_spare_s`` the longest of those for which a spare stood ready. ``acked_lost`` are decisions that had been
+pulse; of a fork server, until there are as many as before. ``acked_lost`` are decisions that had been
 acknowledged and are not in the table afterwards, ``log_lost_s`` is the longest stretch of line time whose decisions are in the
 table and not in the log; ``broken`` what of `benchmarks.invariant` does not hold.
 ``fuzz``: ``driver_fuzz_escapes`` is what `benchmarks.fuzz` finds in all drivers, hangs included, a row each in ``driver_fuzz``.
@@ -37,17 +37,17 @@ from citrus_grade.messages import Decisions
 from citrus_grade.replay import replay
 from citrus_grade.runlog import LogReader, files
 from citrus_grade.runtime.demo import NEW_SEASON, set_up
-from citrus_grade.runtime.live.board import Station
 from citrus_grade.runtime.live.played import played
+from citrus_grade.runtime.live.processes import Process
 from citrus_grade.runtime.live.session import run_live
 from citrus_grade.runtime.live.supervisor import Supervisor
-from citrus_grade.runtime.live.work import CORE, PLC, RECORDER, SPECTRA
+from citrus_grade.runtime.live.work import CORE, FORK_SERVER, PLC, RECORDER, SPECTRA
 from citrus_grade.tables import Table
 
 LEAST_REST_S = 5.2
 """From a process's first work to its next death: one that dies sooner, again and again, is left dead for up to 5 s on purpose."""
 EVERY_S = 7.0
-"""In the mean from one death to the next on the line: a spare is there again after some five."""
+"""In the mean from one death to the next on the line."""
 SETTLE_S = 2.0
 WORK = {CORE: "messages", RECORDER: "commits", PLC: "pulses", SPECTRA: "scans"}
 """What rises when a process works; of cameras, frames."""
@@ -61,9 +61,7 @@ class Victim:
     at: float
     died_at: float | None = None
     done: int = 0
-    spare: bool = False
     recovery_s: list[float] = field(default_factory=list)
-    with_spare_s: list[float] = field(default_factory=list)
 
 
 class Killer:
@@ -78,9 +76,9 @@ class Killer:
     def __call__(self, supervisor: Supervisor) -> bool:
         now = time.monotonic()
         if not self.victims:
-            each_s = self._every_s * len(supervisor.roles)
-            each = math.ceil(self._kills / len(supervisor.roles))
-            self.victims = {role: Victim(each, now + self._rng.uniform(0.0, each_s)) for role in supervisor.roles}
+            roles = (*supervisor.roles, FORK_SERVER)
+            each_s, each = self._every_s * len(roles), math.ceil(self._kills / len(roles))
+            self.victims = {role: Victim(each, now + self._rng.uniform(0.0, each_s)) for role in roles}
             self._rest_s = max(0.5 * each_s, LEAST_REST_S), max(1.5 * each_s, 2 * LEAST_REST_S)
         for role, victim in self.victims.items():
             self._look(supervisor, role, victim, now)
@@ -89,24 +87,28 @@ class Killer:
         return now > self._over_at
 
     def _look(self, supervisor: Supervisor, role: str, victim: Victim, now: float) -> None:
-        station = supervisor.board.station(role)
         if victim.died_at is not None:
-            if _done(station, role) > victim.done:
+            if _done(supervisor, role) > victim.done:
                 victim.recovery_s.append(time.monotonic() - victim.died_at)
-                victim.with_spare_s += victim.recovery_s[-1:] if victim.spare else []
                 victim.died_at, victim.at = None, now + self._rng.uniform(*self._rest_s)
-        elif victim.left and now >= victim.at and (process := supervisor.children[role].process) is not None:
-            victim.spare = supervisor.spare_ready
+        elif victim.left and now >= victim.at and (process := _process(supervisor, role)) is not None:
             self.acknowledged.append(int(supervisor.board.shared["committed_cup"][0]))
             victim.died_at = time.monotonic()
             process.kill()
             process.wait()  # until then it may still count
-            victim.done, victim.left = _done(station, role), victim.left - 1
+            victim.done, victim.left = _done(supervisor, role), victim.left - 1
             print(f"{role} killed, {victim.left} times more", file=sys.stderr)
 
 
-def _done(station: Station, role: str) -> int:
-    return station.counted()[WORK.get(role, "frames")]
+def _process(supervisor: Supervisor, role: str) -> Process | None:
+    return next(iter(supervisor.fork_servers), None) if role == FORK_SERVER else supervisor.children[role].process
+
+
+def _done(supervisor: Supervisor, role: str) -> int:
+    """Return what a process has done, which rises; of fork servers how many there are."""
+    if role == FORK_SERVER:
+        return len([server for server in supervisor.fork_servers if server.poll() is None])
+    return supervisor.board.station(role).counted()[WORK.get(role, "frames")]
 
 
 def kills(folder: Path, n: int, seed: int, *, cups_per_s: float | None = None, every_s: float = EVERY_S) -> dict[str, Any]:
@@ -121,12 +123,10 @@ def kills(folder: Path, n: int, seed: int, *, cups_per_s: float | None = None, e
     report = replay(run)
     return {
         "kills": {role: len(victim.recovery_s) for role, victim in killer.victims.items()},
-        "kills_with_spare": {role: len(victim.with_spare_s) for role, victim in killer.victims.items()},
         "acked_lost": len(lost) * lanes + int(np.sum(np.abs(times - lanes))),
         "broken": held.broken,
         "recovery_s": _named({role: max(victim.recovery_s) for role, victim in killer.victims.items()}),
         "recovery_s_p50": _named({role: median(victim.recovery_s) for role, victim in killer.victims.items()}),
-        "recovery_with_spare_s": _named({role: max(victim.with_spare_s, default=0) for role, victim in killer.victims.items()}),
         "log_lost_s": _log_lost_s(run, cups, load(live).line.cups_per_s),
         "replay_diff_fields": report.diff_fields,
         "replayed": report.compared,

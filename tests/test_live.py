@@ -111,7 +111,7 @@ def test_killed_processes_cost_no_cup_its_decision(line_toml: Path, loop: Path, 
         back[:] = [role for role, child in supervisor.children.items() if child.recovery_s]
         pid = supervisor.children[waiting[0]].pid if waiting else None
         decided = int(supervisor.board.shared["decided_cup"][0])
-        if pid and decided >= 6 and supervisor.spare_ready and len(back) == len(roles) - len(waiting):
+        if pid and decided >= 6 and supervisor.fork_servers and len(back) == len(roles) - len(waiting):
             os.kill(pid, signal.SIGKILL)
             waiting.pop(0)
         return len(back) == len(roles)

@@ -93,7 +93,7 @@ def test_a_disk_that_answers_with_errors_ends_the_log_and_not_the_grading(
     def during(supervisor: Supervisor) -> bool:
         decided = int(supervisor.board.shared["decided_cup"][0])
         core = supervisor.children["core"]
-        if decided >= 8 and not steps and supervisor.spare_ready and core.pid:
+        if decided >= 8 and not steps and supervisor.fork_servers and core.pid:
             _say(control, error)
             steps.append(decided)
         elif len(steps) == 1 and decided >= steps[0] + 8 and core.pid:

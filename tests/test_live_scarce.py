@@ -15,6 +15,7 @@ import pytest
 from citrus_grade.ports import DeviceError
 from citrus_grade.rundir import create, load_line
 from citrus_grade.runtime.live import events, processes, supervisor
+from citrus_grade.runtime.live.processes import Process
 from citrus_grade.runtime.live.supervisor import Supervisor
 
 
@@ -66,7 +67,7 @@ def line(run_dir: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterat
         process.wait()
 
 
-def _kill(process: subprocess.Popen[bytes] | None) -> None:
+def _kill(process: Process | None) -> None:
     assert process is not None
     process.kill()
     process.wait()
@@ -110,14 +111,14 @@ def test_a_process_that_cannot_be_started_is_tried_again_until_it_can(line: Supe
 
 
 @pytest.mark.fault
-def test_a_spare_that_cannot_be_made_ends_no_line_and_leaves_no_file_open(
+def test_a_fork_server_that_cannot_be_made_ends_no_line_and_leaves_no_file_open(
     line: Supervisor, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_process(*_given: Any, **_options: Any) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    spares = line._spares
-    spares._next_at = 0.0
+    forks = line._forks
+    forks._again_at = 0.0
     with monkeypatch.context() as patch:
         patch.setattr(subprocess, "Popen", no_process)
         before = _open_files()
@@ -126,22 +127,22 @@ def test_a_spare_that_cannot_be_made_ends_no_line_and_leaves_no_file_open(
             clock.now_s += 100.0
         assert _open_files() == before
     line.watch()
-    assert spares._there is not None
+    assert len(forks._servers) == 1
 
 
-def test_a_spare_that_always_dies_is_made_ever_less_often(line: Supervisor, clock: Clock) -> None:
-    spares = line._spares
-    spares._next_at = 0.0
+def test_a_fork_server_that_always_dies_is_made_ever_less_often(line: Supervisor, clock: Clock) -> None:
+    forks = line._forks
+    forks._again_at = 0.0
     made_at: list[float] = []
     while len(made_at) < 8:
         line.watch()
-        if spares._there is not None:
+        if forks._servers:
             made_at.append(clock.now_s)
-            _kill(spares._there[0])
+            _kill(forks._servers[0].process)
         clock.now_s += 0.5
     pauses = [after - before for before, after in pairwise(made_at)]
     assert pauses == sorted(pauses)
     assert pauses[-1] > 8 * pauses[0]
     line.observer.events.close()
-    lost = [event for event in events.read(line.run_dir) if event["process"] == "spare"]
-    assert [event["restarts"] for event in lost] == list(range(1, 8))
+    lost = [event for event in events.read(line.run_dir) if event["process"] == "forkserver"]
+    assert [event["in_a_row"] for event in lost] == list(range(1, 8))

@@ -211,7 +211,7 @@ def test_a_process_killed_behind_closed_shutters_has_them_opened(role: str, line
 
     def during(supervisor: Supervisor) -> bool:
         pid = supervisor.children[role].pid
-        if pid and not killed and _wanted(supervisor) == [Position.CLOSED] * LANES and supervisor.spare_ready:
+        if pid and not killed and _wanted(supervisor) == [Position.CLOSED] * LANES and supervisor.fork_servers:
             killed.append(_decided(supervisor))
             os.kill(pid, signal.SIGKILL)
         return bool(killed) and _decided(supervisor) > killed[0] + 70

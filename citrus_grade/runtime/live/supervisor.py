@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import sqlite3
-import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -27,17 +26,17 @@ from citrus_grade.runtime.live.looks import Looked
 from citrus_grade.runtime.live.memory import Decided
 from citrus_grade.runtime.live.observer import Observer, Told
 from citrus_grade.runtime.live.patience import START_S, patience_s
-from citrus_grade.runtime.live.processes import HEALTHY_S, Spares, ended_by, launch
+from citrus_grade.runtime.live.processes import HEALTHY_S, ForkServers, Process, ended_by, launch
 from citrus_grade.runtime.live.store import Store
 from citrus_grade.runtime.live.work import (
     ALARM,
     CORE,
     EVENT,
+    FORK_SERVER,
     LAST_STEP,
     METRICS,
     RECORDER,
     SCALE,
-    SPARE,
     SPECTRA,
     UNUSABLE,
     Spec,
@@ -72,7 +71,7 @@ class Child:
 
     role: str
     fds: dict[str, int]
-    process: subprocess.Popen[bytes] | None = None
+    process: Process | None = None
     parent: socket.socket | None = None
     restarts: int = 0
     begun_at: float | None = None
@@ -120,7 +119,7 @@ class Supervisor:
         self.observer = Observer(run_dir, self.config, self.board, self._decided, told)
         self._stopped: Callable[[], bool] = lambda: False
         everything = {f"{role} {name}": fd for role, child in self.children.items() for name, fd in child.fds.items()}
-        self._spares = Spares(self._spec(SPARE, everything), self.observer)
+        self._forks = ForkServers(self._spec(FORK_SERVER, everything), self.observer)
         self._started = False
         self._clock_ahead_s = time.time() - time.monotonic()
 
@@ -163,11 +162,17 @@ class Supervisor:
                 self.observer.said(looked.device.role, f"{looked.said}; {then}")
             for caution in looked.cautions:
                 self.observer.alarm("caution", f"{looked.device.role}: {caution}")
+        until = time.monotonic() + START_S
+        self._forks.begin(lambda: not self._paused() and time.monotonic() < until)
         self._begin((RECORDER, CORE), START_S)
         self._begin(tuple(role for role in self.roles if role not in (CORE, RECORDER)), DEVICES_S)
-        self._spares.make()
         self._started = True
         self.observer.event("line_ready", "supervisor", seconds=round((time.monotonic_ns() - self.start_ns) / 1e9, 1))
+
+    def _paused(self) -> bool:
+        """Wait a moment; say whether the start is broken off."""
+        time.sleep(LOOK_S)
+        return self._stopped()
 
     def _begin(self, roles: tuple[str, ...], seconds: float) -> None:
         for role in roles:
@@ -189,7 +194,7 @@ class Supervisor:
             time.sleep(LOOK_S)
 
     def _spawn(self, role: str) -> None:
-        """Start a process, or have the spare become it: one that fruit wait for.
+        """Start a process.
 
         Raises
         ------
@@ -198,18 +203,18 @@ class Supervisor:
         child = self.children[role]
         self.board.station(role).count_start()
         spec = self._spec(role, child.fds)
-        spare = self._spares.become(spec) if role != METRICS else None
-        child.process, child.parent = spare or launch(spec)
+        forked = self._forks.fork(spec)
+        child.process, child.parent = forked or launch(spec)
         child.begun_at = time.monotonic()
-        self.observer.event("process_started", role, pid=child.process.pid, start=child.restarts, spare=spare is not None)
+        self.observer.event("process_started", role, pid=child.process.pid, start=child.restarts, forked=forked is not None)
 
     def _spec(self, role: str, fds: dict[str, int]) -> Spec:
         return Spec(role, str(self.run_dir), self.roles, self.start_ns, self._profile, fds)
 
     @property
-    def spare_ready(self) -> bool:
-        """Whether a process stands ready for the next that dies."""
-        return self._spares.ready
+    def fork_servers(self) -> list[Process]:
+        """Processes that one that dies is forked from anew; while there is none, it is started from nothing."""
+        return self._forks.processes
 
     def watch(self) -> None:
         """Look once at every process: hear what it tells, start again what died or stands still.
@@ -219,7 +224,7 @@ class Supervisor:
         DeviceError : if a device can't be used as configured, while the line starts.
         """
         self._watch_clock()
-        self._spares.watch()
+        self._forks.watch()
         for child in self.children.values():
             self._hear(child)
             code = child.process.poll() if child.process else None
@@ -232,7 +237,7 @@ class Supervisor:
         if self._started:
             self.observer.look()
 
-    def _watch_living(self, child: Child, process: subprocess.Popen[bytes]) -> None:
+    def _watch_living(self, child: Child, process: Process) -> None:
         """Note that a process works, or kill one that stands still."""
         station = self.board.station(child.role)
         if station.is_ready:
@@ -333,7 +338,7 @@ class Supervisor:
         Once ``hurried`` says True what still runs is killed: the log then ends early, decisions are saved all the same.
         """
         self.observer.event("line_stops", "supervisor")
-        self._spares.end()
+        self._forks.end()
         for step in range(1, LAST_STEP + 1):
             self.board.shared["stop"] = step
             self._end(step, [child for child in self.children.values() if stops_in(child.role) == step], hurried)

@@ -15,7 +15,8 @@ from citrus_grade.runtime.live import wire
 from citrus_grade.runtime.live.board import Board, carry_bytes
 from citrus_grade.runtime.live.memory import FrameRing, Shape
 
-CORE, RECORDER, PLC, SPECTRA, SCALE, METRICS, SPARE = "core", "recorder", "plc", "spectra", "scale", "metrics", "spare"
+CORE, RECORDER, PLC, SPECTRA, SCALE, METRICS = "core", "recorder", "plc", "spectra", "scale", "metrics"
+FORK_SERVER = "forkserver"
 STACKS = "stacks.txt"
 """File of the run folder in which a process that stands still writes where it stands."""
 ALARM = b"\x00"

@@ -5,26 +5,25 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
 from citrus_grade.config import ConfigError
 from citrus_grade.ports import DeviceError
-from citrus_grade.rundir import reopen
-from citrus_grade.runtime.live import wire
-from citrus_grade.runtime.live.work import CORE, METRICS, PLC, RECORDER, SCALE, SPARE, SPECTRA, STACKS, UNUSABLE, Spec, Work
-from citrus_grade.runtime.warming import warm
+from citrus_grade.runtime.live.forks import name_process, serve
+from citrus_grade.runtime.live.work import CORE, FORK_SERVER, METRICS, PLC, RECORDER, SCALE, SPECTRA, STACKS, UNUSABLE, Spec, Work
 
 
 def main(text: str) -> int:
     """Do the work that a `Spec` names; return the exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor
     spec: Spec | None = Spec.of_json(text)
-    if spec and spec.role == SPARE:
-        spec = _called(spec)
+    if spec and spec.role == FORK_SERVER:
+        name_process(spec.role)
+        spec = serve(spec)
     if spec is None:
         return 0
+    name_process(spec.role)
     work = Work(spec)
     with _stacks(work.run_dir / STACKS) as stacks:
         faulthandler.register(signal.SIGUSR1, stacks, all_threads=True)
@@ -50,24 +49,6 @@ def _worked(work: Work) -> int:
         work.tell(str(error))
         return UNUSABLE
     return 0
-
-
-def _called(spare: Spec) -> Spec | None:
-    """Load all that any process needs, then wait to be told which one died; None if the line ends first."""
-    from citrus_grade.runtime.live import core, record, sense  # noqa: F401  # loaded before they are needed
-
-    warm(reopen(Path(spare.run_dir)).line())
-    parent = wire.end_of(spare.fds["parent"])
-    try:
-        wire.send(parent, b"ready")
-        while not wire.wait(parent, 60.0):
-            pass
-        for data in wire.receive(parent, 1):
-            called = Spec.of_json(data.decode())
-            return replace(called, fds=called.fds | {"parent": spare.fds["parent"]})
-        return None
-    finally:
-        parent.detach()
 
 
 def _run(work: Work) -> None:
