@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from citrus_grade.config import LineConfig
 
 LEAST_CORES = 2
-CORE_MB, PROCESS_MB = 600, 250
-"""Of a core, and of the spare that may become one, with everything compiled; of each other process. Resident, measured."""
+LOADED_MB, PROCESS_MB = 600, 130
+"""Of the process that loads everything, and compiles it on a machine's first start; of each other beside what it shares with that
+one. Measured: 31 MB at most of one that was forked, 130 of one that had to be started from nothing."""
 FILES_A_PROCESS, FILES = 24, 128
 """Descriptors that the supervisor holds a process, and beside."""
 SHIFT_H = 8.0
@@ -84,7 +85,7 @@ def memory(line: "LineConfig") -> Finding:
 
     what = _("memory")
     rings_mb = sum(ring_shape(line, index).n_bytes for index in range(len(line.camera))) / 1e6
-    needed_mb = rings_mb + 2 * CORE_MB + PROCESS_MB * (len(roles_of(line)) - 1)
+    needed_mb = rings_mb + LOADED_MB + PROCESS_MB * len(roles_of(line))
     free_mb = _available_mb()
     found = _("{free:.0f} MB free; {needed:.0f} MB needed, {rings:.0f} of them for rings of frames").format(
         free=free_mb, needed=needed_mb, rings=rings_mb

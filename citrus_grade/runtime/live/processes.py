@@ -49,6 +49,8 @@ class Process(Protocol):
         ...
 
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+"""The line's processes share two cores; and only what is one thread may be forked: what others have locked would stay so."""
 Started = tuple[Process, socket.socket]
 """A process, and our end of what it tells."""
 
@@ -93,11 +95,10 @@ def launch(spec: Spec) -> Started:
     own, theirs = wire.pair()
     spec = replace(spec, fds=spec.fds | {"parent": theirs.fileno()})
     command = [sys.executable, "-m", "citrus_grade.runtime.live.worker", spec.to_json()]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     handed = sorted(set(spec.fds.values()))
     with theirs:
         try:
-            return subprocess.Popen(command, pass_fds=handed, env=environment, start_new_session=True), own
+            return subprocess.Popen(command, pass_fds=handed, env=os.environ | ONE_THREAD, start_new_session=True), own
         except OSError:
             own.close()
             raise
