@@ -94,7 +94,10 @@ def _load(config: LineConfig) -> None:
 
 def _fork() -> int:
     """Fork a process that is nobody's child here; return its number, 0 in it, or less than 0 the number of an error."""
-    read, write = os.pipe()
+    try:
+        read, write = os.pipe()
+    except OSError as error:
+        return -(error.errno or errno.EAGAIN)
     try:
         between = os.fork()
     except OSError as error:
