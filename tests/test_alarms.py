@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from citrus_grade.alarms import ACTIVE, PLACES, QUIET_S, STANDING, AlarmBook, Alarms, severity
-from citrus_grade.cli.alarms import once
+from citrus_grade.cli.alarms import once, telling
 from citrus_grade.imaging import health
 from citrus_grade.messages import Alarm, over
 from citrus_grade.report import labels
@@ -57,7 +57,12 @@ def test_every_trouble_of_a_lane_says_what_it_means_for_its_fruit(kind: str) -> 
 
 
 def test_an_alarm_of_all_lanes_says_so() -> None:
-    assert "lane all, outlet 3" in remedy("outlet_jammed", "lane -1 outlet 3")
+    assert "lane all, outlet 3 (the first is 0)" in remedy("outlet_jammed", "lane -1 outlet 3")
+
+
+def test_an_outlet_is_called_by_its_name() -> None:
+    assert "lane 2, outlet gift:" in remedy("outlet_jammed", "lane 2 outlet 1", ("1", "gift"))
+    assert "outlet 2 (the first is 0):" in remedy("outlet_full", "lane -1 outlet 2", ("1", "gift"))
 
 
 def test_an_alarm_told_again_is_the_same_until_it_has_been_quiet() -> None:
@@ -96,7 +101,7 @@ def test_the_end_of_alarms_in_a_place_takes_all_of_that_kind_there_off_the_list_
 
 
 def test_an_alarm_that_comes_back_after_its_end_is_told_anew(capsys: pytest.CaptureFixture[str]) -> None:
-    told, dirty = once(), Alarm(1, "lens_dirty", "camera 0 lane 2 window 1")
+    told, dirty = once(telling()), Alarm(1, "lens_dirty", "camera 0 lane 2 window 1")
     for alarm in (dirty, dirty, over(2, "lens_dirty", "camera 0"), Alarm(3, "lens_dirty", "camera 0 lane 2 window 1")):
         told(alarm)
     assert capsys.readouterr().err.count("clean the lens") == 2

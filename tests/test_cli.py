@@ -340,9 +340,9 @@ def test_a_summary_shows_everything_and_marks_what_is_simulated(
 
 
 def test_what_to_do_about_an_alarm_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    alarms.tell(Alarm(0, "no such kind", "sensors"))
+    alarms.telling()(Alarm(0, "no such kind", "sensors"))
     assert capsys.readouterr() == ("", "")
-    alarms.tell(Alarm(0, "lens_dirty", "camera 0 lane 3 window 2"))
+    alarms.telling()(Alarm(0, "lens_dirty", "camera 0 lane 3 window 2"))
     assert "clean the lens of camera 0" in capsys.readouterr().err
 
 

@@ -105,6 +105,6 @@ def _show(data: dict[str, Any]) -> None:
         left=2,
     )
     out.text(_("{messages:,} messages, {decisions:,} decisions").format(messages=data["messages"], decisions=data["decisions"]))
-    alarms.show(data["alarms"], data["alarm_places"])
+    alarms.show(data["alarms"], data["alarm_places"], Path(data["run"]))
     if data["truncated"]:
         out.text(_("the log ends early; `citrus-grade log recover` makes it sound up to the cut"), "yellow")

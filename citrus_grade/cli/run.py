@@ -47,16 +47,17 @@ def verb(
     if settled := registry.settle(line):
         out.errors([settled])
     with bar(_("running the line")) as progress:
-        if load(line).is_live:
-            ended = run_live(line, run_dir, profile=profile, seconds=seconds, progress=progress, told=alarms.tell)
+        config = load(line)
+        tell = alarms.telling(config.outlet_names)
+        if config.is_live:
+            ended = run_live(line, run_dir, profile=profile, seconds=seconds, progress=progress, told=tell)
         else:
-            ended = run_line(
-                line, run_dir, profile=profile, seconds=seconds, seed=seed, data=data, progress=progress, told=alarms.once()
-            )
+            told = alarms.once(tell)
+            ended = run_line(line, run_dir, profile=profile, seconds=seconds, seed=seed, data=data, progress=progress, told=told)
     try:
         ended = page.with_report(ended)
     except (OSError, LogError) as error:  # a disk that takes no report, or gives no log, is no reason to say nothing of the run
         out.errors(errors.explain(error).problems)
-    told = ended.to_dict()
-    out.as_json(told) if as_json else summary.show(told)
+    summed = ended.to_dict()
+    out.as_json(summed) if as_json else summary.show(summed)
     return errors.DONE

@@ -1,7 +1,7 @@
 """``citrus-grade status``: how a live line fares, or fared."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from citrus_grade.alarms import severity
-from citrus_grade.cli import errors, out
+from citrus_grade.cli import alarms, errors, out
 from citrus_grade.cli.errors import BadInput
 from citrus_grade.cli.options import Json
 from citrus_grade.report.causes import cause, meaning
@@ -55,7 +55,7 @@ def verb(run: Annotated[Path, typer.Argument(metavar="RUN", help=N_("Run folder.
             _("{run}: no {name} to read; name the run folder of a live line").format(run=run, name=health.NAME)
         ) from error
     state["needs_a_hand"] = needs_a_hand(state)
-    _put_into_words(state)
+    _put_into_words(state, alarms.outlets_of(run))
     out.as_json(state) if as_json else _show(state)
     return errors.FINDINGS if state["needs_a_hand"] else errors.DONE
 
@@ -79,11 +79,11 @@ def _is_stale(state: dict[str, Any]) -> bool:
     return bool(state["running"] and abs(time.time() - state["at_utc_s"]) > STALE_S)
 
 
-def _put_into_words(state: dict[str, Any]) -> None:
+def _put_into_words(state: dict[str, Any], outlets: Sequence[str]) -> None:
     """Add what people are told of alarms and lanes, in the language set."""
     for alarm in [*state["alarms"], *state["ended_alarms"]]:
         kind = alarm["kind"]
-        alarm |= {"label": label(kind), "cause": cause(kind), "remedy": remedy(kind, alarm["where"])}
+        alarm |= {"label": label(kind), "cause": cause(kind), "remedy": remedy(kind, alarm["where"], outlets)}
     for trouble in [trouble for lane in state["lanes"] for trouble in lane["troubles"]]:
         trouble |= {"label": label(trouble["kind"]), "means": meaning(trouble["kind"])}
 

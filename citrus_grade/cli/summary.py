@@ -1,5 +1,6 @@
 """What people see of a run that has ended."""
 
+from pathlib import Path
 from typing import Any
 
 from citrus_grade.cli import alarms, out
@@ -20,7 +21,7 @@ def show(summary: dict[str, Any]) -> None:
             "{fruit_per_s:,.0f} fruit/s, {x_realtime:.1f} x real time"
         ).format(**{name: summary[name] for name in ("fruit", "line_s", "wall_s", "fruit_per_s", "x_realtime")})
     )
-    alarms.show(summary["alarms"], summary["alarm_places"])
+    alarms.show(summary["alarms"], summary["alarm_places"], Path(summary["run_dir"]))
     _places(summary)
 
 

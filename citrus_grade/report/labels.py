@@ -1,5 +1,7 @@
 """Names of what is measured and decided, for people. Imports no drawing."""
 
+from collections.abc import Sequence
+
 from citrus_grade.words import N_, _
 
 _LABELS = {
@@ -122,15 +124,13 @@ _REMEDIES = {
     "bad_message": N_("{where}: correct the device's settings, the command or line.toml, so that they agree"),
     "unknown_artefact": N_("{where}: name it in line.toml and start the line again; until then the one in use stays"),
     "unfit_artefact": N_("{where}: choose a plan, a model and a classifier that fit; until then the one in use stays"),
-    "outlet_jammed": N_("lane {lane}, outlet {outlet} (the first is 0): clear it and acknowledge it at the PLC"),
+    "outlet_jammed": N_("lane {lane}, outlet {outlet}: clear it and acknowledge it at the PLC"),
     "outlet_silent": N_(
-        "lane {lane}, outlet {outlet} (the first is 0): the PLC takes orders for it and says nothing of them. See whether it"
+        "lane {lane}, outlet {outlet}: the PLC takes orders for it and says nothing of them. See whether it"
         " fires, its output, its fuse and its air; else take it out of the sort plan"
     ),
-    "outlet_full": N_("outlet {outlet} (the first is 0): empty the packing place behind it"),
-    "outlet_late": N_(
-        "lane {lane}, outlet {outlet} (the first is 0): see what slows this machine or the PLC, or raise `lead_ms`"
-    ),
+    "outlet_full": N_("outlet {outlet}: empty the packing place behind it"),
+    "outlet_late": N_("lane {lane}, outlet {outlet}: see what slows this machine or the PLC, or raise `lead_ms`"),
     "camera_gone": N_("{where}: check its power, its cable and its network; it is opened again by itself"),
     "views_missing": N_("lane {lane}: check the camera's trigger, its lamps and its lens, and `latency_ms`"),
     "spectrometer_gone": N_(
@@ -259,13 +259,24 @@ def label(name: str) -> str:
     return _(_LABELS[name]) if name in _LABELS else name
 
 
-def remedy(kind: str, where: str) -> str:
-    """Return what to do about an alarm, in the language set, "" where nothing is known to help. ``where``: the alarm's."""
+def remedy(kind: str, where: str, outlets: Sequence[str] = ()) -> str:
+    """Return what to do about an alarm, in the language set, "" where nothing is known to help.
+
+    ``where``: the alarm's; an outlet in it is a number, and is called by its name in ``outlets`` where that is known.
+    """
     words = where.split()
     named = dict(zip(words[::2], words[1::2], strict=False))
     if named.get("lane") == "-1":
         named["lane"] = _("all")
+    if "outlet" in named:
+        named["outlet"] = _outlet(named["outlet"], outlets)
     return _(_REMEDIES[kind]).format(**named | {"where": where}) if kind in _REMEDIES else ""
+
+
+def _outlet(number: str, outlets: Sequence[str]) -> str:
+    if number.isdecimal() and int(number) < len(outlets):
+        return outlets[int(number)]
+    return _("{number} (the first is 0)").format(number=number)
 
 
 def english(name: str) -> str:

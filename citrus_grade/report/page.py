@@ -226,7 +226,9 @@ def _alarms(run: Run) -> str:
     if not run.alarms:
         return _paragraph(_("No alarm."))
     cells = [(label(kind), kind, f"{count:,}") for kind, count in sorted(run.alarms.items(), key=lambda item: -item[1])]
-    advice = (remedy(kind, place) for kind, places in run.alarm_places.items() for place in places)
+    advice = (
+        remedy(kind, place, run.loaded.config.outlet_names) for kind, places in run.alarm_places.items() for place in places
+    )
     table = sheet.table((_("alarm"), _("word in the log"), _("times")), cells, left=2)
     return table + "".join(_paragraph(text) for text in advice if text)
 
