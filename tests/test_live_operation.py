@@ -354,9 +354,11 @@ class Besieged:
             os.kill(server.pid, signal.SIGKILL)
         if server.recovery_s and self.back_cup < 0:
             self.back_cup = decided
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=10) as answer:
-                self.text = answer.read().decode()
-        return 0 <= self.back_cup <= decided - 40
+        if not 0 <= self.back_cup <= decided - 40:
+            return False
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=10) as answer:
+            self.text = answer.read().decode()
+        return True
 
     def close(self) -> None:
         for end in self._held:
