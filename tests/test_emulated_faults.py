@@ -26,6 +26,8 @@ CUPS_PER_S = 5.0
 FIRST_CUP, EACH_CUPS, LASTING_CUPS, SETTLED_CUPS = 20, 8, 4.0, 45
 STEADY = 60
 """So many have fallen, and some fall all the time."""
+PATIENT_MS = 20_000
+"""A watchdog that waits for a process that is started from nothing on a busy machine."""
 PLC_KINDS = tuple(kind for kind in OVER_PLC if kind != "plc_restarts")
 """One that starts again is for `test_modbus.py`: it numbers the belt anew."""
 
@@ -82,24 +84,26 @@ def test_a_drawn_plan_over_the_wire_costs_no_cup_its_decision(line_toml: Path, t
 
 @pytest.mark.fault
 def test_a_killed_plc_process_leaves_the_plc_its_queue(line_toml: Path, tmp_path: Path) -> None:
-    """What had been ordered when the process beside the PLC was killed fires on time, while nobody asks the PLC anything: there
-    is no fork server any more, and the next process has to be started from nothing."""
+    """What the PLC had queued when the process beside it was killed fires on time, while nobody asks the PLC anything: there is
+    no fork server any more, and the next process has to be started from nothing, which its watchdog bears with here."""
     fallen: list[int] = []
-    killed_at: list[int] = []
-    emulation = Emulation(line_toml, tmp_path, cups_per_s=CUPS_PER_S)
+    decided: list[int] = []
+    queued: list[int] = []
+    emulation = Emulation(line_toml, tmp_path, cups_per_s=CUPS_PER_S, watchdog_ms=PATIENT_MS)
     emulation.render(seed=3, cups=24)
 
     def during(supervisor: Supervisor) -> bool:
         child, last = supervisor.children["plc"], int(supervisor.board.shared["decided_cup"][0])
         n_fell = emulation.fell.stat().st_size // FELL.itemsize if emulation.fell.exists() else 0
-        if n_fell >= STEADY and not killed_at and child.process:
+        if n_fell >= STEADY and not decided and child.process:
             for process in (*supervisor.fork_servers, child.process):
                 process.kill()
-            killed_at.append(last)
+            decided.append(last)
+            queued.append(_queued(supervisor))
             fallen.append(n_fell)
         elif len(fallen) == 1 and child.recovery_s:
             fallen.append(n_fell)
-        return len(fallen) == 2 and last > killed_at[0] + 40
+        return len(fallen) == 2 and last > decided[0] + 40
 
     with emulation:
         ended = run_live(emulation.start(), tmp_path / "run", seconds=90.0, during=during)
@@ -108,9 +112,17 @@ def test_a_killed_plc_process_leaves_the_plc_its_queue(line_toml: Path, tmp_path
     held = invariant.look(tmp_path / "run", emulation.fell)
     assert held.broken == []
     assert fallen[1] > fallen[0]
-    ordered = held.rows[(held.rows["fire_tick"] >= 0) & (held.rows["cup"] < killed_at[0] - 1)]
+    ordered = held.rows[(held.rows["fire_tick"] >= 0) & (held.rows["cup"] <= decided[0])]
     there = set(zip(held.fell["lane"].tolist(), (held.fell["cup"] - shift).tolist(), strict=True))
-    assert {(int(row["lane"]), int(row["cup"])) for row in ordered} <= there
+    missing = {(int(row["lane"]), int(row["cup"])) for row in ordered} - there
+    assert queued[0] > STEADY
+    assert len(missing) <= max(len(ordered) - queued[0], 0), missing
+
+
+def _queued(supervisor: Supervisor) -> int:
+    """How many ejections the PLC has taken in time."""
+    counted = supervisor.board.station("plc").counted()
+    return counted["ejections"] - counted["ejections_late"]
 
 
 def test_a_camera_is_told_what_is_its_own() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from citrus_grade.config import LineConfig, load
 from citrus_grade.drivers.emulate.failing import PlcObeys
-from citrus_grade.drivers.modbus.emulated import EmulatedPlc
+from citrus_grade.drivers.modbus.emulated import WATCHDOG_MS, EmulatedPlc
 from citrus_grade.drivers.modbus.server import PlcServer
 from citrus_grade.drivers.sim.devices import FELL, LoopClock
 from citrus_grade.drivers.sim.fault_plan import PlanFile
@@ -85,6 +85,7 @@ def main() -> None:
     parser.add_argument("--cups-per-s", type=float, default=None)
     parser.add_argument("--loop-cups", type=int, default=0, help="of the loop; without it the belt runs by itself")
     parser.add_argument("--fell", type=Path, required=True)
+    parser.add_argument("--watchdog-ms", type=int, default=WATCHDOG_MS)
     parser.add_argument("--shutters", type=Path, default=None)
     parser.add_argument("--faults", type=Path, default=None, help="a fault_plan.FaultPlan, which may be written later")
     given = parser.parse_args()
@@ -101,6 +102,7 @@ def main() -> None:
         drive=belt.drive if belt else None,
         drop_sensor=True,
         index_sensor=True,
+        watchdog_ms=given.watchdog_ms,
         shutters=shutters,
     )
     with suppress(OSError):

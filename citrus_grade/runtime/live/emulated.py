@@ -20,6 +20,7 @@ from citrus_grade.drivers.emulate.failing import SpectrometerPlan
 from citrus_grade.drivers.emulate.obp import ObpSpectrometer
 from citrus_grade.drivers.emulate.spectrometer import Served, serve_spectrometers
 from citrus_grade.drivers.emulate.taped import of_tape
+from citrus_grade.drivers.modbus.emulated import WATCHDOG_MS
 from citrus_grade.drivers.sim import tape
 from citrus_grade.drivers.sim.plant import SimOptions
 from citrus_grade.drivers.sim.shutters import Shutters
@@ -50,7 +51,7 @@ class Emulation:
     line_toml : of a simulated line. folder : where the loop, what fell and ``emulated.toml`` go.
     cups_per_s : of the belt, if not the line's. devices : which are emulated over their protocol ("plc", "spectrometers",
         "cameras"); the others play the same loop inside the line's own processes. faults : file of a `fault_plan.FaultPlan` that
-        all of them obey, which may be written when the line runs.
+        all of them obey, which may be written when the line runs. watchdog_ms : how long the PLC waits for a line that is silent.
     """
 
     def __init__(
@@ -61,8 +62,9 @@ class Emulation:
         cups_per_s: float | None = None,
         devices: tuple[str, ...] = ("plc",),
         faults: Path | None = None,
+        watchdog_ms: int = WATCHDOG_MS,
     ) -> None:
-        self._faults = faults
+        self._faults, self._watchdog_ms = faults, watchdog_ms
         self.line_toml, self.folder, self._devices = line_toml, folder.resolve(), devices
         self.config = load(line_toml)
         self.cups_per_s = float(cups_per_s or self.config.line.cups_per_s)
@@ -114,7 +116,8 @@ class Emulation:
         if "plc" in self._devices:
             shutters = ["--shutters", str(self.shutters)] if self.config.spectrometer else []
             faults = ["--faults", str(self._faults)] if self._faults else []
-            url = self._serve("plc", str(self.line_toml), "--fell", str(self.fell), *shutters, *faults, *clock)
+            watchdog = ["--watchdog-ms", str(self._watchdog_ms)]
+            url = self._serve("plc", str(self.line_toml), "--fell", str(self.fell), *watchdog, *shutters, *faults, *clock)
             found.plc = {"driver": "modbus", "url": url}
             self.served["plc"] = url
         if "cameras" in self._devices:

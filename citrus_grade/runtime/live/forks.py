@@ -4,7 +4,6 @@ Those are to be the supervisor's own children, for only a parent hears how a pro
 that ends at once, and the supervisor, who adopts orphans, becomes its parent.
 """
 
-import ctypes
 import errno
 import gc
 import os
@@ -24,27 +23,6 @@ from citrus_grade.runtime.warming import warm
 READY, FORK = b"ready", b"fork"
 """What the server tells when it has loaded everything, and what it is told with the end of a process that is wanted; it answers
 with the number of that process, or, less than 0, with the number of the error for which there is none."""
-PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 15, 36
-"""Of Linux, prctl(2)."""
-
-
-def adopt_orphans(*, adopt: bool) -> bool:
-    """Become the parent of whoever is left without one among this process's descendants, or no more; False where the system has
-    no such thing."""
-    return _prctl(PR_SET_CHILD_SUBREAPER, int(adopt))
-
-
-def name_process(role: str) -> None:
-    """Have ``top`` and ``ps`` show what this process is."""
-    _prctl(PR_SET_NAME, f"citrus {role}".encode())
-
-
-def _prctl(option: int, value: int | bytes) -> bool:
-    try:
-        prctl = ctypes.CDLL(None).prctl
-    except AttributeError:
-        return False
-    return prctl(option, value, 0, 0, 0) == 0  # type: ignore[no-any-return]
 
 
 def serve(server: Spec) -> Spec | None:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from citrus_grade.runtime.live import wire
-from citrus_grade.runtime.live.forks import FORK, READY, adopt_orphans
+from citrus_grade.runtime.live.forks import FORK, READY
 from citrus_grade.runtime.live.observer import Observer
+from citrus_grade.runtime.live.prctl import adopt_orphans
 from citrus_grade.runtime.live.work import FORK_SERVER, Spec
 
 SERVERS = 2

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from citrus_grade.config import ConfigError
 from citrus_grade.ports import DeviceError
-from citrus_grade.runtime.live.forks import name_process, serve
+from citrus_grade.runtime.live.prctl import name_process
 from citrus_grade.runtime.live.work import CORE, FORK_SERVER, METRICS, PLC, RECORDER, SCALE, SPECTRA, STACKS, UNUSABLE, Spec, Work
 
 
@@ -19,6 +19,8 @@ def main(text: str) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor
     spec: Spec | None = Spec.of_json(text)
     if spec and spec.role == FORK_SERVER:
+        from citrus_grade.runtime.live.forks import serve  # it loads everything; others load what is their own
+
         name_process(spec.role)
         spec = serve(spec)
     if spec is None:
