@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from citrus_grade import templates
 from citrus_grade.config import LineConfig, load
@@ -16,6 +17,22 @@ from citrus_grade.ports import DeviceError, DeviceGone, Spectrometer
 
 PIXELS = 256
 ROWS = np.random.default_rng(6).integers(0, 65535, (8, PIXELS), np.uint16)
+
+
+class Darkening:
+    """Spectra of ever smaller numbers, whose texts are ever shorter."""
+
+    def __init__(self) -> None:
+        self._rows = Rows(ROWS[:1])
+        self._numbers: list[int] = []
+
+    def next_trigger(self, t_ns: int) -> tuple[int, int]:
+        return self._rows.next_trigger(t_ns)
+
+    def counts(self, number: int) -> NDArray[np.uint16]:
+        self._numbers.append(number)
+        darker: NDArray[np.uint16] = self._rows.counts(number) >> min((number - self._numbers[0]) // 4, 15)
+        return darker
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +102,7 @@ def test_it_speaks_over_a_serial_line() -> None:
 
 @pytest.mark.parametrize(("over", "ns_a_byte"), [("tcp", 0.0), ("pty", 10e9 / 9600)])
 def test_the_least_time_of_a_scan_is_half_its_integration_and_its_shortest_text(over: Any, ns_a_byte: float) -> None:
-    with serve_spectrometer(emulated.AsciiSpectrometer("T-7", PIXELS), Rows(ROWS, 100.0), over=over) as line:
+    with serve_spectrometer(emulated.AsciiSpectrometer("T-7", PIXELS), Darkening(), over=over) as line:
         device = _open(url=line.url, baud=9600)
         taken = [device.grab(5.0) for _ in range(12)]
         device.close()
