@@ -213,7 +213,8 @@ class Resumable(Protocol):
     """A PLC that numbers its reports: a new connection goes on with those after the last that one before it has read."""
 
     def resume(self, boot: int, report: int) -> None:
-        """Go on after ``report``, read while the PLC's `PlcState.boot` was ``boot``; before the first look."""
+        """Go on after ``report``, read while the PLC's `PlcState.boot` was ``boot``, and tell at the next look how every outlet
+        stands."""
         ...
 
 

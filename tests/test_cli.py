@@ -78,6 +78,17 @@ def test_help_loads_nothing_heavy() -> None:
     assert loaded <= LIGHT | {"sitecustomize", "usercustomize"}
 
 
+def test_what_finds_no_room_aside_ends_nothing() -> None:
+    """A full disk, or a pipe whose other end is gone."""
+    read, broken = os.pipe()
+    os.close(read)
+    told = "from citrus_grade.cli import out; out.errors(['a lens is dirty']); out.note('it goes on'); print('ended')"
+    for aside in (os.open("/dev/full", os.O_WRONLY), broken):
+        done = subprocess.run([sys.executable, "-c", told], stdout=subprocess.PIPE, stderr=aside, check=False, cwd=ROOT)
+        os.close(aside)
+        assert done.stdout == b"ended\n"
+
+
 def test_help_names_every_verb_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     code, text, _error = here(capsys, "--help")
     assert code == 0

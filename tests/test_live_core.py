@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from citrus_grade.messages import Alarm, Pulse
+from citrus_grade.messages import Alarm, OutletReport, Pulse
 from citrus_grade.rundir import create, load_line
 from citrus_grade.runlog.writer import Topic
 from citrus_grade.runtime.live import core, outbox, wire
 from citrus_grade.runtime.live.board import Board
+from citrus_grade.runtime.live.carry import outlook
 from citrus_grade.runtime.live.core import Core
 from citrus_grade.runtime.live.memory import DECIDED_CUPS, Decided, reserve
 from citrus_grade.runtime.live.outbox import OPEN, STARTED, TORN
@@ -132,6 +133,20 @@ def test_a_command_due_while_a_core_is_replaced_is_given_by_its_successor_and_no
     desk.pulse(successor, 1, 90_000_000)
     lots = successor.line.state.lot
     assert sorted(lots[lots > 0].tolist()) == [5, 7]
+
+
+def test_what_the_plc_says_of_an_outlet_is_kept_though_the_belt_stands(desk: Desk) -> None:
+    first = desk.core()
+    for state in ("jammed", "full"):
+        for data in wire.of_messages([OutletReport(0, 1, -1, 2, state)], 1):
+            assert wire.send(desk.ends["plc"][1], data)
+    first._turn(0.0)
+    carried = desk.board.carried()
+    assert carried is not None
+    known = outlook(desk.config, carried)
+    assert (known.outlet_open[:, 2].any(), known.outlet_sound[:, 2].any(), known.outlet_open[:, 1].all()) == (False, False, True)
+    second = desk.core()
+    np.testing.assert_array_equal(second.line.state.outlet_open, known.outlet_open)
 
 
 def test_what_waited_for_a_recorder_that_died_is_counted_and_its_alarms_go_to_the_next(desk: Desk) -> None:

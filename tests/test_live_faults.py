@@ -27,7 +27,7 @@ BEGIN, EACH = 6, 9
 FIRST_FRAME, EACH_CAMERA = 30, 20
 """Far enough apart that no fruit is seen through two faults, after one turn of the loop without any."""
 LOOP_CUPS = 24
-OFF_MM = 0.5
+OFF_MM = 1.0
 """By which a fruit's diameter may differ that fewer views have shown."""
 JAMS, FILLS = (2, 2), (3, 2)
 """Lane and outlet. No other outlet takes their grade."""

@@ -215,6 +215,21 @@ def test_fruit_that_passed_while_a_device_was_gone_say_nothing_when_it_is_back(
     observer.close()
 
 
+def test_a_recorder_that_begins_anew_hides_no_device_that_sends_nothing(
+    watched: tuple[Observer, list[Alarm]], loaded: Loaded, board: Board
+) -> None:
+    observer, told = watched
+    rows = _graded(loaded.config.line.lanes, 100)
+    rows["scans_received"] = 0
+    observer._decided.put(rows)
+    _look(observer)
+    board.station("recorder").begin()
+    board.shared["decided_cup"] = 99
+    _look(observer)
+    assert ("spectra_missing", "lane 2") in {(alarm.kind, alarm.where) for alarm in told}
+    observer.close()
+
+
 def test_what_is_shed_is_told_once_a_rise(watched: tuple[Observer, list[Alarm]], board: Board, tmp_path: Path) -> None:
     observer, told = watched
     board.station("plc").count("reports_lost", 3)

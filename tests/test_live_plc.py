@@ -30,8 +30,8 @@ from citrus_grade.runtime.live.belt import Belt
 from citrus_grade.runtime.live.board import Board
 from citrus_grade.runtime.live.memory import reserve
 from citrus_grade.runtime.live.played import Devices, with_devices
-from citrus_grade.runtime.live.plc import watch_plc
-from citrus_grade.runtime.live.work import ALARM, EVENT, PLC, STOPS_IN, Spec, Work, roles_of, room_to_carry
+from citrus_grade.runtime.live.plc import FIRE_OUT_S, watch_plc
+from citrus_grade.runtime.live.work import ALARM, CORE, EVENT, PLC, STOPS_IN, Spec, Work, roles_of, room_to_carry
 from tests.modbus_line import CUPS_PER_S, TICKS
 
 PATIENCE_S = 30.0
@@ -67,7 +67,9 @@ class Threaded(Work):
 class Watched:
     """A PLC that is watched: what the core and the supervisor are sent, and the board between them."""
 
-    def __init__(self, folder: Path, *, live: str = "", encoder: dict[str, Any] | None = None, **plc: Any) -> None:
+    def __init__(
+        self, folder: Path, *, live: str = "", encoder: dict[str, Any] | None = None, up: bool = True, **plc: Any
+    ) -> None:
         text = templates.LINE.read_text(encoding="utf-8")
         for key, value in (encoder or {}).items():
             text = text.replace(f"{key} = {4096 if key == 'ticks_per_cup' else 32}", f"{key} = {value}")
@@ -86,6 +88,7 @@ class Watched:
         roles, room = roles_of(self.config), room_to_carry(self.config)
         board = reserve("board", Board.n_bytes(len(roles), room))
         self.board = Board(board, roles, room)
+        self.board.shared["up"] = up
         self._core, core = wire.pair()
         self._parent, parent = wire.pair()
         fds = {"board": board, "core": core.detach(), "parent": parent.detach()}
@@ -175,6 +178,57 @@ def test_the_belt_runs_while_the_line_is_up_and_stands_after_it(tmp_path: Path) 
         stood = line.belt(time.monotonic_ns())
         time.sleep(0.05)
         assert line.belt(time.monotonic_ns()) == stood
+
+
+def test_the_belt_stands_until_all_of_the_line_works(tmp_path: Path) -> None:
+    with watched(tmp_path, up=False) as line:
+        line.until(lambda: line.board.station(PLC).is_ready)
+        time.sleep(0.3)
+        assert line.plc.words[m.COMMAND.at("run")] == 0
+        line.board.shared["up"] = 1
+        line.until(lambda: line.tick() > 3 * TICKS)
+
+
+def test_when_the_line_ends_the_belt_goes_on_until_what_is_queued_has_fallen(tmp_path: Path) -> None:
+    with watched(tmp_path) as line:
+        line.until(lambda: line.tick() > TICKS)
+        line.eject(Ejection(2, 5, 1, line.tick() + 8 * TICKS), Ejection(1, 5, 1, line.tick() + 5 * TICKS))
+        line.stop()
+        assert [row[3] for row in line.fell] == [5, 5]
+        assert line.plc.words[m.COMMAND.at("run")] == 0
+
+
+def test_a_belt_that_stands_is_not_waited_for_when_the_line_ends(tmp_path: Path) -> None:
+    with watched(tmp_path) as line:
+        line.until(lambda: line.tick() > TICKS)
+        line.plc.emergency_stop = True
+        line.eject(Ejection(2, 5, 1, line.tick() + 50 * TICKS))
+        line.until(lambda: line.counted("ejections") and line.alarms)
+        began = time.monotonic()
+        line.stop()
+        assert time.monotonic() - began < FIRE_OUT_S / 2
+        assert line.fell == []
+
+
+def test_an_ejection_whose_tick_has_passed_is_not_sent(tmp_path: Path) -> None:
+    with watched(tmp_path, encoder={"ticks_per_cup": 1100, "bits": 16}) as line:
+        line.until(lambda: line.tick() > 5 * 1100)
+        line.eject(Ejection(2, 5, 1, line.tick() - 2 * 1100), Ejection(1, 5, 1, line.tick() - 2 * 1100 + (1 << 16)))
+        line.until(lambda: line.counted("ejections"))
+        assert (line.counted("ejections"), line.counted("ejections_late")) == (1, 1)
+
+
+def test_a_new_core_is_told_how_every_outlet_stands(tmp_path: Path) -> None:
+    with watched(tmp_path) as line:
+        line.until(lambda: line.reports("clear"))
+        with line.server.lock:
+            line.plc.set_jammed(3, 2, True)
+        line.until(lambda: line.reports("jammed"))
+        line.messages.clear()
+        line.board.stations[line.board.roles.index(CORE)]["epoch"] += 1
+        line.until(lambda: line.reports("jammed"))
+        assert [report.outlet for report in line.reports("clear")] == list(range(len(line.config.outlet)))
+        assert not line.reports("fired")
 
 
 def test_whoever_wants_the_belt_to_stop_stops_it_and_what_is_queued_waits(tmp_path: Path) -> None:

@@ -204,6 +204,15 @@ def test_a_silent_spectrometer_is_left_alone_while_the_belt_stands_or_is_not_kno
     assert [device.opened for device in devices] == [1] * LANES
 
 
+@pytest.mark.fault
+def test_where_the_supervisor_is_gone_every_thread_ends_with_its_process(alone_as: Making, running: Running) -> None:
+    alone = alone_as(SPECTRA)
+    with running(alone, [Device() for _lane in range(LANES)]):
+        _until(lambda: alone.station.is_ready)
+        alone.heard.close()
+        _until(lambda: not any(thread.name.startswith("spectrometer ") for thread in threading.enumerate()))
+
+
 def test_a_silent_camera_is_opened_anew_while_the_belt_moves(alone_as: Making, running: Running) -> None:
     alone, camera = alone_as(camera_role(0)), Device()
     with running(alone, [camera]):

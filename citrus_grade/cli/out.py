@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 
@@ -47,15 +48,20 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
 
 def note(line: str) -> None:
     """Print on stderr what people may want to know meanwhile."""
-    from rich.console import Console
-
-    Console(stderr=True).print(line, soft_wrap=True, highlight=False, markup=False)
+    _aside([line], "")
 
 
 def errors(lines: Iterable[str]) -> None:
     """Print problems on stderr."""
+    _aside(lines, "red")
+
+
+def _aside(lines: Iterable[str], style: str) -> None:
+    """Print on stderr, if anybody can be told: a terminal that is gone, or a full disk, ends nothing that goes on."""
     from rich.console import Console
 
     console = Console(stderr=True)
-    for line in lines:
-        console.print(line, style="red", soft_wrap=True, highlight=False, markup=False)
+    console.on_broken_pipe = lambda: None  # type: ignore[method-assign]  # rich would close standard output, and exit
+    with suppress(OSError):
+        for line in lines:
+            console.print(line, style=style or None, soft_wrap=True, highlight=False, markup=False)

@@ -68,9 +68,9 @@ def needs_a_hand(state: dict[str, Any]) -> bool:
     from its table.
     """
     if not state["running"]:
-        lost = any(severity(one["what"]) == "stop" for one in state["shed"])
+        lost = any(one["what"] == "shed_decisions" for one in state["shed"])
         return lost or state["broken_off"] or bool(state["committed_cup"] < state["decided_cup"])
-    down = any(not one["ready"] or one["silent_s"] > STALE_S for one in state["processes"].values())
+    down = not state["stopping"] and any(not one["ready"] or one["silent_s"] > STALE_S for one in state["processes"].values())
     degraded = any(lane["state"] == "degraded" for lane in state["lanes"])
     return down or degraded or _is_stale(state) or any(severity(alarm["kind"]) != "note" for alarm in state["alarms"])
 
@@ -97,7 +97,8 @@ def _head(state: dict[str, Any]) -> tuple[str, str]:
     if state["broken_off"]:
         text = _("BROKEN OFF after {at}: the supervisor was killed before it could stop the line. All below is of then")
         return text.format(at=at), STYLES["stop"]
-    running = _("running") if state["running"] else _("ended")
+    running = _("stopping") if state["stopping"] else _("running") if state["up"] else _("starting")
+    running = running if state["running"] else _("ended")
     text = _("{running}, as of {at}: {speed:.1f} cups/s a lane")
     return text.format(running=running, at=at, speed=state["cups_per_s"]), "bold"
 

@@ -5,6 +5,7 @@ import os
 import platform
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
@@ -112,6 +113,14 @@ class LogFile:
         """Make what was recorded so far safe against a crash of the machine: call it once a second."""
         self._writer.flush()  # type: ignore[no-untyped-call]  # mcap
         os.fdatasync(self._file.fileno())
+
+    def give_up(self) -> None:
+        """Leave the file as far as it came, and remove one that holds nothing."""
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            if not self._active.stat().st_size:
+                self._active.unlink()
 
     def close(self) -> None:
         """Finish the file and give it its name; on a full disk it keeps the name of an unfinished one."""

@@ -64,7 +64,7 @@ def compiled_beside() -> Iterator[Callable[[], None]]:
         try:
             yield joined
         finally:
-            process.terminate()
+            process.kill()
 
 
 def compile_joining() -> None:

@@ -102,6 +102,8 @@ class ModbusPlc:
         self.simulated = said["simulated"] != 0
         marked = ", SIMULATED" if self.simulated else ""
         self.identity = f"{config.line.name}, {options.url}, map {m.MAP_VERSION}{marked}"
+        # A block that a connection before this one has written and the PLC not taken, it must not take later.
+        wire.write(m.QUEUE.address, [self._look().status["queue_ack"], 0])
         look = self._look()
         self._boot = look.status["boot"]
         self._sequence = look.status["queue_ack"]
@@ -129,8 +131,8 @@ class ModbusPlc:
         return self._reports.lost
 
     def resume(self, boot: int, report: int) -> None:
-        """Go on after ``report``, the last that a connection before this one has read, in the PLC's life ``boot``; see
-        `ports.Resumable`. After a restart that is every report since."""
+        """Go on after ``report``, the last that was of use, in the PLC's life ``boot``, and report the present state of every
+        outlet anew; see `ports.Resumable`. After a restart that is every report since."""
         self._reports.resume(report if boot == self._boot else 0)
 
     def poll(self) -> PlcState:
@@ -148,6 +150,7 @@ class ModbusPlc:
         self._check_direction(look)
         if status["heartbeat"] != self._beat:
             self._beat, self._beat_ns = status["heartbeat"], look.t_ns
+        self._sequence = status["queue_ack"]
         lost = self._reports.lost
         news = self._reports.read(look.t_ns, status, look.jammed)
         self._drops += news.drops

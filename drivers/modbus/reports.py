@@ -53,8 +53,8 @@ class Reports:
         return self._tail
 
     def resume(self, tail: int) -> None:
-        """Go on after report ``tail``, which another connection has read last."""
-        self._tail = tail
+        """Go on after report ``tail``, the last that was of use, and report anew how every outlet stands."""
+        self._tail, self._restate = tail, True
 
     def read(self, t_ns: int, status: dict[str, int], jammed: Sequence[int]) -> News:
         """Return what is new by a status read at ``t_ns``; ``jammed`` has one number a lane.

@@ -73,6 +73,7 @@ SHARED = np.dtype(
         ("decided_cup", "<i8"),
         ("committed_cup", "<i8"),
         ("lost_cup", "<i8"),
+        ("up", "<i8"),
         ("wants_stop", "<i8"),
         ("origin", "<i8"),
         ("count", "<i8"),
@@ -159,6 +160,11 @@ class Board:
         self.shared["committed_cup"] = cup
         for reason, n in reasons.items():
             self.shared["reasons"][0, reason] = n
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the line has started: all its processes have begun to work."""
+        return bool(self.shared["up"][0])
 
     @property
     def wants_stop(self) -> bool:

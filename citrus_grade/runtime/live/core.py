@@ -9,7 +9,19 @@ import select
 import time
 
 from citrus_grade.line import Line
-from citrus_grade.messages import Alarm, Decisions, Ejection, Frame, Message, Output, Position, Pulse, Reading, Shutter
+from citrus_grade.messages import (
+    Alarm,
+    Decisions,
+    Ejection,
+    Frame,
+    Message,
+    OutletReport,
+    Output,
+    Position,
+    Pulse,
+    Reading,
+    Shutter,
+)
 from citrus_grade.rundir import reopen
 from citrus_grade.runlog.writer import LogStream
 from citrus_grade.runtime.live import wire
@@ -25,6 +37,8 @@ UNKEPT_CUPS = DECIDED_CUPS // 2
 LOOK_S = 1.0
 PRIORITY = 50
 IDLE_S = 0.02
+STATES = ("jammed", "full", "clear")
+"""What the PLC says of an outlet for longer than a moment."""
 FLUSH_S = 10.0
 """How long the recorder may take, at the end, to take what waits."""
 
@@ -50,6 +64,7 @@ class Core:
         self._begun_ns = work.now_ns()
         self._number = 0
         self._look_at = 0.0
+        self._pulse_ns = fed_ns
         self._schedule = Schedule(work.config.command, 0, fed_ns + 1)
         work.board.shared["shutter"] = Position.OPEN
 
@@ -133,8 +148,12 @@ class Core:
         self._stream.take(message if self._work.spec.profile == "full" else fed)
         outputs = self.line.feed(fed)
         station.count("messages")
+        if isinstance(message, Pulse):
+            self._pulse_ns = message.t_ns
         if outputs:
             self._gave(message, outputs)
+        if isinstance(message, OutletReport) and message.state in STATES:
+            self._carry()  # no pulse need come soon: the belt may stand
 
     def _gave(self, message: Message, outputs: tuple[Output, ...]) -> None:
         ejections = []
@@ -152,9 +171,13 @@ class Core:
         if ejections and not wire.send(self._plc, wire.of_ejections(_t_ns(message), ejections)):
             self._work.station.count("ejections_refused", len(ejections))
         if isinstance(message, Pulse):
-            self._work.board.carry(self._carrier.pack(self.line.state, message.t_ns))
+            self._carry()
             self._work.station.took("decide", self._work.now_ns() - message.t_ns)
         self._stream.gave(outputs)
+
+    def _carry(self) -> None:
+        """Keep what a core after this one must know."""
+        self._work.board.carry(self._carrier.pack(self.line.state, self._pulse_ns))
 
     def _end_file(self) -> None:
         """Have the recorder end a file whole, unless something of it was shed."""

@@ -29,6 +29,9 @@ def state(supervisor: Supervisor) -> dict[str, Any]:
     return {
         "run": str(supervisor.run_dir),
         "supervisor_pid": os.getpid(),
+        "supervisor": _identity(os.getpid()),
+        "up": board.is_up,
+        "stopping": board.stopping,
         "at_utc_s": time.time(),
         "up_s": (time.monotonic_ns() - supervisor.start_ns) / 1e9,
         "cups_per_s": belt[2] / float(supervisor.config.encoder.ratio) if belt else 0.0,
@@ -153,6 +156,17 @@ class Keeper:
                     partial.unlink(missing_ok=True)
 
 
+def _identity(pid: int) -> str | None:
+    """Return what tells a process from any other that ever has its number: when the machine and when the process was started;
+    None if there is no such process."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        began = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    except OSError:
+        return None
+    return f"{boot} {began}"
+
+
 def read(run_dir: Path) -> dict[str, Any]:
     """Return the last state of a run; ``running`` says whether its supervisor still lives, ``broken_off`` that it was killed.
 
@@ -161,6 +175,7 @@ def read(run_dir: Path) -> dict[str, Any]:
     FileNotFoundError : if the run is not of a live line.
     """
     found: dict[str, Any] = json.loads((run_dir / NAME).read_text(encoding="utf-8"))
-    lives = Path(f"/proc/{found['supervisor_pid']}").exists()
+    identity = _identity(found["supervisor_pid"])
+    lives = identity is not None and identity == found.get("supervisor", identity)
     found["running"], found["broken_off"] = found["running"] and lives, found["running"] and not lives
     return found

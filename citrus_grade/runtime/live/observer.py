@@ -17,7 +17,7 @@ from citrus_grade.runtime.live.carry import outlook
 from citrus_grade.runtime.live.events import NAME, EventLog, Level
 from citrus_grade.runtime.live.lanes import LAST_CUPS, Lane, Trouble, lanes_of, last_decisions
 from citrus_grade.runtime.live.memory import Decided
-from citrus_grade.runtime.live.work import CORE, PLC, SCALE
+from citrus_grade.runtime.live.work import CORE, METRICS, PLC, RECORDER, SCALE
 
 LOOK_S = 1.0
 SURE_S = 2.0
@@ -44,6 +44,8 @@ LEVELS: Final[dict[str, Level]] = {"stop": "error", "warning": "warning", "note"
 OUTLETS: Final = ("outlet_jammed", "outlet_full")
 TOLD_ANEW: Final = {CORE: "shutter_stuck", PLC: fired.KIND}
 """What the successor of a process tells anew if it still is so, and of whose end it knows nothing."""
+UNSEEING: Final = (RECORDER, METRICS, SCALE)
+"""Processes without which every fruit is seen all the same."""
 Told = Callable[[Alarm], None]
 
 
@@ -126,8 +128,9 @@ class Observer:
 
     def _unsure(self, decided_cup: int) -> list[int]:
         """Return the lanes of which a device, or a process, was not there while some of their last fruit passed."""
-        epochs = [self._board.station(role).epoch for role in self._board.roles]
-        for role, before, now in zip(self._board.roles, self._epochs, epochs, strict=False):
+        roles = [role for role in self._board.roles if role not in UNSEEING]
+        epochs = [self._board.station(role).epoch for role in roles]
+        for role, before, now in zip(roles, self._epochs, epochs, strict=False):
             if before != now and role in TOLD_ANEW:
                 self._end(TOLD_ANEW[role], "lane")
         restarted, self._epochs = epochs != self._epochs, epochs

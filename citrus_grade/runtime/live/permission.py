@@ -6,7 +6,8 @@ from citrus_grade.runtime.live.board import Board
 
 
 class Permission:
-    """Permits the belt of a line to run, unless somebody wants it to stop; does nothing where the line does not drive it."""
+    """Permits the belt of a line to run once all of the line works, unless somebody wants it to stop; does nothing where the line
+    does not drive it."""
 
     def __init__(self, config: LineConfig, board: Board) -> None:
         self._wanted, self._cups_per_s, self._board = config.live.drives_belt, config.line.cups_per_s, board
@@ -14,9 +15,13 @@ class Permission:
 
     def keep(self, plc: Plc, *, anew: bool = False) -> None:
         """Say it to the PLC if it has changed; ``anew``: in any case, to a PLC that was just opened."""
-        run = not self._board.wants_stop
+        run = self._board.is_up and not self._board.wants_stop
         if anew or run != self._sent:
             self._say(plc, run)
+
+    def waits(self, plc: Plc) -> bool:
+        """Say whether the belt of this PLC stands because not all of the line works yet."""
+        return self._wanted and isinstance(plc, Drive) and not self._board.is_up
 
     def end(self, plc: Plc) -> None:
         """Have the belt stop: from now on nobody looks at its fruit."""

@@ -20,7 +20,7 @@ from citrus_grade.runtime.live.devices import PLCS, opened, opener
 from citrus_grade.runtime.live.fired import Orders
 from citrus_grade.runtime.live.permission import Permission
 from citrus_grade.runtime.live.shutters import Mover
-from citrus_grade.runtime.live.work import Work, real_time
+from citrus_grade.runtime.live.work import CORE, Work, real_time
 from citrus_grade.words import _
 
 PRIORITY = 51
@@ -29,6 +29,8 @@ STANDING_S = 2.0
 """A running line whose encoder stands still for so long has lost its encoder."""
 AGAIN_NS = 5 * SECOND_NS
 """How often an emergency stop is told while it is pressed: its alarm ends when it has not been told for 10 s."""
+FIRE_OUT_S = 20.0
+"""So long the belt may go on, when the line ends, for fruit that are queued."""
 SLOW_POLLS = 5
 """A look at the PLC that takes so many times `poll_ms` is a slow one."""
 
@@ -65,6 +67,9 @@ class Follower:
         self._stopped, self._orders = Stopped(work), Orders(float(work.config.encoder.ratio))
         self._pitch: int | None = None
         self._moved_ns = 0
+        self._last_fire = 0
+        self._core_told = -1
+        """Which core was told all that the PLC said."""
 
     @property
     def _known(self) -> bool:
@@ -81,11 +86,14 @@ class Follower:
         work = self._work
         due, self._moved_ns = time.monotonic(), work.now_ns()
         self._mover.opened(plc)
-        if self._known and isinstance(plc, Resumable):
-            plc.resume(int(self._shared["boot"][0]), int(self._shared["report"][0]))
+        self._resume(plc)
         self._permission.keep(plc, anew=True)
         work.station.ready()
+        while work.going() and self._permission.waits(plc):  # the line's count begins with the belt
+            time.sleep(work.config.live.poll_ms / 1000)
+        self._permission.keep(plc)
         while work.going():
+            self._tell_anew(plc)
             tick, state = self._look(plc)
             self._mover.move(plc)
             self._permission.keep(plc)
@@ -93,8 +101,23 @@ class Follower:
             _look_for_answers(work, self._orders, state, tick)
             self._eject_until(due, plc)
         self._eject_until(0.0, plc)  # the core has ended: what it decided last
+        self._fire_out(plc)
         self._mover.let_go(plc)
         self._permission.end(plc)
+
+    def _fire_out(self, plc: Plc) -> None:
+        """Have a belt that runs go on until what is queued has fired: decisions that are kept say where these fruit went."""
+        work, until = self._work, time.monotonic() + FIRE_OUT_S
+        while time.monotonic() < until and not work.orphaned():
+            work.station.beat()
+            state = _looked(work, plc)
+            tick = self._belt.tick(state.count)
+            self._clock.look(tick, state.t_ns - work.spec.start_ns)
+            stands = not (state.running and self._clock.ticks_per_s)
+            if stands or self._ruler.passed(tick, 0) > self._ruler.passed(self._last_fire, 0) + 1:
+                return
+            self._permission.keep(plc)
+            time.sleep(work.config.live.poll_ms / 1000)
 
     def _look(self, plc: Plc) -> tuple[int, PlcState]:
         """Look at the PLC once, write down where the belt is and give the core what there is to tell."""
@@ -115,8 +138,21 @@ class Follower:
         told = [*_told(belt, state, t_ns), *self._mover.told(state, belt.near, self._clock, t_ns), *self._pulse(tick, t_ns)]
         if work.give(self._core, told):
             self._mover.heard()
+        else:
+            self._core_told = -1  # what it was not told of outlets it must be told anew
         shared["report"] = state.report
         return tick, state
+
+    def _tell_anew(self, plc: Plc) -> None:
+        """Have the PLC say how every outlet stands where the core, or what it was told last, is gone."""
+        if self._work.board.station(CORE).epoch != self._core_told:
+            self._resume(plc)
+
+    def _resume(self, plc: Plc) -> None:
+        """Have the PLC go on after what was read last."""
+        self._core_told = self._work.board.station(CORE).epoch
+        if self._known and isinstance(plc, Resumable):
+            plc.resume(int(self._shared["boot"][0]), int(self._shared["report"][0]))
 
     def _stands_still(self, state: PlcState, t_ns: int) -> None:
         """Tell of a line that runs by its own word while its encoder does not."""
@@ -148,6 +184,12 @@ class Follower:
     def _eject(self, plc: Plc, t_ns: int, ejections: list[Ejection]) -> None:
         """Queue ejections that what came at ``t_ns`` decided."""
         station = self._work.station
+        belt, given = self._work.board.belt(), len(ejections)
+        if belt is not None:  # one whose tick has passed may lie ahead again on a counter that turns over
+            ejections = [e for e in ejections if e.fire_tick > belt[0]]
+            station.count("ejections_late", given - len(ejections))
+        if not ejections:
+            return
         raw = [type(e)(e.lane, e.cup, e.outlet, self._belt.count(e.fire_tick)) for e in ejections]
         began_ns = self._work.now_ns()
         try:
@@ -156,6 +198,7 @@ class Follower:
             station.count("ejections_refused", len(raw))  # how many it took nobody knows
             raise
         self._orders.sent(ejections[:taken])
+        self._last_fire = max(self._last_fire, *(e.fire_tick for e in ejections[:taken]), 0)
         station.count("ejections", taken)
         station.count("ejections_refused", len(raw) - taken)
         now_ns = self._work.now_ns()

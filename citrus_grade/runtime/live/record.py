@@ -121,6 +121,8 @@ class LiveRecorder:
         self._work.trouble("log_disk", error.strerror or str(error))
         self._work.event("file_lost", error=error.strerror or str(error))
         self._work.station.count("reopened")
+        if self._log is not None:
+            self._log.give_up()
         self._log = None
         self._again_at = time.monotonic() + AGAIN_S
 

@@ -26,6 +26,9 @@ WAITING_SCANS = 1024
 Arrived = queue.Queue[tuple[int, Spectrum, int] | int | Exception]
 """What threads hand on: lane, scan and when it happened on the host's clock; a lane alone whose device has been asked; or why one
 can't be used."""
+Open = Callable[[LineConfig, int], Spectrometer]
+LET_GO_S = 2.0
+"""So long the spectrometers may take, at the end, to be let go of."""
 DATED_FRAMES = 64
 """Frames of which it is told how late they were dated."""
 FROZEN = 24
@@ -100,8 +103,9 @@ def watch_spectrometers(work: Work) -> None:
     openers = [
         opener(SPECTROMETERS, options, f"spectrometer.device.{lane}") for lane, options in enumerate(config.spectrometer.device)
     ]
+    ended = threading.Event()
     threads = [
-        threading.Thread(target=_follow, args=(work, open_, lane, arrived), daemon=True, name=f"spectrometer {lane}")
+        threading.Thread(target=_follow, args=(work, open_, lane, arrived, ended), daemon=True, name=f"spectrometer {lane}")
         for lane, open_ in enumerate(openers)
     ]
     for thread in threads:
@@ -129,8 +133,10 @@ def watch_spectrometers(work: Work) -> None:
         work.station.count("scans", len(waiting))
         for start in range(0, len(waiting), most):
             work.give(core, [_scans(waiting[start : start + most], belt, work.spec.start_ns)])
+    ended.set()  # where the supervisor is gone, nobody else says so
+    until = time.monotonic() + LET_GO_S
     for thread in threads:
-        thread.join(2.0)
+        thread.join(max(until - time.monotonic(), 0.0))
 
 
 def _scans(waiting: list[tuple[int, Spectrum, int]], belt: tuple[int, int, float], start_ns: int) -> Scans:
@@ -141,22 +147,19 @@ def _scans(waiting: list[tuple[int, Spectrum, int]], belt: tuple[int, int, float
     return Scans(waiting[0][1].t_ns - start_ns, lane, seq, tick, counts)
 
 
-def _follow(work: Work, open_: Callable[[LineConfig, int], Spectrometer], lane: int, arrived: "Arrived") -> None:
+def _follow(work: Work, open_: Open, lane: int, arrived: Arrived, ended: threading.Event) -> None:
     """Wait for one spectrometer's scans until the line stops; whatever else goes wrong is for the process, not for a thread."""
     try:
-        _hand_on(work, open_, lane, arrived)
+        _hand_on(work, open_, lane, arrived, lambda: not (work.board.stopping or ended.is_set()))
     except Exception as error:
         arrived.put(error)
 
 
-def _hand_on(work: Work, open_: Callable[[LineConfig, int], Spectrometer], lane: int, arrived: "Arrived") -> None:
-    """Wait for one spectrometer's scans until the line stops.
+def _hand_on(work: Work, open_: Open, lane: int, arrived: Arrived, going: Callable[[], bool]) -> None:
+    """Wait for one spectrometer's scans while ``going`` says so.
 
     One that can't be used when the line starts ends the line; one that comes back as another costs its own lane only.
     """
-
-    def going() -> bool:
-        return not work.board.stopping
 
     def ask() -> Spectrometer:
         try:
@@ -202,7 +205,7 @@ def _hand_on(work: Work, open_: Callable[[LineConfig, int], Spectrometer], lane:
         failed += 1
 
 
-def _arrive(work: Work, arrived: "Arrived", scan: tuple[int, Spectrum, int]) -> None:
+def _arrive(work: Work, arrived: Arrived, scan: tuple[int, Spectrum, int]) -> None:
     try:
         arrived.put_nowait(scan)
     except queue.Full:

@@ -55,10 +55,20 @@ def run_live(
     create(run_dir, loaded, seed=None, profile=kept, config_text=config_path.read_text(encoding="utf-8"))
     supervisor = Supervisor(run_dir, kept, told)
     status = health.Keeper(supervisor)
+
+    def keeping(asked: Callable[[], bool]) -> Callable[[], bool]:
+        """While the supervisor waits it asks whether to go on: a moment for `status`, too."""
+
+        def ask() -> bool:
+            status.keep()
+            return asked()
+
+        return ask
+
     began = started = time.monotonic()
     with _signals() as came:
         try:
-            supervisor.start(lambda: bool(came), seen)
+            supervisor.start(keeping(lambda: bool(came)), seen)
             started = time.monotonic()
             while not came and (seconds is None or time.monotonic() - started < seconds):
                 supervisor.watch()
@@ -70,7 +80,7 @@ def run_live(
                 time.sleep(LOOK_S)
         finally:
             line_s = time.monotonic() - started
-            supervisor.stop(lambda: len(came) > 1)
+            supervisor.stop(keeping(lambda: len(came) > 1))
             status.close()
     return _summary(run_dir, loaded, supervisor, line_s, time.monotonic() - began)
 

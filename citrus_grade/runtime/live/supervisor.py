@@ -57,7 +57,7 @@ WITHOUT = {SPECTRA: N_("its lane starts without spectra"), SCALE: N_("the line s
 """What becomes of a line that starts while a device is missing."""
 CLOCK_SET_S = 2.0
 """A clock that is kept right is moved by less at a time."""
-STOP_S = {1: 5.0, 2: 14.0, 3: 3.0, 4: 20.0}
+STOP_S = {1: 5.0, 2: 14.0, 3: 25.0, 4: 20.0}
 """How long the processes of each step of a stop may take to end by themselves."""
 SILENT_LOOKS = 25
 """A process is not killed before so many looks in a row have found it silent: where the whole machine stood, so did who looks."""
@@ -167,6 +167,7 @@ class Supervisor:
         self._begin((RECORDER, CORE), START_S)
         self._begin(tuple(role for role in self.roles if role not in (CORE, RECORDER)), DEVICES_S)
         self._started = True
+        self.board.shared["up"] = 1
         self.observer.event("line_ready", "supervisor", seconds=round((time.monotonic_ns() - self.start_ns) / 1e9, 1))
 
     def _paused(self) -> bool:

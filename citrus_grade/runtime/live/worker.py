@@ -16,7 +16,8 @@ from citrus_grade.runtime.live.work import CORE, FORK_SERVER, METRICS, PLC, RECO
 
 def main(text: str) -> int:
     """Do the work that a `Spec` names; return the exit code."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # they are for the supervisor, who stops the line in good order, step by step
     spec: Spec | None = Spec.of_json(text)
     if spec and spec.role == FORK_SERVER:
         from citrus_grade.runtime.live.forks import serve  # it loads everything; others load what is their own
