@@ -30,8 +30,8 @@ from citrus_grade.runtime.live.belt import Belt
 from citrus_grade.runtime.live.board import Board
 from citrus_grade.runtime.live.memory import reserve
 from citrus_grade.runtime.live.played import Devices, with_devices
-from citrus_grade.runtime.live.plc import FIRE_OUT_S, watch_plc
-from citrus_grade.runtime.live.work import ALARM, CORE, EVENT, PLC, STOPS_IN, Spec, Work, roles_of, room_to_carry
+from citrus_grade.runtime.live.plc import watch_plc
+from citrus_grade.runtime.live.work import ALARM, CORE, EVENT, FIRE_OUT_S, PLC, STOPS_IN, Spec, Work, roles_of, room_to_carry
 from tests.modbus_line import CUPS_PER_S, TICKS
 
 PATIENCE_S = 30.0

@@ -20,7 +20,7 @@ from citrus_grade.runtime.live.devices import PLCS, opened, opener
 from citrus_grade.runtime.live.fired import Orders
 from citrus_grade.runtime.live.permission import Permission
 from citrus_grade.runtime.live.shutters import Mover
-from citrus_grade.runtime.live.work import CORE, Work, real_time
+from citrus_grade.runtime.live.work import CORE, FIRE_OUT_S, Work, real_time
 from citrus_grade.words import _
 
 PRIORITY = 51
@@ -29,8 +29,6 @@ STANDING_S = 2.0
 """A running line whose encoder stands still for so long has lost its encoder."""
 AGAIN_NS = 5 * SECOND_NS
 """How often an emergency stop is told while it is pressed: its alarm ends when it has not been told for 10 s."""
-FIRE_OUT_S = 20.0
-"""So long the belt may go on, when the line ends, for fruit that are queued."""
 SLOW_POLLS = 5
 """A look at the PLC that takes so many times `poll_ms` is a slow one."""
 

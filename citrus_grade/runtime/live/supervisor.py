@@ -32,9 +32,11 @@ from citrus_grade.runtime.live.work import (
     ALARM,
     CORE,
     EVENT,
+    FIRE_OUT_S,
     FORK_SERVER,
     LAST_STEP,
     METRICS,
+    PLC,
     RECORDER,
     SCALE,
     SPECTRA,
@@ -57,7 +59,7 @@ WITHOUT = {SPECTRA: N_("its lane starts without spectra"), SCALE: N_("the line s
 """What becomes of a line that starts while a device is missing."""
 CLOCK_SET_S = 2.0
 """A clock that is kept right is moved by less at a time."""
-STOP_S = {1: 5.0, 2: 14.0, 3: 25.0, 4: 20.0}
+STOP_S = {1: 5.0, 2: 14.0, 3: 3.0, 4: 20.0}
 """How long the processes of each step of a stop may take to end by themselves."""
 SILENT_LOOKS = 25
 """A process is not killed before so many looks in a row have found it silent: where the whole machine stood, so did who looks."""
@@ -358,9 +360,11 @@ class Supervisor:
             os.close(fd)
 
     def _end(self, step: int, children: list[Child], hurried: Callable[[], bool]) -> None:
-        """Wait until processes have ended, and kill those that do not; one that has not begun has nothing to finish."""
-        until = time.monotonic() + (STOP_S[step] if all(self._has_begun(child) for child in children) else 0.0)
-        while any(child.pid for child in children) and time.monotonic() < until and not hurried():
+        """Wait until processes have ended, and kill those that do not."""
+        began = time.monotonic()
+        while any(child.pid for child in children) and not hurried():
+            if time.monotonic() - began > self._may_take_s(step, children):
+                break
             for child in self.children.values():
                 self._hear(child)
             time.sleep(LOOK_S)
@@ -375,6 +379,14 @@ class Supervisor:
                 child.parent.close()
                 child.parent = None
             self.observer.event("process_ended", child.role, "warning" if killed or code else "info", **ended_by(code))
+
+    def _may_take_s(self, step: int, children: list[Child]) -> float:
+        """Return how long a step may take: no time where a process has not begun, for it has nothing to finish, and longer while
+        the PLC's has the belt go on."""
+        if not all(self._has_begun(child) for child in children):
+            return 0.0
+        fires = step == stops_in(PLC) and self.board.station(PLC).silent_s < STOP_S[step]
+        return STOP_S[step] + (FIRE_OUT_S if fires else 0.0)
 
     def _has_begun(self, child: Child) -> bool:
         """Say whether a process has work to finish; devices are let go of whatever they do."""

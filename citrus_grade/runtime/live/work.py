@@ -29,6 +29,8 @@ decides all it was sent, then the PLC's process, which queues what the core deci
 LAST_STEP = max(STOPS_IN.values())
 ORPHANED_S = 3.0
 """When the supervisor is gone, core and recorder have so long to hand over and write down what has come so far."""
+FIRE_OUT_S = 20.0
+"""So long the belt may go on, when the line ends, for fruit that are queued in the PLC."""
 UNUSABLE = 3
 """Exit code of a process whose device cannot be used as configured: starting it again is no use."""
 
