@@ -213,9 +213,13 @@ def test_a_belt_that_stands_is_not_waited_for_when_the_line_ends(tmp_path: Path)
 def test_an_ejection_whose_tick_has_passed_is_not_sent(tmp_path: Path) -> None:
     with watched(tmp_path, encoder={"ticks_per_cup": 1100, "bits": 16}) as line:
         line.until(lambda: line.tick() > 5 * 1100)
-        line.eject(Ejection(2, 5, 1, line.tick() - 2 * 1100), Ejection(1, 5, 1, line.tick() - 2 * 1100 + (1 << 16)))
-        line.until(lambda: line.counted("ejections"))
+        fire = line.tick() + 20 * 1100
+        line.eject(Ejection(2, 5, 1, fire - (1 << 16)), Ejection(1, 6, 1, fire))
+        line.until(lambda: line.fell)
+        line.stop()
+        assert [(row[0], row[3]) for row in line.fell] == [(1, 6)]
         assert (line.counted("ejections"), line.counted("ejections_late")) == (1, 1)
+        assert [(report.lane, report.cup) for report in line.reports("late")] == [(2, 5)]
 
 
 def test_a_new_core_is_told_how_every_outlet_stands(tmp_path: Path) -> None:

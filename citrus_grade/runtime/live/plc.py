@@ -182,10 +182,7 @@ class Follower:
     def _eject(self, plc: Plc, t_ns: int, ejections: list[Ejection]) -> None:
         """Queue ejections that what came at ``t_ns`` decided."""
         station = self._work.station
-        belt, given = self._work.board.belt(), len(ejections)
-        if belt is not None:  # one whose tick has passed may lie ahead again on a counter that turns over
-            ejections = [e for e in ejections if e.fire_tick > belt[0]]
-            station.count("ejections_late", given - len(ejections))
+        ejections = self._in_time(ejections)
         if not ejections:
             return
         raw = [type(e)(e.lane, e.cup, e.outlet, self._belt.count(e.fire_tick)) for e in ejections]
@@ -203,6 +200,16 @@ class Follower:
         station.took("queue", now_ns - began_ns)
         station.took("eject", now_ns - t_ns)
         _margins(self._work, ejections[:taken])
+
+    def _in_time(self, ejections: list[Ejection]) -> list[Ejection]:
+        """Return ejections whose tick has not passed. Others may lie ahead again on a counter that turns over: they are not sent,
+        and the core is told of them as by the PLC."""
+        tick = belt[0] if (belt := self._work.board.belt()) else -1
+        if late := [e for e in ejections if e.fire_tick <= tick]:
+            t_ns = self._work.now_ns()
+            self._work.give(self._core, [OutletReport(tick, t_ns, e.lane, e.outlet, "late", e.cup) for e in late])
+            self._work.station.count("ejections_late", len(late))
+        return [e for e in ejections if e.fire_tick > tick]
 
 
 class Stopped:
