@@ -164,12 +164,12 @@ def test_a_disk_that_stands_still_holds_up_no_fruit(profile: str, line_toml: Pat
     ended, rows = _run(line_toml, loop, tmp_path / "run", during, profile)
     assert decided_at[1] >= decided_at[0] + 10
     assert ended.live is not None
-    assert ended.live["processes"]["core"]["counted"].get("shed_messages", 0) == 0
     report = replay(tmp_path / "run")
     assert report.diff_fields == 0
     if profile == "normal":
+        assert ended.live["processes"]["core"]["counted"].get("shed_messages", 0) == 0
         assert report.compared == len(rows)
-    else:  # a file ends early, the next begins with a snapshot
+    else:  # a file ends early, the next begins with a snapshot; what waits for it between the two is counted
         assert report.truncated
         assert 0 < report.compared < len(rows)
 
